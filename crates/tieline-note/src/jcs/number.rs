@@ -34,13 +34,24 @@ pub(super) fn write_f64(out: &mut Vec<u8>, value: f64) -> Result<(), JcsError> {
 
 const LARGEST: f64 = 9_007_199_254_740_991.0;
 
-/// `Number::toString(value)` for a finite value. The standard library's `{:e}` gives the shortest digits that
-/// read back as the same value, the closest of them if there are several; only their layout differs.
+/// `Number::toString(value)` for a finite value. The standard library's `{:e}` finds how many digits read back as
+/// the same value; asked for that many, it gives the closest, and of two equally close the even one.
 pub(super) fn ecma(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
-    let scientific = format!("{:e}", value.abs());
+    let shortest = format!("{:e}", value.abs());
+    let fraction = shortest
+        .bytes()
+        .take_while(|&byte| byte != b'e')
+        .count()
+        .saturating_sub(2);
+    let closest = format!("{:.fraction$e}", value.abs());
+    let scientific = if closest.parse() == Ok(value.abs()) {
+        closest
+    } else {
+        shortest
+    };
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
     let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);

@@ -30,14 +30,17 @@ pub(super) fn write_inner(out: &mut Vec<u8>, bytes: &[u8]) {
 /// The two orders differ in one place only: characters beyond U+FFFF become surrogates, which sort before
 /// U+E000..U+FFFF. Those have the lead bytes EE and EF, so lifting these two above F4 makes byte order agree.
 pub(super) fn compare(left: &[u8], right: &[u8]) -> Ordering {
-    fn rank(byte: &u8) -> u8 {
+    let rank = |byte: u8| {
         if matches!(byte, 0xEE | 0xEF) {
             byte | 0x10
         } else {
-            *byte
+            byte
         }
-    }
-    left.iter().map(rank).cmp(right.iter().map(rank))
+    };
+    left.iter()
+        .copied()
+        .map(rank)
+        .cmp(right.iter().copied().map(rank))
 }
 
 fn must_escape(byte: u8) -> bool {
