@@ -1,0 +1,566 @@
+//! The transitions of a [`Call`].
+//!
+//! admit → judge → look → reserve for the key → reserve on the channel → record → attempt → done, and from a failed
+//! attempt back to judge. Control flow is here; the choice among candidates is in [`super::plan`].
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+
+use super::step::{Fact, Judged};
+use super::{Attempt, AttemptEnd, Call, Effect, Ending, Input, Reply, Stage, WakeFor, Why};
+use crate::desk::{Bucket, DeskReply};
+use crate::fault::{Fault, FaultKind, Phase};
+use crate::fleet::{Observation, Seen, View};
+use crate::grid::RecordMode;
+use crate::mark::Mark;
+use crate::problem::{Code, Problem, Retry};
+use crate::subject::Ask;
+use crate::time::{Span, Tick};
+use crate::verdict::{Ruling, Verdict};
+
+impl Call {
+    /// Feed one fact from the world; then drain [`Call::poll`]. Facts that the stage does not wait for are ignored: an
+    /// attempt that was cancelled may still report.
+    pub fn handle(&mut self, input: Input, now: Tick) {
+        self.now = self.now.max(now);
+        match (self.stage, input) {
+            (Stage::Done, _) => {}
+            (_, Input::ClientGone) => self.client_gone(),
+            (_, Input::Loss(losses)) => {
+                self.losses.extend(losses.iter().cloned());
+                self.step(Fact::Loss(losses));
+            }
+            (Stage::Judge { rows }, Input::Verdicts(verdicts)) => self.judged(rows, verdicts),
+            (Stage::Look, Input::View(view)) => self.looked(view),
+            (Stage::ReserveKey, Input::Desk(reply)) => self.key_reserved(reply),
+            (Stage::ReserveChannel { row }, Input::Desk(reply)) => self.channel_reserved(row, reply),
+            (Stage::Record { row }, Input::Recorded { taken }) => self.recorded(row, taken),
+            (_, Input::Durable) => self.durable(),
+            (_, Input::Timer) => self.timer(),
+            (Stage::Attempt, Input::Opened { status }) => self.opened(status),
+            (Stage::Attempt, Input::Mark(mark)) => self.mark(mark),
+            (Stage::Attempt, Input::Fault(fault)) => {
+                self.step(Fact::Fault(fault));
+                self.attempt_failed(fault);
+            }
+            (Stage::Attempt, Input::End { complete }) => self.end(complete),
+            _ => {}
+        }
+    }
+
+    /// Refuse what needs no candidate to be refused, else ask for verdicts.
+    pub(super) fn admit(&mut self) {
+        let problem = match &self.intake.ask {
+            Ask::Unreadable(code) => Some(Problem::plain(*code)),
+            Ask::Unknown(name) => Some(unknown_name(name.as_deref())),
+            Ask::Model(_) | Ask::Pool(_) if !self.in_scope => Some(Problem::plain(Code::PoolForbidden)),
+            Ask::Model(_) | Ask::Pool(_) if self.candidates.is_empty() => {
+                Some(Problem::plain(Code::NoChannel))
+            }
+            Ask::Model(_) | Ask::Pool(_) => None,
+        };
+        match problem {
+            Some(problem) => self.refuse(problem),
+            None => self.ask_for_verdicts(),
+        }
+    }
+
+    fn ask_for_verdicts(&mut self) {
+        let rows = self.plan.untried();
+        self.stage = Stage::Judge { rows };
+        self.emit(Effect::Judge { rows });
+    }
+
+    fn judged(&mut self, rows: u8, verdicts: ArrayVec<Arc<Verdict>, { crate::ROWS_MAX }>) {
+        self.plan.judge(rows, &verdicts);
+        self.step(Fact::Verdicts(verdicts.into_iter().map(Judged).collect()));
+        if self.plan.any_allowed() {
+            self.stage = Stage::Look;
+            self.emit(Effect::Look);
+        } else {
+            self.plan.look_at_verdicts();
+            self.refuse_for_want_of_candidates();
+        }
+    }
+
+    fn looked(&mut self, view: View) {
+        self.plan.look(&view);
+        self.step(Fact::View(view));
+        if self.reserved_key.is_some() {
+            return self.try_next();
+        }
+        if self.plan.choose().is_none() {
+            return self.refuse_for_want_of_candidates();
+        }
+        self.stage = Stage::ReserveKey;
+        self.emit(Effect::ReserveKey {
+            tokens: self.tokens_estimate(),
+        });
+    }
+
+    fn key_reserved(&mut self, reply: DeskReply) {
+        self.step(Fact::Desk(reply));
+        match reply {
+            DeskReply::Granted => {
+                self.reserved_key = Some(self.tokens_estimate());
+                self.try_next();
+            }
+            DeskReply::Denied { bucket, free_at } => self.refuse(self.key_limited(bucket, free_at)),
+        }
+    }
+
+    fn try_next(&mut self) {
+        match self.plan.choose() {
+            Some(row) => {
+                self.stage = Stage::ReserveChannel { row };
+                self.emit(Effect::ReserveChannel {
+                    row,
+                    tokens: self.tokens_estimate(),
+                });
+            }
+            None => self.refuse_for_want_of_candidates(),
+        }
+    }
+
+    fn channel_reserved(&mut self, row: u8, reply: DeskReply) {
+        self.step(Fact::Desk(reply));
+        match reply {
+            DeskReply::Denied { bucket, free_at } => {
+                self.plan.limit(row, bucket, free_at);
+                self.try_next();
+            }
+            DeskReply::Granted => {
+                self.reserved_channel = Some(self.tokens_estimate());
+                self.plan.mark(row, Why::Chosen);
+                if self.decided_at.is_some() {
+                    self.dial(row)
+                } else {
+                    self.record(Some(row))
+                }
+            }
+        }
+    }
+
+    /// The decision is made: hand over its entry.
+    fn record(&mut self, row: Option<u8>) {
+        self.decided_at = Some((self.now, self.steps.as_slice().len()));
+        self.stage = Stage::Record { row };
+        self.emit(Effect::Record {
+            strict: self.settings.record == RecordMode::Strict,
+        });
+    }
+
+    fn recorded(&mut self, row: Option<u8>, taken: bool) {
+        if !taken {
+            // Nothing can be recorded, so nothing is served, and no outcome is written for a decision that is not there.
+            if let (Some(row), Some(reserved)) = (row, self.reserved_channel.take()) {
+                self.emit(Effect::SettleChannel {
+                    row,
+                    reserved,
+                    used: Some(crate::Usage::default()),
+                });
+            }
+            self.settle_key();
+            let problem = Problem::plain(Code::LedgerFull).with_retry(Retry::After(Span::from_s(1)));
+            self.stage = Stage::Done;
+            self.ended = Some((self.now, Ending::Refused(problem.clone())));
+            return self.emit(Effect::Reply(Reply::Refuse(problem)));
+        }
+        match (row, self.ended.take()) {
+            (Some(row), _) => self.dial(row),
+            (None, Some((_, Ending::Refused(problem)))) => self.finish(Ending::Refused(problem)),
+            (None, _) => self.finish(Ending::Refused(Problem::plain(Code::Internal))),
+        }
+    }
+
+    fn dial(&mut self, row: u8) {
+        let verdict = self
+            .plan
+            .rows
+            .get(usize::from(row))
+            .and_then(|row| row.verdict.clone());
+        let attempt = Attempt {
+            content_events: 0,
+            dialled_at: self.now,
+            ended: None,
+            first_content_at: None,
+            last_progress_at: self.now,
+            opened: None,
+            reserved: self.reserved_channel.take().unwrap_or_default(),
+            row,
+            stop: None,
+            usage: None,
+            verdict,
+        };
+        let ix = u8::try_from(self.attempts.len()).unwrap_or(u8::MAX);
+        if self.attempts.try_push(attempt).is_err() {
+            return self.refuse(Problem::plain(Code::ChannelsFailed));
+        }
+        self.stage = Stage::Attempt;
+        self.observe(row, Seen::Dial);
+        self.emit(Effect::Dial { attempt: ix, row });
+    }
+
+    fn opened(&mut self, status: u16) {
+        self.step(Fact::Opened { status });
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.opened = Some(status);
+        }
+    }
+
+    fn mark(&mut self, mark: Mark) {
+        let now = self.now;
+        let Some(attempt) = self.attempts.last_mut() else {
+            return;
+        };
+        attempt.last_progress_at = now;
+        match mark {
+            Mark::Content(events) if attempt.first_content_at.is_some() => {
+                attempt.content_events += u64::from(events);
+                return self.steps.merge_content(now, events);
+            }
+            Mark::Content(events) => {
+                attempt.content_events += u64::from(events);
+                self.first_content();
+            }
+            // A thinking block or a tool call is an answer begun: what follows belongs to this channel.
+            Mark::Thinking | Mark::Tool if attempt.first_content_at.is_none() => self.first_content(),
+            Mark::Thinking | Mark::Tool => {}
+            Mark::Stop(stop) => attempt.stop = Some(stop),
+            Mark::Usage(usage) if attempt.usage == Some(usage) => return,
+            Mark::Usage(usage) => attempt.usage = Some(usage),
+        }
+        self.steps.push_mark(now, mark);
+    }
+
+    fn first_content(&mut self) {
+        let now = self.now;
+        let Some(attempt) = self.attempts.last_mut() else {
+            return;
+        };
+        attempt.first_content_at = Some(now);
+        let (row, waited) = (attempt.row, now.since(attempt.dialled_at));
+        self.observe(
+            row,
+            Seen::Content {
+                ttft_us: u32::try_from(waited.0).unwrap_or(u32::MAX),
+            },
+        );
+        self.release_if_ready();
+    }
+
+    fn durable(&mut self) {
+        self.step(Fact::Durable);
+        self.durable = true;
+        self.release_if_ready();
+        if std::mem::take(&mut self.end_waits) {
+            self.complete();
+        }
+    }
+
+    /// An answer is released at its first content, and under `record = "strict"` not before its decision is durable.
+    fn release_if_ready(&mut self) {
+        let content = self
+            .attempts
+            .last()
+            .is_some_and(|a| a.first_content_at.is_some() && a.ended.is_none());
+        let strict = self.settings.record == RecordMode::Strict;
+        if self.stage == Stage::Attempt && !self.released && content && (self.durable || !strict) {
+            self.released = true;
+            self.emit(Effect::Release);
+        }
+    }
+
+    /// The answer's bytes ended.
+    fn end(&mut self, complete: bool) {
+        if !complete {
+            let fault = Fault::new(FaultKind::Reset, Phase::Body);
+            self.step(Fact::End { complete });
+            return self.attempt_failed(fault);
+        }
+        self.step(Fact::End { complete });
+        if self.settings.record == RecordMode::Strict && !self.durable {
+            self.end_waits = true;
+        } else {
+            self.complete();
+        }
+    }
+
+    /// The answer is whole, and may leave.
+    fn complete(&mut self) {
+        if !self.released {
+            self.released = true;
+            self.emit(Effect::Release);
+        }
+        self.close_attempt(AttemptEnd::Done);
+        self.finish(Ending::Served);
+    }
+
+    fn attempt_failed(&mut self, fault: Fault) {
+        self.close_attempt(AttemptEnd::Fault(fault));
+        if self.released {
+            return self.finish(Ending::Broken(
+                Problem::plain(Code::AnswerCut).with_retry(Retry::Free),
+            ));
+        }
+        if fault.kind.is_callers() {
+            return self.finish(Ending::Relayed);
+        }
+        if fault.kind == FaultKind::Legal {
+            let says = "The channel refuses this model to you on legal grounds; no other channel is tried.";
+            return self.finish(Ending::Refused(Problem::new(Code::Denied, says)));
+        }
+        let spent = self.attempts.len() >= usize::from(self.settings.attempts_max);
+        if !fault.kind.fails_over() || spent || self.plan.untried() == 0 {
+            return self.refuse_for_want_of_candidates();
+        }
+        self.ask_for_verdicts();
+    }
+
+    fn timer(&mut self) {
+        let Some((at, why)) = self.deadline() else { return };
+        if self.now < at {
+            return;
+        }
+        self.step(Fact::Timer);
+        let attempt = u8::try_from(self.attempts.len().saturating_sub(1)).unwrap_or(u8::MAX);
+        if self.stage == Stage::Attempt {
+            self.emit(Effect::Cancel { attempt });
+        }
+        let phase = match why {
+            WakeFor::CallLimit => return self.call_limit(),
+            WakeFor::Head => Phase::Head,
+            WakeFor::FirstContent | WakeFor::Idle => Phase::Body,
+        };
+        self.attempt_failed(Fault::new(FaultKind::Timeout, phase));
+    }
+
+    fn call_limit(&mut self) {
+        self.close_attempt(AttemptEnd::Left);
+        let problem = Problem::plain(Code::CallTimeout).with_retry(Retry::Free);
+        if self.released {
+            self.finish(Ending::Broken(problem))
+        } else {
+            self.refuse(problem)
+        }
+    }
+
+    fn client_gone(&mut self) {
+        self.step(Fact::ClientGone);
+        if self.stage == Stage::Attempt {
+            let attempt = u8::try_from(self.attempts.len().saturating_sub(1)).unwrap_or(u8::MAX);
+            self.emit(Effect::Cancel { attempt });
+        }
+        self.close_attempt(AttemptEnd::Left);
+        if let (Stage::ReserveChannel { row } | Stage::Record { row: Some(row) }, Some(reserved)) =
+            (self.stage, self.reserved_channel.take())
+        {
+            self.emit(Effect::SettleChannel {
+                row,
+                reserved,
+                used: Some(crate::Usage::default()),
+            });
+        }
+        self.finish(Ending::Abandoned);
+    }
+
+    /// Settle and report the attempt under way, if one is.
+    fn close_attempt(&mut self, end: AttemptEnd) {
+        let now = self.now;
+        let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.ended.is_none()) else {
+            return;
+        };
+        attempt.ended = Some((now, end));
+        let (row, reserved) = (attempt.row, attempt.reserved);
+        let used = match end {
+            // A channel that refused before content charged nothing.
+            AttemptEnd::Fault(_) if attempt.first_content_at.is_none() => {
+                Some(attempt.usage.unwrap_or_default())
+            }
+            _ => attempt.usage,
+        };
+        let seen = match end {
+            AttemptEnd::Done => Seen::Done,
+            AttemptEnd::Left => Seen::Leave,
+            AttemptEnd::Fault(fault) => Seen::Fault(fault.kind, fault.retry_after_ms.map(Span::from_ms)),
+        };
+        self.plan.mark(row, Why::Tried);
+        self.observe(row, seen);
+        self.emit(Effect::SettleChannel { row, reserved, used });
+    }
+
+    /// Nothing more can be tried: say what was in the way.
+    fn refuse_for_want_of_candidates(&mut self) {
+        let problem = match self.attempts.last().and_then(|attempt| attempt.ended) {
+            Some((_, AttemptEnd::Fault(fault))) => self.attempts_problem(fault),
+            _ => self.admission_problem(),
+        };
+        self.refuse(problem);
+    }
+
+    fn admission_problem(&self) -> Problem {
+        if !self.plan.any_allowed()
+            && let Some(verdict) = self.plan.refusing_verdict()
+        {
+            return verdict_problem(verdict);
+        }
+        match self.plan.limited_until() {
+            Some(free_at) => {
+                let retry = free_at.map_or(Retry::Free, |at| Retry::After(at.since(self.now)));
+                Problem::plain(Code::ChannelsBusy).with_retry(retry)
+            }
+            None => Problem::plain(Code::NoChannel).with_retry(Retry::After(Span::from_s(1))),
+        }
+    }
+
+    fn attempts_problem(&self, last: Fault) -> Problem {
+        let kinds = || {
+            self.attempts.iter().filter_map(|attempt| match attempt.ended {
+                Some((_, AttemptEnd::Fault(fault))) => Some(fault.kind),
+                _ => None,
+            })
+        };
+        if kinds().all(|kind| kind == FaultKind::Rate) {
+            let wait = Span::from_ms(last.retry_after_ms.unwrap_or(1_000));
+            return Problem::plain(Code::ChannelsBusy).with_retry(Retry::After(wait));
+        }
+        if kinds().all(|kind| kind == FaultKind::Garbage) {
+            return Problem::plain(Code::AnswerUnreadable).with_retry(Retry::Free);
+        }
+        let tried = self.attempts.len();
+        let plural = if tried == 1 {
+            "channel was"
+        } else {
+            "channels were"
+        };
+        let says = format!(
+            "{tried} {plural} tried and failed; the last fault was `{}`.",
+            fault_name(last.kind)
+        );
+        Problem::new(Code::ChannelsFailed, says).with_retry(Retry::Free)
+    }
+
+    fn key_limited(&self, bucket: Bucket, free_at: Option<Tick>) -> Problem {
+        let (code, says) = match bucket {
+            Bucket::Concurrency => (
+                Code::ConcurrencyLimit,
+                "The key has as many calls in flight as it may.",
+            ),
+            Bucket::RequestsPerDay => (Code::RequestLimit, "The key's requests per day are used up."),
+            Bucket::RequestsPerMinute => (Code::RequestLimit, "The key's requests per minute are used up."),
+            Bucket::TokensPerDay => (Code::TokenLimit, "The key's tokens per day are used up."),
+            Bucket::TokensPerMinute => (Code::TokenLimit, "The key's tokens per minute are used up."),
+        };
+        let retry = match (bucket, free_at) {
+            (_, Some(at)) => Retry::After(at.since(self.now)),
+            (Bucket::Concurrency, None) => Retry::Free,
+            // More than the whole limit: waiting does not help.
+            (_, None) => Retry::Never,
+        };
+        Problem::new(code, says).with_retry(retry)
+    }
+
+    /// End the call with a problem; one that was not decided yet is recorded as a refusal first.
+    fn refuse(&mut self, problem: Problem) {
+        if self.decided_at.is_some() {
+            return self.finish(Ending::Refused(problem));
+        }
+        self.ended = Some((self.now, Ending::Refused(problem)));
+        self.record(None);
+    }
+
+    fn finish(&mut self, ending: Ending) {
+        self.settle_key();
+        let reply = match &ending {
+            Ending::Abandoned => None,
+            Ending::Broken(problem) => Some(Reply::Break(problem.clone())),
+            Ending::Refused(problem) => Some(Reply::Refuse(problem.clone())),
+            Ending::Relayed => Some(Reply::Relay),
+            Ending::Served => Some(Reply::Finish),
+        };
+        if let Some(reply) = reply {
+            self.emit(Effect::Reply(reply));
+        }
+        self.stage = Stage::Done;
+        self.ended = Some((self.now, ending));
+        // A caller who left before there was a decision left nothing to account for but the gap itself.
+        if self.decided_at.is_some() {
+            self.emit(Effect::Close);
+        }
+    }
+
+    fn settle_key(&mut self) {
+        let Some(reserved) = self.reserved_key else { return };
+        let used = match self.attempts.last() {
+            Some(attempt) if attempt.first_content_at.is_some() => attempt.usage,
+            _ => Some(crate::Usage::default()),
+        };
+        self.emit(Effect::SettleKey { reserved, used });
+    }
+
+    fn observe(&mut self, row: u8, seen: Seen) {
+        let Some(candidate) = self.candidate(row) else {
+            return;
+        };
+        self.emit(Effect::Observe(Observation {
+            channel: candidate.channel,
+            model: candidate.model,
+            seen,
+        }));
+    }
+
+    fn step(&mut self, fact: Fact) {
+        self.steps.push(self.now, fact);
+    }
+
+    fn emit(&mut self, effect: Effect) {
+        // The bound is twice what one input can give; a shell that drains never meets it.
+        let overflow = self.effects.try_push(effect).is_err();
+        debug_assert!(!overflow, "effects were not drained");
+    }
+}
+
+fn unknown_name(name: Option<&str>) -> Problem {
+    match name {
+        Some(name) => Problem::new(
+            Code::PoolUnknown,
+            format!("`{name}` is neither a pool nor a model of this grid."),
+        ),
+        None => Problem::plain(Code::PoolUnknown),
+    }
+}
+
+fn verdict_problem(verdict: &Verdict) -> Problem {
+    let code = if verdict.ruling == Ruling::Hold {
+        Code::Held
+    } else {
+        Code::Denied
+    };
+    let Some(rule) = verdict.rules.first() else {
+        return Problem::plain(code);
+    };
+    let says = format!("{} (rule {}; {})", rule.reason, rule.id, rule.citation);
+    Problem::new(code, says)
+}
+
+pub(crate) const fn fault_name(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Auth => "auth",
+        FaultKind::Client => "client",
+        FaultKind::Connect => "connect",
+        FaultKind::Content => "content",
+        FaultKind::Context => "context",
+        FaultKind::Garbage => "garbage",
+        FaultKind::Incapable => "incapable",
+        FaultKind::Legal => "legal",
+        FaultKind::NotReady => "not_ready",
+        FaultKind::Overload => "overload",
+        FaultKind::Rate => "rate",
+        FaultKind::Region => "region",
+        FaultKind::Reset => "reset",
+        FaultKind::Spend => "spend",
+        FaultKind::Timeout => "timeout",
+        FaultKind::Transient => "transient",
+    }
+}

@@ -1,0 +1,388 @@
+//! One call, from intake to outcome, as a state machine without IO.
+//!
+//! Contract: [`Call::new`], then after every [`Call::handle`] drain [`Call::poll`] until it yields `None`; wake the call at
+//! [`Call::deadline`] with [`Input::Timer`] if nothing else happens. The machine never asks the world anything: what it
+//! needs (verdicts, a view, reservations) it requests by an [`Effect`] and gets by an [`Input`], and every input that
+//! changed its state is kept as a [`Step`], so that [`replay`] makes the same decision again.
+//!
+//! Bounds: at most [`ROWS_MAX`] candidates and attempts; at most [`MARKS_MAX`] recorded marks of an attempt.
+
+mod machine;
+mod plan;
+mod replay;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+
+use crate::ROWS_MAX;
+use crate::desk::DeskReply;
+use crate::entropy::Seed;
+use crate::fault::Fault;
+use crate::fleet::{Observation, View};
+use crate::grid::{Candidate, Settings, Snapshot};
+use crate::mark::{Mark, Stop, Usage};
+use crate::problem::Problem;
+use crate::subject::Intake;
+use crate::time::{Span, Tick};
+use crate::verdict::Verdict;
+
+pub(crate) use machine::fault_name;
+pub use plan::{Plan, Why};
+pub use replay::{Difference, replay};
+pub use step::{Fact, Judged, Loss, MARKS_MAX, Step};
+
+/// A fact from the world.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The caller went away.
+    ClientGone,
+    /// The reply to [`Effect::ReserveKey`] or [`Effect::ReserveChannel`].
+    Desk(DeskReply),
+    /// The decision's entry is durable (asked for by `record = "strict"`).
+    Durable,
+    /// The attempt's answer ended; `complete` if its terminator or stop reason was seen.
+    End { complete: bool },
+    /// The attempt failed.
+    Fault(Fault),
+    /// What translating the request or the answer could not carry.
+    Loss(Arc<[Loss]>),
+    /// A text-free fact about the answer.
+    Mark(Mark),
+    /// The channel answered with a success status.
+    Opened { status: u16 },
+    /// The reply to [`Effect::Record`]: whether the ledger took the decision's entry.
+    Recorded { taken: bool },
+    /// The deadline passed.
+    Timer,
+    /// The reply to [`Effect::Judge`]: one verdict for each row asked for, in order.
+    Verdicts(ArrayVec<Arc<Verdict>, ROWS_MAX>),
+    /// The reply to [`Effect::Look`].
+    View(View),
+}
+
+/// What the shell must do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Stop the attempt and close its connection.
+    Cancel {
+        attempt: u8,
+    },
+    /// The call is over: write [`Call::outcome_entry`].
+    Close,
+    /// Send the request to the candidate of `row`.
+    Dial {
+        attempt: u8,
+        row: u8,
+    },
+    /// Judge the candidates of the rows whose bits are set, under the epoch current at this moment.
+    Judge {
+        rows: u8,
+    },
+    /// Read the fleet's view of [`Call::candidates`].
+    Look,
+    /// Tell the fleet.
+    Observe(Observation),
+    /// Write [`Call::decision_entry`]; answer with [`Input::Recorded`], and if `strict` with [`Input::Durable`] later.
+    Record {
+        strict: bool,
+    },
+    /// From here on the attempt's bytes, those held back first, go to the caller as they come.
+    Release,
+    /// The caller gets this, and nothing after it.
+    Reply(Reply),
+    /// Reserve one request and `tokens` on the channel of `row`.
+    ReserveChannel {
+        row: u8,
+        tokens: u64,
+    },
+    /// Reserve one request and `tokens` for the key.
+    ReserveKey {
+        tokens: u64,
+    },
+    SettleChannel {
+        row: u8,
+        reserved: u64,
+        used: Option<Usage>,
+    },
+    SettleKey {
+        reserved: u64,
+        used: Option<Usage>,
+    },
+}
+
+/// How the caller's answer ends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The stream that is under way ends with the dialect's error event.
+    Break(Problem),
+    /// The answer is whole.
+    Finish,
+    /// Nothing was sent yet: an error in the caller's dialect.
+    Refuse(Problem),
+    /// Nothing was sent yet: the channel's own error reply, for the request is at fault.
+    Relay,
+}
+
+/// Why a call wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WakeFor {
+    CallLimit,
+    FirstContent,
+    Head,
+    Idle,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// The caller went away.
+    Abandoned,
+    /// Content was delivered, then the answer broke off.
+    Broken(Problem),
+    Refused(Problem),
+    /// The caller got the channel's own error.
+    Relayed,
+    Served,
+}
+
+/// The output tokens that a reservation assumes where the request states no limit. A guess: half of recorded chat
+/// answers are shorter than a quarter of it; settling corrects it.
+pub const OUTPUT_TOKENS_ASSUMED: u64 = 1_024;
+
+/// Bytes of request body per input token that a reservation assumes: English text has about four.
+const BODY_BYTES_PER_TOKEN: u64 = 4;
+
+/// One request of an application.
+#[derive(Debug)]
+pub struct Call {
+    pub(crate) attempts: ArrayVec<Attempt, ROWS_MAX>,
+    pub(crate) began: Tick,
+    pub(crate) candidates: ArrayVec<Candidate, ROWS_MAX>,
+    /// Steps before this index led to the decision.
+    pub(crate) decided_at: Option<(Tick, usize)>,
+    durable: bool,
+    effects: ArrayVec<Effect, EFFECTS_MAX>,
+    /// The answer ended well, but its decision is not durable yet.
+    end_waits: bool,
+    pub(crate) ended: Option<(Tick, Ending)>,
+    pub(crate) in_scope: bool,
+    pub(crate) intake: Intake,
+    pub(crate) losses: Vec<Loss>,
+    now: Tick,
+    pub(crate) plan: Plan,
+    released: bool,
+    /// Tokens reserved for the key, if granted.
+    pub(crate) reserved_key: Option<u64>,
+    /// Tokens reserved on the channel of the attempt to come.
+    reserved_channel: Option<u64>,
+    pub(crate) seed: Seed,
+    settings: Settings,
+    pub(crate) snapshot: Arc<Snapshot>,
+    stage: Stage,
+    pub(crate) steps: step::Steps,
+}
+
+/// One try on one channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) content_events: u64,
+    pub(crate) dialled_at: Tick,
+    pub(crate) ended: Option<(Tick, AttemptEnd)>,
+    pub(crate) first_content_at: Option<Tick>,
+    pub(crate) last_progress_at: Tick,
+    pub(crate) opened: Option<u16>,
+    pub(crate) reserved: u64,
+    pub(crate) row: u8,
+    pub(crate) stop: Option<Stop>,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) verdict: Option<Arc<Verdict>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AttemptEnd {
+    Done,
+    Fault(Fault),
+    /// The caller left, or the call's own limit passed.
+    Left,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// An attempt is under way.
+    Attempt,
+    Done,
+    Judge {
+        rows: u8,
+    },
+    Look,
+    /// The decision's entry was handed over; then the attempt on `row` follows.
+    Record {
+        row: Option<u8>,
+    },
+    ReserveChannel {
+        row: u8,
+    },
+    ReserveKey,
+}
+
+/// Effects of one `handle`: an attempt's end gives four (observe, settle, cancel, judge), a call's end six; twice that.
+const EFFECTS_MAX: usize = 12;
+
+impl Call {
+    /// Start a call. Nothing happens until effects are polled.
+    pub fn new(snapshot: Arc<Snapshot>, intake: Intake, seed: Seed, now: Tick) -> Self {
+        Self::with_steps(snapshot, intake, seed, now, Vec::new())
+    }
+
+    /// As [`Call::new`], with the step buffer of an ended call ([`Call::into_steps`]), so that a warm shell allocates
+    /// nothing for a decision.
+    pub fn with_steps(
+        snapshot: Arc<Snapshot>,
+        intake: Intake,
+        seed: Seed,
+        now: Tick,
+        mut buffer: Vec<Step>,
+    ) -> Self {
+        buffer.clear();
+        let (candidates, settings) = match snapshot.candidates(&intake.ask) {
+            Some((candidates, settings)) => (candidates.iter().copied().collect(), *settings),
+            None => (ArrayVec::new(), snapshot.settings),
+        };
+        let in_scope = snapshot
+            .ask_name(&intake.ask)
+            .is_none_or(|name| intake.subject.scope.allows(name));
+        let mut call = Self {
+            attempts: ArrayVec::new(),
+            began: now,
+            plan: Plan::new(candidates.len()),
+            candidates,
+            decided_at: None,
+            durable: false,
+            effects: ArrayVec::new(),
+            end_waits: false,
+            ended: None,
+            in_scope,
+            intake,
+            losses: Vec::new(),
+            now,
+            released: false,
+            reserved_channel: None,
+            reserved_key: None,
+            seed,
+            settings,
+            snapshot,
+            stage: Stage::Done,
+            steps: step::Steps::new(buffer),
+        };
+        call.admit();
+        call
+    }
+
+    /// The next thing the shell must do, if any.
+    pub fn poll(&mut self) -> Option<Effect> {
+        self.effects.pop_at(0)
+    }
+
+    /// When to wake this call if nothing else happens, and why.
+    pub fn deadline(&self) -> Option<(Tick, WakeFor)> {
+        if self.stage == Stage::Done {
+            return None;
+        }
+        let call = (
+            self.began.plus(Span::from_ms(self.settings.call_ms.into())),
+            WakeFor::CallLimit,
+        );
+        let attempt = match (self.stage, self.attempts.last()) {
+            (Stage::Attempt, Some(attempt)) => Some(self.attempt_deadline(attempt)),
+            _ => None,
+        };
+        Some(attempt.filter(|(at, _)| *at < call.0).unwrap_or(call))
+    }
+
+    /// The candidates, row by row.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    pub fn candidate(&self, row: u8) -> Option<Candidate> {
+        self.candidates.get(usize::from(row)).copied()
+    }
+
+    pub fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
+    /// How it ended, once it has.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ended.as_ref().map(|(_, ending)| ending)
+    }
+
+    /// Usage and cost of the attempt that answered, once known.
+    pub fn usage(&self) -> Option<Usage> {
+        self.attempts.last().and_then(|attempt| attempt.usage)
+    }
+
+    /// The candidate whose answer the caller got or is getting.
+    pub fn answered_by(&self) -> Option<Candidate> {
+        self.released
+            .then(|| {
+                self.attempts
+                    .last()
+                    .and_then(|attempt| self.candidate(attempt.row))
+            })
+            .flatten()
+    }
+
+    /// How many attempts were dialled.
+    pub fn attempts(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// Give the step buffer back for another call.
+    pub fn into_steps(self) -> Vec<Step> {
+        self.steps.into_buffer()
+    }
+
+    fn attempt_deadline(&self, attempt: &Attempt) -> (Tick, WakeFor) {
+        let ms = |ms: u32| Span::from_ms(ms.into());
+        if attempt.first_content_at.is_some() {
+            return (
+                attempt.last_progress_at.plus(ms(self.settings.idle_ms)),
+                WakeFor::Idle,
+            );
+        }
+        let first_content = attempt.dialled_at.plus(ms(self.settings.first_content_ms));
+        let head = attempt.dialled_at.plus(ms(self.settings.head_ms));
+        if attempt.opened.is_none() && head < first_content {
+            (head, WakeFor::Head)
+        } else {
+            (first_content, WakeFor::FirstContent)
+        }
+    }
+
+    /// Tokens to reserve: an estimate of the input, and the stated or assumed limit of the output.
+    fn tokens_estimate(&self) -> u64 {
+        let input = self.intake.body_bytes / BODY_BYTES_PER_TOKEN;
+        let output = self
+            .intake
+            .output_tokens_max
+            .map_or(OUTPUT_TOKENS_ASSUMED, u64::from);
+        input.saturating_add(output)
+    }
+}

@@ -1,0 +1,149 @@
+//! Decide a recorded call again. The recorded inputs are fed to a fresh [`Call`] under the archived grid; the entries
+//! that come out must equal the recorded ones in every field.
+
+use std::sync::Arc;
+
+use super::{Call, Effect, Fact, Input};
+use crate::desk::Limits;
+use crate::grid::Snapshot;
+use crate::record::{AskRecord, DecisionEntry, Hex32, Outcome, OutcomeEntry};
+use crate::subject::{Ask, Intake, Scope, Subject};
+
+/// How a replay departs from the record.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Difference {
+    #[error("the decision differs: recorded {recorded}, replayed {replayed}")]
+    Decision { recorded: String, replayed: String },
+    #[error("the decision cites grid {cited}, but the grid given is {given}")]
+    Grid { cited: Hex32, given: Hex32 },
+    #[error("the recorded inputs end before the call does")]
+    InputsEnd,
+    #[error("the outcome differs: recorded {recorded}, replayed {replayed}")]
+    Outcome { recorded: String, replayed: String },
+    #[error("the grid has no {0}")]
+    Unknown(String),
+}
+
+/// Decide again. `outcome` is absent for a call whose end is not recorded yet; a lost call's outcome is not replayed,
+/// for its inputs died with the process.
+pub fn replay(
+    snapshot: &Arc<Snapshot>,
+    decision: &DecisionEntry,
+    outcome: Option<&OutcomeEntry>,
+) -> Result<(), Difference> {
+    let given = Hex32(snapshot.digest);
+    if decision.grid != given {
+        return Err(Difference::Grid {
+            cited: decision.grid,
+            given,
+        });
+    }
+    let mut call = Call::new(
+        snapshot.clone(),
+        intake(snapshot, decision)?,
+        decision.seed,
+        decision.began,
+    );
+    let mut recorded = drain(&mut call);
+    for step in &decision.inputs {
+        call.handle(input(&step.fact), step.at);
+        recorded |= drain(&mut call);
+    }
+    let again = recorded.then(|| call.decision_entry());
+    if again.as_ref() != Some(decision) {
+        return Err(Difference::Decision {
+            recorded: brief(decision),
+            replayed: brief(&again),
+        });
+    }
+    let Some(outcome) = outcome.filter(|outcome| outcome.result != Outcome::Lost) else {
+        return Ok(());
+    };
+    call.handle(Input::Recorded { taken: true }, decision.at);
+    drain(&mut call);
+    for step in &outcome.inputs {
+        call.handle(input(&step.fact), step.at);
+        drain(&mut call);
+    }
+    if !call.is_over() {
+        return Err(Difference::InputsEnd);
+    }
+    let again = call.outcome_entry();
+    if &again == outcome {
+        Ok(())
+    } else {
+        Err(Difference::Outcome {
+            recorded: brief(outcome),
+            replayed: brief(&again),
+        })
+    }
+}
+
+/// Drop the effects; say whether the decision was among them.
+fn drain(call: &mut Call) -> bool {
+    let mut recorded = false;
+    while let Some(effect) = call.poll() {
+        recorded |= matches!(effect, Effect::Record { .. });
+    }
+    recorded
+}
+
+fn intake(snapshot: &Snapshot, decision: &DecisionEntry) -> Result<Intake, Difference> {
+    let record = &decision.intake;
+    let ask = match &record.ask {
+        AskRecord::Model(name) => Ask::Model(
+            snapshot
+                .model_named(name)
+                .ok_or_else(|| Difference::Unknown(format!("model `{name}`")))?,
+        ),
+        AskRecord::Pool(name) => match snapshot.resolve(name) {
+            ask @ Ask::Pool(_) => ask,
+            _ => return Err(Difference::Unknown(format!("pool `{name}`"))),
+        },
+        AskRecord::Unknown(name) => Ask::Unknown(name.clone()),
+        AskRecord::Unreadable(code) => Ask::Unreadable(*code),
+    };
+    let subject = Subject {
+        desk_ix: 0,
+        key: record.key.clone(),
+        limits: Limits::default(),
+        party: record.party.clone(),
+        party_digest: record.party_digest.0,
+        posture: record.posture,
+        scope: if record.in_scope {
+            Scope::All
+        } else {
+            Scope::Names(Arc::new([]))
+        },
+    };
+    Ok(Intake {
+        ask,
+        body_bytes: record.body_bytes,
+        call: decision.id,
+        dialect: record.dialect,
+        output_tokens_max: record.output_tokens_max,
+        stream: record.stream,
+        subject: Arc::new(subject),
+    })
+}
+
+fn input(fact: &Fact) -> Input {
+    match fact {
+        Fact::ClientGone => Input::ClientGone,
+        Fact::Desk(reply) => Input::Desk(*reply),
+        Fact::Durable => Input::Durable,
+        Fact::End { complete } => Input::End { complete: *complete },
+        Fact::Fault(fault) => Input::Fault(*fault),
+        Fact::Loss(losses) => Input::Loss(losses.clone()),
+        Fact::Mark(mark) => Input::Mark(*mark),
+        Fact::Opened { status } => Input::Opened { status: *status },
+        Fact::Timer => Input::Timer,
+        Fact::Verdicts(verdicts) => Input::Verdicts(verdicts.iter().map(|judged| judged.0.clone()).collect()),
+        Fact::View(view) => Input::View(view.clone()),
+    }
+}
+
+fn brief(entry: &impl std::fmt::Debug) -> String {
+    // Long enough to show the first difference of real entries, short enough for a terminal.
+    format!("{entry:?}").chars().take(2_000).collect()
+}

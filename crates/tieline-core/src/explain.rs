@@ -1,0 +1,174 @@
+//! A recorded call in sentences: who asked for what, what was decided about each candidate and why, what each attempt
+//! met, how it ended and what it cost. Reads only the two entries, so it says the same on every machine.
+
+use std::fmt::Write as _;
+
+use crate::call::{Fact, Why};
+use crate::record::{AskRecord, AttemptRecord, DecisionEntry, Outcome, OutcomeEntry, PlanRecord};
+use crate::verdict::{Ruling, Verdict};
+
+/// The explanation, one sentence a line. `outcome` is absent while the call is in flight.
+pub fn explain(decision: &DecisionEntry, outcome: Option<&OutcomeEntry>) -> Vec<String> {
+    let mut lines = vec![asked(decision)];
+    if let Some(code) = decision.code {
+        lines.push(format!(
+            "It was refused at admission: {} ({}).",
+            code.title(),
+            code.number()
+        ));
+    }
+    for row in &decision.plan {
+        lines.push(candidate(row));
+    }
+    for (number, verdict) in verdicts(decision).enumerate() {
+        lines.push(judged(number, verdict, decision));
+    }
+    match outcome {
+        None => {
+            lines.push("It has no outcome yet: it is in flight, or the process ended before it did.".into())
+        }
+        Some(outcome) => {
+            let attempts = outcome.attempts.iter().zip(1..);
+            lines.extend(attempts.map(|(attempt, number)| attempted(number, attempt)));
+            lines.push(ended(decision, outcome));
+            let losses = outcome.loss.iter();
+            lines.extend(losses.map(|loss| format!("Translation lost `{}`: {}.", loss.path, loss.why)));
+        }
+    }
+    lines
+}
+
+fn asked(decision: &DecisionEntry) -> String {
+    let intake = &decision.intake;
+    let what = match &intake.ask {
+        AskRecord::Model(name) => format!("the model `{name}`"),
+        AskRecord::Pool(name) => format!("the pool `{name}`"),
+        AskRecord::Unknown(Some(name)) => format!("`{name}`, which this grid does not have"),
+        AskRecord::Unknown(None) => "a name that this grid does not have".into(),
+        AskRecord::Unreadable(code) => format!("something that could not be read ({})", code.name()),
+    };
+    let how = if intake.stream { "streamed" } else { "in one piece" };
+    format!(
+        "Call {}: party {} with key {} asked for {what} in dialect {}, {how}, {} bytes of request.",
+        decision.id,
+        intake.party,
+        intake.key,
+        intake.dialect.name(),
+        intake.body_bytes
+    )
+}
+
+fn candidate(row: &PlanRecord) -> String {
+    let why = match row.why {
+        Why::Chosen => "was chosen: the first in the pool's order that may serve".into(),
+        Why::Denied => "may not serve: a rule denies it".into(),
+        Why::Held => "may not serve yet: a rule holds it for an officer".into(),
+        Why::Limited => {
+            let bucket = row
+                .limited
+                .map_or_else(String::new, |bucket| format!(" ({bucket:?})"));
+            format!("was passed over: its limit is used up{bucket}")
+        }
+        Why::Open => "was passed over: its breaker is open after repeated faults".into(),
+        Why::Out => "was passed over: it was cut, by itself or by a component that it depends on".into(),
+        Why::Standby => "stood by: it may serve, another comes first".into(),
+        Why::Tried => "had been tried".into(),
+        Why::Unasked => "was not considered: the call was refused before".into(),
+    };
+    format!("Candidate {} on channel {} {why}.", row.model, row.channel)
+}
+
+fn verdicts(decision: &DecisionEntry) -> impl Iterator<Item = &Verdict> {
+    let steps = decision.inputs.iter().filter_map(|step| match &step.fact {
+        Fact::Verdicts(verdicts) => Some(verdicts),
+        _ => None,
+    });
+    steps.flatten().map(|judged| &*judged.0)
+}
+
+fn judged(row: usize, verdict: &Verdict, decision: &DecisionEntry) -> String {
+    let ruling = match verdict.ruling {
+        Ruling::Allow => "allows",
+        Ruling::Deny => "denies",
+        Ruling::Hold => "holds",
+    };
+    let place = decision
+        .plan
+        .get(row)
+        .map_or_else(String::new, |row| format!("{} on {}", row.model, row.channel));
+    let mut line = format!("Policy (epoch {}) {ruling} {place}", verdict.epoch);
+    for (rule, joint) in verdict
+        .rules
+        .iter()
+        .zip(std::iter::once(": ").chain(std::iter::repeat("; ")))
+    {
+        let _ = write!(line, "{joint}rule {}", rule.id);
+        if !rule.reason.is_empty() {
+            let _ = write!(line, ", \"{}\" ({})", rule.reason, rule.citation);
+        }
+    }
+    line.push('.');
+    line
+}
+
+fn attempted(number: usize, attempt: &AttemptRecord) -> String {
+    let ms = attempt.ended_at.since(attempt.dialled_at).0.div_ceil(1_000);
+    let mut line = format!(
+        "Attempt {number}: {} on channel {}",
+        attempt.model, attempt.channel
+    );
+    if let Some(status) = attempt.status {
+        let _ = write!(line, ", status {status}");
+    }
+    if let Some(ttft) = attempt.ttft_us {
+        let _ = write!(line, ", first content after {} ms", ttft.as_ms_ceil());
+    }
+    match attempt.fault {
+        Some(fault) => {
+            let kind = crate::call::fault_name(fault.kind);
+            let _ = write!(line, ", failed after {ms} ms with fault `{kind}`");
+            if let Some(status) = fault.status {
+                let _ = write!(line, " (status {status})");
+            }
+        }
+        None => {
+            let _ = write!(line, ", ended after {ms} ms");
+        }
+    }
+    line.push('.');
+    line
+}
+
+fn ended(decision: &DecisionEntry, outcome: &OutcomeEntry) -> String {
+    let took = outcome.at.since(decision.began).as_ms_ceil();
+    let how = match outcome.result {
+        Outcome::Abandoned => "the caller went away".into(),
+        Outcome::Broken => "the answer broke off after part of it was delivered".into(),
+        Outcome::Lost => "the process ended before the call did".into(),
+        Outcome::Refused => outcome.code.map_or_else(
+            || "it was refused".into(),
+            |code| format!("it was refused with {} ({})", code.name(), code.number()),
+        ),
+        Outcome::Relayed => "the channel's own error went to the caller".into(),
+        Outcome::Served => "it was served".into(),
+    };
+    let mut line = format!("After {took} ms {how}");
+    match outcome.usage {
+        Some(usage) => {
+            let prompt = usage.input + usage.cache_read + usage.cache_write;
+            let _ = write!(
+                line,
+                "; {prompt} prompt and {} answer tokens",
+                usage.output + usage.reasoning
+            );
+        }
+        None => line.push_str("; usage unknown"),
+    }
+    match outcome.cost_nano {
+        Some(cost) => {
+            let _ = write!(line, "; cost {cost} USD.");
+        }
+        None => line.push_str("; cost unknown."),
+    }
+    line
+}

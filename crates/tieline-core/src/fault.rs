@@ -1,0 +1,136 @@
+//! The faults of channels. Each has one kind that says whose fault it is, whether another channel may be tried, and
+//! whether it counts against the channel's health; the wire classifies, the core obeys.
+
+use serde::{Deserialize, Serialize};
+
+/// What went wrong with an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// 401, 403 or 404 that says our credential or the model's name there is wrong.
+    Auth,
+    /// Another 4xx: the caller's request is at fault, and would be everywhere.
+    Client,
+    /// The connection was refused, or the name did not resolve.
+    Connect,
+    /// The channel refused the content. Not routed around: a gateway is no device for shopping among filters.
+    Content,
+    /// The request does not fit the model's context.
+    Context,
+    /// The answer is not what the dialect allows: bad framing, not JSON, wrong type.
+    Garbage,
+    /// The channel cannot do what was asked (prefill, a sampling parameter, a tool schema).
+    Incapable,
+    /// A legal block: this party, this model, every channel.
+    Legal,
+    /// The channel is starting up.
+    NotReady,
+    /// The channel is overloaded (503, 529).
+    Overload,
+    /// Our own rate limit there is used up (429).
+    Rate,
+    /// This channel does not offer the model in this region; another may.
+    Region,
+    /// The connection broke before the answer was whole.
+    Reset,
+    /// The money or quota of the account there is spent.
+    Spend,
+    /// A limit of time passed.
+    Timeout,
+    /// 500, 502, 504, or an error event in a stream.
+    Transient,
+}
+
+/// Where in an attempt the fault came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Connect,
+    Head,
+    Body,
+}
+
+/// One classified fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    pub kind: FaultKind,
+    pub phase: Phase,
+    /// What the channel asked us to wait before the next attempt there, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// The HTTP status, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+}
+
+impl Fault {
+    pub const fn new(kind: FaultKind, phase: Phase) -> Self {
+        Self {
+            kind,
+            phase,
+            retry_after_ms: None,
+            status: None,
+        }
+    }
+
+    #[must_use]
+    pub const fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    #[must_use]
+    pub const fn with_retry_after_ms(mut self, ms: Option<u64>) -> Self {
+        self.retry_after_ms = ms;
+        self
+    }
+}
+
+impl FaultKind {
+    /// Whether another channel may be tried for the same call.
+    pub const fn fails_over(self) -> bool {
+        match self {
+            Self::Auth
+            | Self::Connect
+            | Self::Garbage
+            | Self::Incapable
+            | Self::NotReady
+            | Self::Overload
+            | Self::Rate
+            | Self::Region
+            | Self::Reset
+            | Self::Spend
+            | Self::Timeout
+            | Self::Transient => true,
+            Self::Client | Self::Content | Self::Context | Self::Legal => false,
+        }
+    }
+
+    /// Whether the fault counts towards the channel's consecutive failures.
+    pub const fn hurts(self) -> bool {
+        match self {
+            Self::Auth
+            | Self::Connect
+            | Self::Garbage
+            | Self::NotReady
+            | Self::Reset
+            | Self::Timeout
+            | Self::Transient => true,
+            Self::Client
+            | Self::Content
+            | Self::Context
+            | Self::Incapable
+            | Self::Legal
+            | Self::Overload
+            | Self::Rate
+            | Self::Region
+            | Self::Spend => false,
+        }
+    }
+
+    /// Whether the channel's own error reply is what the caller should see, for the request itself is at fault.
+    pub const fn is_callers(self) -> bool {
+        matches!(self, Self::Client | Self::Content | Self::Context)
+    }
+}

@@ -1,0 +1,159 @@
+//! The grid as it is archived: names, not indexes; checked, not raw. Its canonical JSON is stored once per version under
+//! its SHA-256, and every decision cites that digest, so that history replays across reloads.
+//!
+//! It holds what decisions depend on and nothing else: no endpoint, no credential.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::desk::Limits;
+use crate::money::Price;
+use crate::subject::Dialect;
+
+/// The type tag of version 1.
+pub const GRID_V1: &str = "tieline/grid/v1";
+
+/// All labs, models, channels, components and pools of a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GridRecord {
+    pub channels: Vec<ChannelRecord>,
+    /// Components that depend on others, such as a region on its cloud. A component that only channels name needs no
+    /// entry here.
+    #[serde(default)]
+    pub components: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    pub labs: Vec<LabRecord>,
+    pub models: Vec<ModelRecord>,
+    pub pools: Vec<PoolRecord>,
+    /// Settings of calls that name a model and not a pool.
+    pub settings: Settings,
+    /// Always [`GRID_V1`].
+    pub t: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabRecord {
+    /// ISO 3166-1 alpha-2 code of the law that it is under, if stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jurisdiction: Option<Arc<str>>,
+    pub name: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRecord {
+    /// Context window in tokens, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_tokens: Option<u32>,
+    pub lab: Arc<str>,
+    pub name: Arc<str>,
+    /// Training compute in FLOP as a decimal string (it passes 2^53), if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_flop: Option<Arc<str>>,
+    pub weights: Weights,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weights {
+    Closed,
+    Open,
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelRecord {
+    /// What it depends on directly, such as `cloud:aws`, `region:aws/us-east-1`, `lab:anthropic`.
+    pub components: Vec<Arc<str>>,
+    pub dialect: Dialect,
+    pub limits: Limits,
+    pub models: Vec<ServedRecord>,
+    pub name: Arc<str>,
+    pub provider: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Arc<str>>,
+}
+
+/// A model on a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServedRecord {
+    pub model: Arc<str>,
+    /// What the channel calls it.
+    pub name: Arc<str>,
+    /// What the channel charges; absent is unknown, never zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolRecord {
+    /// The models that may stand in for each other, most wanted first.
+    pub models: Vec<Arc<str>>,
+    pub name: Arc<str>,
+    pub settings: Settings,
+}
+
+/// Per-call settings of a pool; the names are those of `tieline.toml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Attempts of one call, over all channels; 1 to [`crate::ROWS_MAX`].
+    pub attempts_max: u8,
+    /// The whole call, in ms.
+    pub call_ms: u32,
+    /// To open a connection, in ms.
+    pub connect_ms: u32,
+    /// From the dial to the first content, in ms. A status line or a `message_start` is not content.
+    pub first_content_ms: u32,
+    /// From the dial to the status line, in ms.
+    pub head_ms: u32,
+    /// Between two content events, in ms.
+    pub idle_ms: u32,
+    pub record: RecordMode,
+    pub resume: Resume,
+}
+
+/// When an answer may leave relative to its decision's entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordMode {
+    /// The entry is queued; a crash may lose the last few milliseconds of entries.
+    Async,
+    /// No byte of an answer leaves before the decision's entry is durable.
+    Strict,
+}
+
+/// What happens when an answer breaks off after content was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resume {
+    /// The stream ends with the dialect's error event.
+    Off,
+    /// Another model of the pool may continue.
+    Pool,
+    /// Another channel of the same model may continue.
+    SameModel,
+}
+
+impl Default for Settings {
+    /// Call 10 minutes, connect 2 s, first content 20 s (a busy channel queues that long), idle 15 s, three attempts:
+    /// 3 × 20 s of waiting stays below the minute after which interactive callers give up.
+    fn default() -> Self {
+        Self {
+            attempts_max: 3,
+            call_ms: 600_000,
+            connect_ms: 2_000,
+            first_content_ms: 20_000,
+            head_ms: 20_000,
+            idle_ms: 15_000,
+            record: RecordMode::Async,
+            resume: Resume::Off,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Money in integers. Prices are pico-dollars per token (a list price of 0.075 USD per million tokens is 75,000), costs
+//! nano-dollars. The single rounding, from pico to nano, is upwards and happens once per call.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::mark::Usage;
+
+/// Nano-dollars (1e-9 USD). Written in records as a decimal string, for it may pass 2^53.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nano(pub u64);
+
+/// Pico-dollars (1e-12 USD) per token; `3.00` USD per million tokens is 3,000,000.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PicoPerToken(pub u64);
+
+/// What a channel charges for a model, by disjoint token counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    pub cache_read: PicoPerToken,
+    pub cache_write: PicoPerToken,
+    pub input: PicoPerToken,
+    pub output: PicoPerToken,
+}
+
+/// A text that is not a price in USD per million tokens.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a price: a decimal number of USD per million tokens with at most 6 decimals, such as \"3.00\""
+)]
+pub struct BadPrice(String);
+
+/// 2^53 - 1, the largest integer that every JSON reader keeps exact; no list price comes near it
+/// (it would be 9e9 USD per million tokens).
+const PICO_MAX: u64 = (1 << 53) - 1;
+
+impl Price {
+    /// The cost of `usage`, in pico-dollars summed exactly, then rounded up to a nano-dollar. Reasoning tokens are
+    /// charged as output.
+    #[must_use]
+    pub fn cost(&self, usage: &Usage) -> Nano {
+        let parts = [
+            (self.input, usage.input),
+            (self.cache_read, usage.cache_read),
+            (self.cache_write, usage.cache_write),
+            (self.output, usage.output.saturating_add(usage.reasoning)),
+        ];
+        let pico: u128 = parts
+            .iter()
+            .map(|(price, tokens)| u128::from(price.0) * u128::from(*tokens))
+            .sum();
+        Nano(u64::try_from(pico.div_ceil(1_000)).unwrap_or(u64::MAX))
+    }
+}
+
+impl FromStr for PicoPerToken {
+    type Err = BadPrice;
+
+    fn from_str(text: &str) -> Result<Self, BadPrice> {
+        let bad = || BadPrice(text.chars().take(40).collect());
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+        if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > 6 {
+            return Err(bad());
+        }
+        let whole: u64 = whole.parse().map_err(|_| bad())?;
+        let fraction: u64 = format!("{fraction:0<6}").parse().map_err(|_| bad())?;
+        let pico = whole
+            .checked_mul(1_000_000)
+            .and_then(|p| p.checked_add(fraction))
+            .ok_or_else(bad)?;
+        if pico > PICO_MAX {
+            Err(bad())
+        } else {
+            Ok(Self(pico))
+        }
+    }
+}
+
+impl fmt::Display for Nano {
+    /// USD with nine decimals, such as `0.000012500`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+    }
+}
+
+impl Serialize for Nano {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Nano {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_is_read_exactly_or_refused() {
+        assert_eq!("0.075".parse(), Ok(PicoPerToken(75_000)));
+        assert_eq!("15".parse(), Ok(PicoPerToken(15_000_000)));
+        for bad in [
+            "",
+            ".5",
+            "-1",
+            "1e3",
+            "0.1234567",
+            "1.2.3",
+            "99999999999999999999",
+        ] {
+            assert!(bad.parse::<PicoPerToken>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn cost_rounds_up_once() {
+        let price = Price {
+            input: PicoPerToken(75_000),
+            output: PicoPerToken(300_000),
+            ..Price::default()
+        };
+        let usage = Usage {
+            input: 1,
+            output: 1,
+            ..Usage::default()
+        };
+        assert_eq!(price.cost(&usage), Nano(375));
+        let third = Price {
+            input: PicoPerToken(333),
+            ..Price::default()
+        };
+        assert_eq!(
+            third.cost(&Usage {
+                input: 1,
+                ..Usage::default()
+            }),
+            Nano(1)
+        );
+        assert_eq!(
+            third.cost(&Usage {
+                input: 3,
+                ..Usage::default()
+            }),
+            Nano(1)
+        );
+        assert_eq!(Nano(1_234_567_890).to_string(), "1.234567890");
+    }
+}

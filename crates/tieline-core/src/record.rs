@@ -1,0 +1,432 @@
+//! The two entries of a call as the ledger holds them: `tieline/decision/v1` at admission, `tieline/outcome/v1` at the
+//! end. Field order is canonical (RFC 8785), so writing them needs no sorting. A version, once written, is read forever.
+//!
+//! Nothing here holds a prompt, a credential or a person's name: parties and keys stand by their opaque ids.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Digest32;
+use crate::call::{Attempt, AttemptEnd, Call, Ending, Loss, Step, Why};
+use crate::desk::Bucket;
+use crate::entropy::Seed;
+use crate::fault::Fault;
+use crate::grid::Candidate;
+use crate::id::CallId;
+use crate::mark::{Stop, Usage};
+use crate::money::Nano;
+use crate::problem::{Code, Problem};
+use crate::subject::{Ask, Dialect};
+use crate::time::{Span, Tick};
+use crate::verdict::Ruling;
+
+pub const DECISION_V1: &str = "tieline/decision/v1";
+pub const OUTCOME_V1: &str = "tieline/outcome/v1";
+
+/// The decision on a call: all inputs, and what followed from them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionEntry {
+    /// When it was decided, µs UTC.
+    pub at: Tick,
+    /// When the call arrived.
+    pub began: Tick,
+    /// Why it was refused, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// Digest of the grid record it was decided under.
+    pub grid: Hex32,
+    pub id: CallId,
+    /// The inputs that led here, in order.
+    pub inputs: Vec<Step>,
+    pub intake: IntakeRecord,
+    /// The candidates in the order of the pool, each with why it is or is not tried.
+    pub plan: Vec<PlanRecord>,
+    /// Tokens reserved for the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved_tokens: Option<u64>,
+    /// The entropy of the call, 16 hexadecimal digits.
+    #[serde(with = "seed_hex")]
+    pub seed: Seed,
+    pub t: Arc<str>,
+}
+
+/// The request as the decision saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IntakeRecord {
+    pub ask: AskRecord,
+    pub body_bytes: u64,
+    pub dialect: Dialect,
+    /// Whether the key's scope names what is asked for.
+    pub in_scope: bool,
+    pub key: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens_max: Option<u32>,
+    pub party: Arc<str>,
+    pub party_digest: Hex32,
+    pub posture: u32,
+    pub stream: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum AskRecord {
+    Model(Arc<str>),
+    Pool(Arc<str>),
+    Unknown(Option<Arc<str>>),
+    Unreadable(Code),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRecord {
+    pub channel: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<Bucket>,
+    pub model: Arc<str>,
+    pub why: Why,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutcomeEntry {
+    pub at: Tick,
+    pub attempts: Vec<AttemptRecord>,
+    /// Why it was not served, if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// What the call cost, in nano-USD as a decimal string; absent is unknown, never zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_nano: Option<Nano>,
+    pub id: CallId,
+    /// The inputs after the decision, in order.
+    pub inputs: Vec<Step>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loss: Vec<Loss>,
+    pub result: Outcome,
+    pub t: Arc<str>,
+    /// Usage of the attempt that answered; absent is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The caller went away.
+    Abandoned,
+    /// Part of an answer was delivered.
+    Broken,
+    /// The process ended before the call did; written at the next start.
+    Lost,
+    Refused,
+    /// The caller got the channel's own error.
+    Relayed,
+    Served,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptRecord {
+    pub channel: Arc<str>,
+    /// Content events (text or tool arguments) received.
+    pub content_events: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_nano: Option<Nano>,
+    pub dialled_at: Tick,
+    pub ended_at: Tick,
+    /// The epoch under which it was judged.
+    pub epoch: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    pub model: Arc<str>,
+    pub ruling: Ruling,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Stop>,
+    /// From the dial to the first content, µs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttft_us: Option<Span>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// 32 bytes, written as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hex32(pub Digest32);
+
+// === from a call ===
+
+impl Call {
+    /// The decision's entry. Meaningful when [`crate::Effect::Record`] is polled, and until the next input.
+    pub fn decision_entry(&self) -> DecisionEntry {
+        let (at, steps) = self.decided_at.unwrap_or((self.began, 0));
+        DecisionEntry {
+            at,
+            began: self.began,
+            code: match &self.ended {
+                Some((_, Ending::Refused(problem))) => Some(problem.code),
+                _ => None,
+            },
+            grid: Hex32(self.snapshot.digest),
+            id: self.intake.call,
+            inputs: self.steps.as_slice().get(..steps).unwrap_or_default().to_vec(),
+            intake: self.intake_record(),
+            plan: self.plan_records(),
+            reserved_tokens: self.reserved_key,
+            seed: self.seed,
+            t: DECISION_V1.into(),
+        }
+    }
+
+    /// The outcome's entry. Meaningful once [`crate::Effect::Close`] was polled.
+    pub fn outcome_entry(&self) -> OutcomeEntry {
+        let (at, result, code) = match &self.ended {
+            Some((at, ending)) => (*at, ending.outcome(), ending.code()),
+            None => (self.began, Outcome::Lost, None),
+        };
+        let steps = self.decided_at.map_or(0, |(_, steps)| steps);
+        let attempts: Vec<_> = self
+            .attempts
+            .iter()
+            .map(|attempt| self.attempt_record(attempt))
+            .collect();
+        OutcomeEntry {
+            at,
+            code,
+            cost_nano: cost(&attempts),
+            id: self.intake.call,
+            inputs: self.steps.as_slice().get(steps..).unwrap_or_default().to_vec(),
+            loss: self.losses.clone(),
+            result,
+            t: OUTCOME_V1.into(),
+            usage: attempts.last().and_then(|attempt| attempt.usage),
+            attempts,
+        }
+    }
+
+    fn intake_record(&self) -> IntakeRecord {
+        let name = || self.snapshot.ask_name(&self.intake.ask).cloned();
+        IntakeRecord {
+            ask: match &self.intake.ask {
+                Ask::Model(_) => AskRecord::Model(name().unwrap_or_else(|| "".into())),
+                Ask::Pool(_) => AskRecord::Pool(name().unwrap_or_else(|| "".into())),
+                Ask::Unknown(name) => AskRecord::Unknown(name.clone()),
+                Ask::Unreadable(code) => AskRecord::Unreadable(*code),
+            },
+            body_bytes: self.intake.body_bytes,
+            dialect: self.intake.dialect,
+            in_scope: self.in_scope,
+            key: self.intake.subject.key.clone(),
+            output_tokens_max: self.intake.output_tokens_max,
+            party: self.intake.subject.party.clone(),
+            party_digest: Hex32(self.intake.subject.party_digest),
+            posture: self.intake.subject.posture,
+            stream: self.intake.stream,
+        }
+    }
+
+    fn plan_records(&self) -> Vec<PlanRecord> {
+        let rows = self.candidates.iter().zip(&self.plan.rows);
+        rows.map(|(candidate, row)| {
+            let (channel, model) = self.names(*candidate);
+            PlanRecord {
+                channel,
+                limited: row.limited.map(|(bucket, _)| bucket),
+                model,
+                why: row.why,
+            }
+        })
+        .collect()
+    }
+
+    fn attempt_record(&self, attempt: &Attempt) -> AttemptRecord {
+        let candidate = self.candidate(attempt.row);
+        let (channel, model) = candidate.map_or_else(|| ("".into(), "".into()), |c| self.names(c));
+        let (ended_at, end) = attempt.ended.unwrap_or((attempt.dialled_at, AttemptEnd::Left));
+        let price = candidate
+            .and_then(|c| self.snapshot.served(c))
+            .and_then(|served| served.price);
+        // An attempt that failed before any content is not charged as a completion.
+        let failed_empty = matches!(end, AttemptEnd::Fault(_)) && attempt.first_content_at.is_none();
+        let cost_nano = match (price, attempt.usage) {
+            _ if failed_empty => Some(Nano(0)),
+            (Some(price), Some(usage)) => Some(price.cost(&usage)),
+            _ => None,
+        };
+        AttemptRecord {
+            channel,
+            content_events: attempt.content_events,
+            cost_nano,
+            dialled_at: attempt.dialled_at,
+            ended_at,
+            epoch: attempt.verdict.as_ref().map_or(0, |verdict| verdict.epoch),
+            fault: match end {
+                AttemptEnd::Fault(fault) => Some(fault),
+                AttemptEnd::Done | AttemptEnd::Left => None,
+            },
+            model,
+            ruling: attempt
+                .verdict
+                .as_ref()
+                .map_or(Ruling::Deny, |verdict| verdict.ruling),
+            status: attempt.opened,
+            stop: attempt.stop,
+            ttft_us: attempt.first_content_at.map(|at| at.since(attempt.dialled_at)),
+            usage: attempt.usage,
+        }
+    }
+
+    fn names(&self, candidate: Candidate) -> (Arc<str>, Arc<str>) {
+        let channel = self.snapshot.channel(candidate.channel).map(|c| c.name.clone());
+        let model = self.snapshot.model(candidate.model).map(|m| m.name.clone());
+        (
+            channel.unwrap_or_else(|| "".into()),
+            model.unwrap_or_else(|| "".into()),
+        )
+    }
+}
+
+/// The sum over all attempts; one unknown makes the sum unknown.
+fn cost(attempts: &[AttemptRecord]) -> Option<Nano> {
+    attempts.iter().try_fold(Nano(0), |sum, attempt| {
+        Some(Nano(sum.0.checked_add(attempt.cost_nano?.0)?))
+    })
+}
+
+impl OutcomeEntry {
+    /// The outcome of a decision whose process ended before the call did; written at the next start.
+    pub fn lost(id: CallId, at: Tick) -> Self {
+        Self {
+            at,
+            attempts: Vec::new(),
+            code: None,
+            cost_nano: None,
+            id,
+            inputs: Vec::new(),
+            loss: Vec::new(),
+            result: Outcome::Lost,
+            t: OUTCOME_V1.into(),
+            usage: None,
+        }
+    }
+}
+
+impl Ending {
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Abandoned => Outcome::Abandoned,
+            Self::Broken(_) => Outcome::Broken,
+            Self::Refused(_) => Outcome::Refused,
+            Self::Relayed => Outcome::Relayed,
+            Self::Served => Outcome::Served,
+        }
+    }
+
+    pub const fn code(&self) -> Option<Code> {
+        match self {
+            Self::Broken(Problem { code, .. }) | Self::Refused(Problem { code, .. }) => Some(*code),
+            Self::Abandoned | Self::Relayed | Self::Served => None,
+        }
+    }
+}
+
+// === impl Hex32 ===
+
+impl std::fmt::Display for Hex32 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+    }
+}
+
+impl std::fmt::Debug for Hex32 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl Hex32 {
+    fn text(&self) -> [u8; 64] {
+        let digit = |nibble: u8| {
+            if nibble < 10 {
+                b'0' + nibble
+            } else {
+                b'a' + nibble - 10
+            }
+        };
+        let mut text = [b'0'; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            if let [high, low] = pair {
+                (*high, *low) = (digit(byte >> 4), digit(byte & 15));
+            }
+        }
+        text
+    }
+}
+
+impl std::str::FromStr for Hex32 {
+    type Err = BadHex;
+
+    fn from_str(text: &str) -> Result<Self, BadHex> {
+        let nibble = |byte: u8| match byte {
+            b'0'..=b'9' => Ok(byte - b'0'),
+            b'a'..=b'f' => Ok(byte - b'a' + 10),
+            _ => Err(BadHex),
+        };
+        if text.len() != 64 {
+            return Err(BadHex);
+        }
+        let mut bytes = [0; 32];
+        for (slot, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let [high, low] = pair else { return Err(BadHex) };
+            *slot = nibble(*high)? << 4 | nibble(*low)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// A text that is not 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a digest: 64 lower-case hexadecimal digits are expected")]
+pub struct BadHex;
+
+impl Serialize for Hex32 {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+    }
+}
+
+impl<'de> Deserialize<'de> for Hex32 {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A seed uses all 64 bits, more than JSON keeps exact.
+mod seed_hex {
+    use serde::Deserialize as _;
+
+    use crate::entropy::Seed;
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde's `with` gives a reference"
+    )]
+    pub(super) fn serialize<S: serde::Serializer>(seed: &Seed, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:016x}", seed.0))
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Seed, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let canonical = text.len() == 16 && !text.bytes().any(|b| b.is_ascii_uppercase() || b == b'+');
+        let value = u64::from_str_radix(&text, 16).ok().filter(|_| canonical);
+        value
+            .map(Seed)
+            .ok_or_else(|| serde::de::Error::custom("a seed is 16 lower-case hexadecimal digits"))
+    }
+}

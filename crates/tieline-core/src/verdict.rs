@@ -1,0 +1,41 @@
+//! The answer of policy to "may this party use this model over this channel": allow, hold or deny, with the rules that
+//! determined it. Policy (floor 1) makes verdicts, the core obeys and records them.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Tick;
+
+/// The three rulings, ordered by strictness: deny beats hold beats allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ruling {
+    Allow,
+    Hold,
+    Deny,
+}
+
+/// A rule that determined a verdict: as much of it as the caller and the record need.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The source it follows, such as `15 CFR 744.22`.
+    pub citation: Arc<str>,
+    /// The rule's id within the epoch, such as `company/eligible-parties`.
+    pub id: Arc<str>,
+    /// A sentence for the caller.
+    pub reason: Arc<str>,
+}
+
+/// The verdict on one candidate. Machines pass it as `Arc<Verdict>`: a cached verdict costs a reference count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub ruling: Ruling,
+    /// The activation of packs and directives under which it was judged.
+    pub epoch: u64,
+    /// The rules that determined it; empty for an allow that no rule forbids.
+    pub rules: Arc<[Rule]>,
+    /// When it must be judged anew: a licence or a statement expires, a rule begins.
+    pub valid_until: Option<Tick>,
+}
