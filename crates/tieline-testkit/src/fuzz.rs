@@ -1,0 +1,58 @@
+//! One entry point per parser of untrusted bytes, and the list of them that the replay test and `fuzz/` go through.
+//!
+//! Contract: an entry point takes any bytes and returns; what must hold of the parser beside not panicking, it
+//! asserts. To add one: write the function, add a row to [`TARGETS`], a file in `fuzz/fuzz_targets` and its
+//! `[[bin]]`.
+
+use crate::request::{Limits, Request, RequestReader};
+
+/// Name (also of the corpus folder under `fuzz/corpus`) and entry point.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target of this workspace.
+pub const TARGETS: &[Target] = &[("http_request", http_request)];
+
+/// The scripted channel's own request reader: whole, byte by byte, and in two parts, the requests are the same.
+///
+/// # Panics
+/// Where they are not, or a body is over its limit.
+pub fn http_request(data: &[u8]) {
+    let whole = read_all([data]);
+    let bytewise = read_all(data.chunks(1));
+    assert_eq!(whole, bytewise, "requests depend on how their bytes are split");
+    let (left, right) = data.split_at(data.len() / 2);
+    assert_eq!(
+        whole,
+        read_all([left, right]),
+        "requests depend on where their bytes are split"
+    );
+}
+
+/// The requests in these bytes, and whether the rest was refused.
+fn read_all<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Request>, bool) {
+    let mut reader = RequestReader::new(FUZZ_LIMITS);
+    let mut requests = Vec::new();
+    for part in parts {
+        reader.feed(part);
+        loop {
+            match reader.next_request() {
+                Ok(Some(request)) => {
+                    assert!(
+                        request.body.len() <= FUZZ_LIMITS.body_bytes_max,
+                        "a body over its limit"
+                    );
+                    requests.push(request);
+                }
+                Ok(None) => break,
+                Err(_) => return (requests, true),
+            }
+        }
+    }
+    (requests, false)
+}
+
+/// Small, so that a fuzzer reaches them.
+const FUZZ_LIMITS: Limits = Limits {
+    head_bytes_max: 1024,
+    body_bytes_max: 4096,
+};
