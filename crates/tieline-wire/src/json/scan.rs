@@ -1,0 +1,348 @@
+//! The head of a request: what admission, choice of channel and the splices need to know, read in one validating pass
+//! that copies nothing but the model's name.
+//!
+//! Refused, because two readers might disagree about it: a body that is not UTF-8 or not exactly one JSON object, more
+//! than [`super::DEPTH_MAX`] levels, a field that we read and that stands there twice (escapes considered), and a field
+//! that differs from one that we read in case only, for servers exist that take `Model` for `model`. Every other field
+//! is checked for form and left to the channel.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::Bytes;
+use tieline_core::{Code, Dialect, Problem};
+
+use super::cursor::{Bad, Cursor, DEPTH_MAX};
+use super::text::Text;
+
+/// What one pass over a request body found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Answers asked for (`n`); 1 unless the request says otherwise.
+    pub answers: u32,
+    /// A message carries sound.
+    pub audio: bool,
+    /// A message carries a document or another file.
+    pub files: bool,
+    /// A message carries a picture.
+    pub images: bool,
+    /// The caller asks for the usage of a stream itself (OpenAI's `stream_options.include_usage`).
+    pub include_usage: bool,
+    /// `model`, unescaped.
+    pub model: String,
+    /// `max_completion_tokens`, else `max_tokens`.
+    pub output_tokens_max: Option<u32>,
+    pub stream: bool,
+    /// The request offers tools.
+    pub tools: bool,
+    /// The value of `model` with its quotes.
+    pub(crate) model_span: Range<usize>,
+    /// Right after the brace that opens the document.
+    pub(crate) open_at: usize,
+    pub(crate) stream_options: StreamOptions,
+}
+
+/// Where `include_usage` could be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum StreamOptions {
+    #[default]
+    Absent,
+    /// `include_usage` stands here with a value that is not `true`.
+    Flag(Range<usize>),
+    /// An object without `include_usage`, which opens before `at`.
+    Object { at: usize, empty: bool },
+    /// `null`.
+    Value(Range<usize>),
+}
+
+/// Reads the head of a request of `dialect`.
+///
+/// # Errors
+/// `BodyNotUtf8`, `BodyNotJson` and `BodyTooDeep` with the byte at which reading stopped; `KeyTwice`, `FieldMissing`
+/// (only `model`) and `FieldWrong` with the field's name.
+pub fn scan(dialect: Dialect, body: &Bytes) -> Result<Head, Problem> {
+    if let Err(error) = std::str::from_utf8(body) {
+        let says = format!(
+            "The request body is not valid UTF-8 at byte {}.",
+            error.valid_up_to()
+        );
+        return Err(Problem::new(Code::BodyNotUtf8, says));
+    }
+    let mut cursor = Cursor::new(body);
+    if cursor.peek() != Some(b'{') {
+        return Err(not_json(cursor.at()));
+    }
+    let mut reader = Reader {
+        dialect,
+        head: Head {
+            answers: 1,
+            open_at: cursor.at() + 1,
+            ..Head::default()
+        },
+        max_completion_tokens: None,
+        problem: None,
+        seen: 0,
+    };
+    let walked = cursor
+        .object(|cursor, key| reader.field(cursor, key))
+        .and_then(|()| cursor.end());
+    match walked {
+        Ok(()) => reader.finish(),
+        Err(Bad::Deep { at }) => {
+            let says = format!("The request body nests more than {DEPTH_MAX} levels at byte {at}.");
+            Err(Problem::new(Code::BodyTooDeep, says))
+        }
+        Err(Bad::Form { at }) => Err(not_json(at)),
+        Err(Bad::Refused) => Err(reader.problem.unwrap_or(Problem::plain(Code::FieldWrong))),
+    }
+}
+
+struct Reader {
+    dialect: Dialect,
+    head: Head,
+    max_completion_tokens: Option<u32>,
+    problem: Option<Problem>,
+    /// A bit for each field that was met.
+    seen: u16,
+}
+
+#[derive(Clone, Copy)]
+enum Field {
+    MaxCompletionTokens,
+    MaxTokens,
+    Messages,
+    Model,
+    N,
+    Stream,
+    StreamOptions,
+    Tools,
+}
+
+/// The longest name below; a key that is longer, even with two-byte letters in place of one-byte ones, is not ours.
+const NAME_BYTES_MAX: usize = 2 * "max_completion_tokens".len();
+
+impl Field {
+    fn of(dialect: Dialect, name: &[u8]) -> Option<Self> {
+        Some(match (dialect, name) {
+            (_, b"max_tokens") => Self::MaxTokens,
+            (_, b"messages") => Self::Messages,
+            (_, b"model") => Self::Model,
+            (_, b"stream") => Self::Stream,
+            (_, b"tools") => Self::Tools,
+            (Dialect::OpenaiChat, b"max_completion_tokens") => Self::MaxCompletionTokens,
+            (Dialect::OpenaiChat, b"n") => Self::N,
+            (Dialect::OpenaiChat, b"stream_options") => Self::StreamOptions,
+            _ => return None,
+        })
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::MaxCompletionTokens => "max_completion_tokens",
+            Self::MaxTokens => "max_tokens",
+            Self::Messages => "messages",
+            Self::Model => "model",
+            Self::N => "n",
+            Self::Stream => "stream",
+            Self::StreamOptions => "stream_options",
+            Self::Tools => "tools",
+        }
+    }
+}
+
+impl Reader {
+    fn finish(mut self) -> Result<Head, Problem> {
+        if self.seen & (1 << Field::Model as u16) == 0 {
+            return Err(Problem::new(Code::FieldMissing, "`model` is missing."));
+        }
+        if self.max_completion_tokens.is_some() {
+            self.head.output_tokens_max = self.max_completion_tokens;
+        }
+        Ok(self.head)
+    }
+
+    fn field(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>) -> Result<(), Bad> {
+        let Some(field) = self.known(key)? else {
+            return cursor.skip();
+        };
+        let bit = 1 << field as u16;
+        if self.seen & bit != 0 {
+            return self.twice(field.name());
+        }
+        self.seen |= bit;
+        match field {
+            Field::MaxCompletionTokens => self.max_completion_tokens = self.limit(cursor, field)?,
+            Field::MaxTokens => self.head.output_tokens_max = self.limit(cursor, field)?,
+            Field::Messages => cursor.array_or_skip(|cursor| self.message(cursor))?,
+            Field::Model => self.model(cursor)?,
+            Field::N => self.head.answers = self.limit(cursor, field)?.unwrap_or(1).max(1),
+            Field::Stream => self.head.stream = self.flag(cursor, "stream")?,
+            Field::StreamOptions => self.stream_options(cursor)?,
+            Field::Tools => {
+                cursor.array_or_skip(|cursor| {
+                    self.head.tools = true;
+                    cursor.skip()
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Which of our fields `key` names; refuses one that names it in another case.
+    fn known(&mut self, key: Text<'_>) -> Result<Option<Field>, Bad> {
+        let read;
+        let name: &[u8] = if key.escaped {
+            // Half a surrogate pair is no letter of a name of ours, in any case.
+            let Some(text) = key.read() else { return Ok(None) };
+            read = text;
+            read.as_bytes()
+        } else {
+            key.raw
+        };
+        if let Some(field) = Field::of(self.dialect, name) {
+            return Ok(Some(field));
+        }
+        if name.len() > NAME_BYTES_MAX {
+            return Ok(None);
+        }
+        let Some(field) = Field::of(self.dialect, fold(name, &mut [0; NAME_BYTES_MAX])) else {
+            return Ok(None);
+        };
+        let name = field.name();
+        self.refuse(
+            Code::FieldWrong,
+            format!("A field differs from `{name}` in case only; write `{name}`."),
+        )
+        .map(|()| None)
+    }
+
+    fn model(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Bad> {
+        let start = cursor.at();
+        let Some(text) = cursor.text_or_skip()? else {
+            return self.refuse(Code::FieldWrong, "`model` must be a string.");
+        };
+        self.head.model_span = start..cursor.at();
+        match text.read() {
+            Some(model) => self.head.model = model.into_owned(),
+            None => return self.refuse(Code::FieldWrong, "`model` holds half of a surrogate pair."),
+        }
+        Ok(())
+    }
+
+    /// An unsigned integer or `null`.
+    fn limit(&mut self, cursor: &mut Cursor<'_>, field: Field) -> Result<Option<u32>, Bad> {
+        let first = cursor.peek();
+        match cursor.count_or_skip()? {
+            Some(count) => Ok(Some(u32::try_from(count).unwrap_or(u32::MAX))),
+            None if first == Some(b'n') => Ok(None),
+            None => {
+                let says = format!("`{}` must be an integer that is not negative.", field.name());
+                self.refuse(Code::FieldWrong, says).map(|()| None)
+            }
+        }
+    }
+
+    /// A truth value or `null`.
+    fn flag(&mut self, cursor: &mut Cursor<'_>, name: &str) -> Result<bool, Bad> {
+        let first = cursor.peek();
+        match cursor.flag_or_skip()? {
+            Some(flag) => Ok(flag),
+            None if first == Some(b'n') => Ok(false),
+            None => self
+                .refuse(Code::FieldWrong, format!("`{name}` must be true or false."))
+                .map(|()| false),
+        }
+    }
+
+    fn stream_options(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Bad> {
+        let start = cursor.at();
+        if cursor.peek() != Some(b'{') {
+            let first = cursor.peek();
+            let span = cursor.skip_span()?;
+            if first != Some(b'n') {
+                return self.refuse(Code::FieldWrong, "`stream_options` must be an object.");
+            }
+            self.head.stream_options = StreamOptions::Value(span);
+            return Ok(());
+        }
+        let mut empty = true;
+        let mut found = None;
+        cursor.object(|cursor, key| {
+            empty = false;
+            if !key.is("include_usage") {
+                return cursor.skip();
+            }
+            let at = cursor.at();
+            self.head.include_usage = self.flag(cursor, "stream_options.include_usage")?;
+            match found.replace(at..cursor.at()) {
+                Some(_) => self.twice("stream_options.include_usage"),
+                None => Ok(()),
+            }
+        })?;
+        self.head.stream_options = match found {
+            Some(span) => StreamOptions::Flag(span),
+            None => StreamOptions::Object { at: start + 1, empty },
+        };
+        Ok(())
+    }
+
+    fn message(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Bad> {
+        cursor.object_or_skip(|cursor, key| {
+            if key.is("content") {
+                cursor.array_or_skip(|cursor| self.part(cursor, true))
+            } else {
+                cursor.skip()
+            }
+        })
+    }
+
+    /// A part of a message's content, or of a tool's result in it.
+    fn part(&mut self, cursor: &mut Cursor<'_>, outer: bool) -> Result<(), Bad> {
+        cursor.object_or_skip(|cursor, key| {
+            if key.is("type") {
+                if let Some(kind) = cursor.text_or_skip()? {
+                    self.head.images |= kind.is("image_url") || kind.is("image");
+                    self.head.audio |= kind.is("input_audio");
+                    self.head.files |= kind.is("file") || kind.is("document");
+                }
+                Ok(())
+            } else if outer && key.is("content") {
+                cursor.array_or_skip(|cursor| self.part(cursor, false))
+            } else {
+                cursor.skip()
+            }
+        })
+    }
+
+    fn twice(&mut self, name: &str) -> Result<(), Bad> {
+        self.refuse(Code::KeyTwice, format!("`{name}` stands there twice."))
+    }
+
+    fn refuse(&mut self, code: Code, says: impl Into<Cow<'static, str>>) -> Result<(), Bad> {
+        self.problem = Some(Problem::new(code, says));
+        Err(Bad::Refused)
+    }
+}
+
+/// Lower case as servers fold it that compare names without regard to case (Go's encoding/json among them): ASCII, and
+/// the two letters outside ASCII that fold into it, the long s and the Kelvin sign.
+fn fold<'b>(name: &[u8], out: &'b mut [u8; NAME_BYTES_MAX]) -> &'b [u8] {
+    let mut rest = name;
+    let mut len = 0;
+    while let (Some((byte, tail)), Some(slot)) = (rest.split_first(), out.get_mut(len)) {
+        (*slot, rest) = match rest {
+            [0xc5, 0xbf, tail @ ..] => (b's', tail),
+            [0xe2, 0x84, 0xaa, tail @ ..] => (b'k', tail),
+            _ => (byte.to_ascii_lowercase(), tail),
+        };
+        len += 1;
+    }
+    out.get(..len).unwrap_or_default()
+}
+
+fn not_json(at: usize) -> Problem {
+    Problem::new(
+        Code::BodyNotJson,
+        format!("The request body is not one valid JSON object at byte {at}."),
+    )
+}

@@ -1,0 +1,228 @@
+//! The tap: what a stream's events or a whole body say about the answer, as text-free marks. It tolerates what real
+//! servers send (unknown events, repeated starts, usage in odd places) and judges only what it understands.
+
+use smallvec::SmallVec;
+use tieline_core::{Dialect, FaultKind, Mark, Stop, Usage};
+
+use super::{anthropic_messages, openai_chat};
+use crate::classify;
+use crate::frame::sse::Event;
+use crate::json::Bad;
+
+/// What the tap says about one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The channel reports an error.
+    Fault(FaultKind),
+    Pass,
+    /// The event carries usage and nothing else.
+    UsageOnly,
+}
+
+/// What one event or body says, dialect put aside.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// It has what every answer of its kind has: `choices`, or a known `type`.
+    pub(super) answer: bool,
+    /// Content events: deltas of text, thinking or arguments that are not empty.
+    pub(super) content: u32,
+    /// The terminator.
+    pub(super) done: bool,
+    pub(super) error: bool,
+    pub(super) stop: Option<Stop>,
+    /// A thinking block begins here.
+    pub(super) thought_begins: bool,
+    /// Thinking flows, in a dialect that does not say where it begins.
+    pub(super) thought_flows: bool,
+    /// Text or arguments flow, which ends thinking in such a dialect.
+    pub(super) thought_ends: bool,
+    /// A bit for each tool call that is met, by its index modulo 64, in a dialect that does not say where one begins.
+    pub(super) tools_met: u64,
+    /// Tool calls that begin here.
+    pub(super) tools_begun: u32,
+    pub(super) usage: Option<RawUsage>,
+    pub(super) usage_only: bool,
+}
+
+/// Usage as the dialect counts it; what was not said stays `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RawUsage {
+    pub(super) cache_read: Option<u64>,
+    pub(super) cache_write: Option<u64>,
+    pub(super) input: Option<u64>,
+    pub(super) output: Option<u64>,
+    pub(super) reasoning: Option<u64>,
+    pub(super) total: Option<u64>,
+}
+
+/// Reads one answer.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    complete: bool,
+    content: u32,
+    dialect: Dialect,
+    /// An event was understood.
+    parsed: bool,
+    thinking: bool,
+    tools: u64,
+    usage: RawUsage,
+    usage_changed: bool,
+}
+
+impl Tap {
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Self {
+            complete: false,
+            content: 0,
+            dialect,
+            parsed: false,
+            thinking: false,
+            tools: 0,
+            usage: RawUsage::default(),
+            usage_changed: false,
+        }
+    }
+
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// The fault of a stream that ends here without being complete.
+    pub(crate) const fn cut_fault(&self) -> FaultKind {
+        if self.parsed {
+            FaultKind::Reset
+        } else {
+            FaultKind::Garbage
+        }
+    }
+
+    /// Reads one event. Content and usage are told by [`Tap::flush`].
+    pub(crate) fn event(&mut self, event: &Event<'_>, marks: &mut Vec<Mark>) -> Told {
+        let data = event.data.as_ref();
+        if data == b"[DONE]" {
+            self.complete = true;
+            self.parsed = true;
+            return Told::Pass;
+        }
+        let Ok(facts) = self.facts(data) else {
+            return Told::Pass;
+        };
+        if facts.error || (event.name == Some(b"error") && !facts.answer) {
+            return Told::Fault(classify::in_stream(data));
+        }
+        self.parsed |= facts.answer;
+        self.complete |= facts.done || facts.stop.is_some();
+        self.note(&facts, marks);
+        if facts.usage_only {
+            Told::UsageOnly
+        } else {
+            Told::Pass
+        }
+    }
+
+    /// Tells what has gathered.
+    pub(crate) fn flush(&mut self, marks: &mut Vec<Mark>) {
+        self.flush_content(marks);
+        if std::mem::take(&mut self.usage_changed) {
+            marks.push(Mark::Usage(self.usage.disjoint(self.dialect)));
+        }
+    }
+
+    /// Reads a whole answer.
+    pub(super) fn whole(mut self, body: &[u8]) -> Result<SmallVec<[Mark; 4]>, FaultKind> {
+        let facts = self.facts(body).map_err(|_| FaultKind::Garbage)?;
+        if facts.error {
+            return Err(classify::in_stream(body));
+        }
+        if !facts.answer {
+            return Err(FaultKind::Garbage);
+        }
+        let mut marks = Vec::new();
+        self.note(&facts, &mut marks);
+        self.flush(&mut marks);
+        Ok(SmallVec::from_vec(marks))
+    }
+
+    fn facts(&self, data: &[u8]) -> Result<Facts, Bad> {
+        match self.dialect {
+            Dialect::AnthropicMessages => anthropic_messages::read(data),
+            Dialect::OpenaiChat => openai_chat::read(data),
+        }
+    }
+
+    fn note(&mut self, facts: &Facts, marks: &mut Vec<Mark>) {
+        if facts.thought_begins || (facts.thought_flows && !self.thinking) {
+            self.flush_content(marks);
+            marks.push(Mark::Thinking);
+        }
+        self.thinking = (self.thinking || facts.thought_flows) && !facts.thought_ends;
+        let begun = facts.tools_begun + (facts.tools_met & !self.tools).count_ones();
+        self.tools |= facts.tools_met;
+        if begun > 0 {
+            self.flush_content(marks);
+            marks.extend((0..begun).map(|_| Mark::Tool));
+        }
+        self.content = self.content.saturating_add(facts.content);
+        if let Some(stop) = facts.stop {
+            self.flush_content(marks);
+            marks.push(Mark::Stop(stop));
+        }
+        if let Some(usage) = facts.usage {
+            let merged = self.usage.merge(usage);
+            self.usage_changed |= merged != self.usage;
+            self.usage = merged;
+        }
+    }
+
+    fn flush_content(&mut self, marks: &mut Vec<Mark>) {
+        if self.content > 0 {
+            marks.push(Mark::Content(std::mem::take(&mut self.content)));
+        }
+    }
+}
+
+impl RawUsage {
+    /// What was said last counts, field by field.
+    fn merge(self, later: Self) -> Self {
+        Self {
+            cache_read: later.cache_read.or(self.cache_read),
+            cache_write: later.cache_write.or(self.cache_write),
+            input: later.input.or(self.input),
+            output: later.output.or(self.output),
+            reasoning: later.reasoning.or(self.reasoning),
+            total: later.total.or(self.total),
+        }
+    }
+
+    /// Disjoint counters. OpenAI counts cached tokens within the prompt, Anthropic beside it; both count reasoning
+    /// within the answer, except servers (xAI) whose own total shows that they count it beside.
+    fn disjoint(self, dialect: Dialect) -> Usage {
+        let [cache_read, cache_write, input, output, reasoning] = [
+            self.cache_read,
+            self.cache_write,
+            self.input,
+            self.output,
+            self.reasoning,
+        ]
+        .map(Option::unwrap_or_default);
+        let beside = reasoning > output
+            || (reasoning > 0
+                && self
+                    .total
+                    .is_some_and(|total| total == input.saturating_add(output).saturating_add(reasoning)));
+        Usage {
+            cache_read,
+            cache_write,
+            input: match dialect {
+                Dialect::AnthropicMessages => input,
+                Dialect::OpenaiChat => input.saturating_sub(cache_read).saturating_sub(cache_write),
+            },
+            output: if beside {
+                output
+            } else {
+                output.saturating_sub(reasoning)
+            },
+            reasoning,
+        }
+    }
+}
