@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn wrong_entries() {
         assert_eq!(check(b""), Err(EntryError::Empty));
-        assert_eq!(check(&[b' '; 65_536]), Err(EntryError::TooLong(65_536)));
+        assert_eq!(check(&vec![b' '; 65_536]), Err(EntryError::TooLong(65_536)));
         assert!(matches!(
             check(br#"{"at":1,"id":"a","t":"tieline/x/v1" }"#),
             Err(EntryError::NotCanonical(_))

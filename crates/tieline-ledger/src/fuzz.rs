@@ -1,5 +1,5 @@
 //! Entry points for fuzzers: each takes any bytes, reads them as one of the formats that come from outside, and
-//! checks that what was accepted is written back the same. A panic is a finding.
+//! checks that what was accepted is written back the same.
 
 use tieline_note::{Checkpoint, Signer, Verifier, jcs, note};
 
@@ -7,6 +7,10 @@ use crate::entry;
 use crate::tile::{self, TilePath};
 
 /// Checkpoint text, notes, keys and tile paths.
+///
+/// # Panics
+///
+/// If something accepted is written back otherwise: a finding.
 pub fn texts(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Ok(checkpoint) = Checkpoint::parse(&text) {
@@ -23,6 +27,10 @@ pub fn texts(bytes: &[u8]) {
 }
 
 /// Entry bundles.
+///
+/// # Panics
+///
+/// If something accepted is written back otherwise: a finding.
 pub fn bundle(bytes: &[u8]) {
     let mut written = Vec::new();
     for entry in tile::entries(bytes) {
@@ -33,9 +41,29 @@ pub fn bundle(bytes: &[u8]) {
 }
 
 /// Entries and JSON at large.
+///
+/// # Panics
+///
+/// If something accepted is written back otherwise: a finding.
 pub fn json(bytes: &[u8]) {
     let _ = entry::check(bytes);
     if let Ok(canonical) = jcs::canonicalize(bytes) {
         assert!(jcs::is_canonical(&canonical));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_answered(bytes: Vec<u8>, text in "(.{0,20}\n){0,4}(\n— [a-z]{1,3} [A-Za-z0-9+/]{12}\n)?") {
+            for bytes in [&bytes[..], text.as_bytes()] {
+                super::texts(bytes);
+                super::bundle(bytes);
+                super::json(bytes);
+            }
+        }
     }
 }

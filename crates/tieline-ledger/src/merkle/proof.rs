@@ -55,7 +55,8 @@ pub fn verify_inclusion(
     }
 }
 
-/// Checks that the tree of `new_size` entries with `new_root` begins with the tree of `old_size` and `old_root`.
+/// Checks that the tree of `new_size` entries with `new_root` begins with the tree of `old_size` and `old_root`. An
+/// `old_size` of 0 is refused (RFC 9162 section 2.1.4 proves nothing about it).
 pub fn verify_consistency(
     old_size: u64,
     new_size: u64,
@@ -69,18 +70,9 @@ pub fn verify_consistency(
             size: new_size,
         });
     }
-    if old_size == 0 || old_size == new_size {
-        // The empty tree begins every tree; there is nothing to hash.
-        let holds = if old_size == new_size {
-            old_root == new_root
-        } else {
-            *old_root == empty_root()
-        };
-        return match (proof.is_empty(), holds) {
-            (false, _) => Err(ProofError::Length),
-            (true, false) => Err(ProofError::Mismatch),
-            (true, true) => Ok(()),
-        };
+    // Every tree begins with the empty one; a proof of that would prove nothing.
+    if old_size == 0 {
+        return Err(ProofError::Subtree { start: 0, end: 0 });
     }
     verify_subtree_consistency((0, old_size), new_size, proof, old_root, new_root)
 }
@@ -108,10 +100,18 @@ pub fn verify_subtree_consistency(
     subtree_root: &Digest,
     root: &Digest,
 ) -> Result<(), ProofError> {
-    check_subtree(start, end)?;
     if end > size {
         return Err(ProofError::Index { index: end, size });
     }
+    if start == end {
+        // Every tree holds the empty subtree; only its hash can be wrong.
+        return match (proof.is_empty(), *subtree_root == empty_root()) {
+            (false, _) => Err(ProofError::Length),
+            (true, false) => Err(ProofError::Mismatch),
+            (true, true) => Ok(()),
+        };
+    }
+    check_subtree(start, end)?;
     let (mut first, mut last, mut end) = (start, end - 1, size - 1);
     while if last == end {
         first != last

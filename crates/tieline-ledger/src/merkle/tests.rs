@@ -39,7 +39,7 @@ fn every_proof_of_small_trees_holds() {
             let proof = inclusion_proof(index, size, node(&all)).unwrap();
             assert_eq!(verify_inclusion(leaf, index, size, &proof, &root), Ok(()));
         }
-        for (old, length) in (0..=size).zip(0..) {
+        for (old, length) in (1..=size).zip(1..) {
             let proof = consistency_proof(old, size, node(&all)).unwrap();
             let old_root = root_of_leaves(&all[..length]);
             assert_eq!(

@@ -319,7 +319,6 @@ impl Store {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(LedgerError::sql(what))?;
-        write_rows(&transaction, batch, blobs).map_err(LedgerError::sql(what))?;
         let changed = transaction
             .prepare_cached("UPDATE head SET size = ?1, checkpoint = ?2 WHERE size = ?3 AND origin = ?4")
             .and_then(|mut statement| {
@@ -336,6 +335,7 @@ impl Store {
                 "another process wrote to the same ledger".to_owned(),
             ));
         }
+        write_rows(&transaction, batch, blobs).map_err(LedgerError::sql(what))?;
         transaction.commit().map_err(LedgerError::sql(what))
     }
 

@@ -1,5 +1,12 @@
 //! The ledger through its public face, on real files.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "helpers of tests stop the test that called them"
+)]
+
 mod export;
 mod index;
 mod log;

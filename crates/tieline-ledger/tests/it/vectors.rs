@@ -9,7 +9,7 @@ use serde_json::Value;
 use tieline_ledger::merkle::{
     verify_consistency, verify_inclusion, verify_subtree_consistency, verify_subtree_inclusion,
 };
-use tieline_note::Digest;
+use tieline_note::{Digest, sha256};
 
 fn data() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
@@ -44,6 +44,12 @@ fn digest(value: &Value) -> Option<Digest> {
     Digest::from_slice(&STANDARD.decode(value.as_str()?).ok()?)
 }
 
+/// Some vectors have a short text for a root; its digest is as equal or different as the text is.
+fn root(value: &Value) -> Option<Digest> {
+    let bytes = STANDARD.decode(value.as_str()?).ok()?;
+    Some(Digest::from_slice(&bytes).unwrap_or_else(|| sha256(&bytes)))
+}
+
 /// `None` where the vector itself has no 32-byte hash or no number; a reader refuses it before any proof.
 fn judge(kind: &str, v: &Value) -> Option<bool> {
     let proof = v["proof"].as_array().map_or(&[][..], Vec::as_slice);
@@ -67,12 +73,12 @@ fn judge(kind: &str, v: &Value) -> Option<bool> {
             verify_subtree_inclusion(&leaf, number("leafIdx")?, range, &proof, &digest(&v["root"])?).is_ok()
         }
         "consistency" => {
-            let roots = (digest(&v["root1"])?, digest(&v["root2"])?);
+            let roots = (root(&v["root1"])?, root(&v["root2"])?);
             verify_consistency(number("size1")?, number("size2")?, &proof, &roots.0, &roots.1).is_ok()
         }
         _ => {
             let range = (number("start")?, number("end")?);
-            let roots = (digest(&v["root1"])?, digest(&v["root2"])?);
+            let roots = (root(&v["root1"])?, root(&v["root2"])?);
             verify_subtree_consistency(range, number("size")?, &proof, &roots.0, &roots.1).is_ok()
         }
     })
@@ -82,10 +88,10 @@ fn judge(kind: &str, v: &Value) -> Option<bool> {
 fn every_published_vector_is_judged_right() {
     let Some(data) = data() else { return };
     for (kind, expected) in [
-        ("inclusion", 97),
-        ("consistency", 97),
-        ("subtreeinclusion", 1),
-        ("subtreeconsistency", 1),
+        ("inclusion", 98),
+        ("consistency", 98),
+        ("subtreeinclusion", 204),
+        ("subtreeconsistency", 118),
     ] {
         let mut found = Vec::new();
         vectors(&data.join(kind), &mut found);

@@ -355,7 +355,10 @@ fn checkpoints_and_keys_of_others() {
         ),
         "{finding}"
     );
+}
 
+#[test]
+fn a_stored_head_that_was_edited() {
     let dir = ledger(300);
     database(dir.path())
         .execute(

@@ -72,7 +72,7 @@ fn a_durable_push_learns_its_index() {
     let (dir, log) = new_log();
     // Nobody waits a minute: a durable push ends the linger time.
     let config = WriterConfig {
-        linger: Duration::from_secs(60),
+        linger: Duration::from_mins(1),
         ..WriterConfig::default()
     };
     let writer = Writer::spawn(log, config, || 7).unwrap();
@@ -210,7 +210,7 @@ fn a_failed_commit_is_seen_by_everyone() {
     writer.flush().unwrap();
     Connection::open(dir.path().join("ledger.db"))
         .unwrap()
-        .execute_batch("DROP TABLE tile")
+        .execute_batch("DROP TABLE bundle")
         .unwrap();
     let (send, receive) = channel();
     writer
