@@ -10,7 +10,63 @@ use crate::request::{Limits, Request, RequestReader};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this workspace.
-pub const TARGETS: &[Target] = &[("http_request", http_request)];
+pub const TARGETS: &[Target] = &[
+    ("http_request", http_request),
+    ("wire_scan", wire_scan),
+    ("wire_sse", wire_sse),
+    ("wire_tap", wire_tap),
+    ("wire_buffered", wire_buffered),
+    ("wire_classify", wire_classify),
+    ("ledger_texts", ledger_texts),
+    ("ledger_bundle", ledger_bundle),
+    ("ledger_json", ledger_json),
+    ("policy_pack", policy_pack),
+];
+
+/// Request bodies of both dialects.
+pub fn wire_scan(data: &[u8]) {
+    tieline_wire::fuzz::fuzz_scan(data);
+}
+
+/// Server-sent events; the first byte says how the rest is split.
+pub fn wire_sse(data: &[u8]) {
+    tieline_wire::fuzz::fuzz_sse(data);
+}
+
+/// Streams on the verbatim path; the first byte says how the rest is split.
+pub fn wire_tap(data: &[u8]) {
+    tieline_wire::fuzz::fuzz_tap(data);
+}
+
+/// Whole answers.
+pub fn wire_buffered(data: &[u8]) {
+    tieline_wire::fuzz::fuzz_buffered(data);
+}
+
+/// Error replies; the first two bytes are the status.
+pub fn wire_classify(data: &[u8]) {
+    tieline_wire::fuzz::fuzz_classify(data);
+}
+
+/// Checkpoints, signed notes, keys and tile paths.
+pub fn ledger_texts(data: &[u8]) {
+    tieline_ledger::fuzz::texts(data);
+}
+
+/// Bundles of entries.
+pub fn ledger_bundle(data: &[u8]) {
+    tieline_ledger::fuzz::bundle(data);
+}
+
+/// Entries and canonical JSON.
+pub fn ledger_json(data: &[u8]) {
+    tieline_ledger::fuzz::json(data);
+}
+
+/// A pack: manifest, rules and cases, separated by zero bytes.
+pub fn policy_pack(data: &[u8]) {
+    tieline_policy::fuzz_pack(data);
+}
 
 /// The scripted channel's own request reader: whole, byte by byte, and in two parts, the requests are the same.
 ///
