@@ -9,6 +9,10 @@
 //! ones what is lost is reported as [`Loss`]. Of an answer only text-free marks are told to the core.
 
 pub mod classify;
+pub mod convert;
+#[doc(hidden)]
+pub mod convert_fuzz;
+pub mod dialect;
 mod exchange;
 pub mod frame;
 #[doc(hidden)]
