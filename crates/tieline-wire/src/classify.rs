@@ -25,7 +25,7 @@ pub fn classify<'h>(
     body: &[u8],
 ) -> Fault {
     let words = Words::read(body);
-    let kind = kind(provider, status, &words);
+    let kind = by_provider(provider, status, &words).unwrap_or_else(|| kind(status, &words));
     let wait_ms = match kind {
         FaultKind::NotReady | FaultKind::Overload | FaultKind::Rate | FaultKind::Transient => {
             retry_after_ms(header)
@@ -40,15 +40,15 @@ pub fn classify<'h>(
 /// Classifies an error that came in a reply with a status of 2xx: an event of a stream, or a body.
 pub(crate) fn in_stream(data: &[u8]) -> FaultKind {
     let words = Words::read(data);
-    if let Some(kind) = by_words(&words) {
-        return kind;
+    if let Some(evidence) = ALWAYS.iter().find(|e| words.prove(e)) {
+        return evidence.kind;
     }
     match words.kind.as_ref() {
         "rate_limit_error" | "rate_limit_exceeded" | "requests" | "tokens" => FaultKind::Rate,
-        "invalid_request_error" => by_request(&words).unwrap_or(FaultKind::Client),
+        "invalid_request_error" => by_request(400, &words).unwrap_or(FaultKind::Client),
         "authentication_error" | "permission_error" | "not_found_error" => FaultKind::Auth,
         _ => match words.status {
-            Some(status @ 400..=599) => by_status(status, &words),
+            Some(status @ 400..=599) => kind(status, &words),
             _ => FaultKind::Transient,
         },
     }
@@ -61,8 +61,6 @@ struct Words {
     code: String,
     /// Anthropic's `error.details.error_code`, Azure's `error.innererror.code`.
     detail: String,
-    /// Whether it was JSON at all.
-    json: bool,
     kind: String,
     /// The message, in lower case.
     message: String,
@@ -104,7 +102,6 @@ impl Words {
             status: code.parse().ok(),
             code,
             detail: text(detail),
-            json: true,
             kind: text(error.get("type").or_else(|| error.get("status"))),
             message: message.to_lowercase(),
         }
@@ -114,186 +111,221 @@ impl Words {
         any.iter().any(|phrase| self.message.contains(phrase))
     }
 
-    /// Whether the type, the code or the detail is one of `any`.
-    fn is(&self, any: &[&str]) -> bool {
-        any.iter()
-            .any(|word| self.kind == *word || self.code == *word || self.detail == *word)
+    fn prove(&self, evidence: &Evidence) -> bool {
+        let said = [&self.kind, &self.code, &self.detail];
+        said.iter().any(|word| evidence.words.contains(&word.as_str())) || self.says(evidence.phrases)
     }
 }
 
-fn kind(provider: Provider, status: u16, words: &Words) -> FaultKind {
-    if status == 451 {
-        return FaultKind::Legal;
+/// Evidence for a fault: any of the words as type, code or detail, or any of the phrases in the message.
+struct Evidence {
+    kind: FaultKind,
+    phrases: &'static [&'static str],
+    words: &'static [&'static str],
+}
+
+/// Evidence that holds whatever the status.
+const ALWAYS: &[Evidence] = &[
+    Evidence {
+        kind: FaultKind::Spend,
+        phrases: &[
+            "credit balance is too low",
+            "insufficient balance",
+            "insufficient credits",
+            "specified api usage limits",
+            "spend limit",
+            "used all available credits",
+        ],
+        words: &[
+            "billing_error",
+            "billing_hard_limit_reached",
+            "credit_balance_exhausted",
+            "enforced_spend_limit_reached",
+            "insufficient_quota",
+            "organization_spend_limit_exceeded",
+            "organization_usage_limit_exceeded",
+            "project_spend_limit_exceeded",
+            "quota_exceeded",
+        ],
+    },
+    Evidence {
+        kind: FaultKind::Legal,
+        phrases: &[],
+        words: &["unsupported_country_region_territory"],
+    },
+    Evidence {
+        kind: FaultKind::Content,
+        phrases: &[
+            "content management policy",
+            "output blocked by content filtering policy",
+        ],
+        words: &[
+            "content_filter",
+            "content_policy_violation",
+            "moderation_blocked",
+            "ResponsibleAIPolicyViolation",
+        ],
+    },
+    Evidence {
+        kind: FaultKind::NotReady,
+        phrases: &[
+            "is currently loading",
+            "loading model",
+            "model is loading",
+            "warming up",
+        ],
+        words: &["model_not_ready", "ModelNotReadyException"],
+    },
+    Evidence {
+        kind: FaultKind::Overload,
+        phrases: &[],
+        words: &[
+            "engine_overloaded",
+            "engine_overloaded_error",
+            "overloaded_error",
+            "service_unavailable_error",
+        ],
+    },
+];
+
+/// Evidence in a refusal of the request (400, 403, 404, 413, 422), the more particular first.
+const REQUEST: &[Evidence] = &[
+    Evidence {
+        kind: FaultKind::Context,
+        phrases: &[
+            "context window",
+            "exceed context limit",
+            "exceeds the available context size",
+            "maximum context length",
+            "maximum prompt length",
+            "prompt is too long",
+        ],
+        words: &[
+            "context_length_exceeded",
+            "context_window_exceeded",
+            "exceed_context_size_error",
+        ],
+    },
+    Evidence {
+        kind: FaultKind::Auth,
+        phrases: &[
+            "api key not valid",
+            "incorrect api key",
+            "invalid api key",
+            "organization has been disabled",
+        ],
+        words: &[
+            "DeploymentNotFound",
+            "invalid_api_key",
+            "invalid_model",
+            "model_decommissioned",
+            "model_not_found",
+        ],
+    },
+    Evidence {
+        kind: FaultKind::Incapable,
+        phrases: &[
+            "cannot be specified together",
+            "does not support",
+            "extra inputs are not permitted",
+            "invalid schema for function",
+            "is deprecated",
+            "isn't supported",
+            "not supported",
+            "prefill",
+            "requires --jinja",
+            "unsupported parameter",
+            "unsupported value",
+        ],
+        words: &[
+            "invalid_function_parameters",
+            "unsupported_parameter",
+            "unsupported_value",
+        ],
+    },
+];
+
+/// What a provider means by a status that others use for something else.
+fn by_provider(provider: Provider, status: u16, words: &Words) -> Option<FaultKind> {
+    match (provider, status) {
+        // More tokens in one request than the account may send in a minute: no wait helps, another channel may.
+        (Provider::Groq, 413) if words.says(&["tokens per minute"]) => Some(FaultKind::Incapable),
+        (Provider::Mistral, 429) if words.says(&["capacity exceeded"]) => Some(FaultKind::Overload),
+        (Provider::Openrouter, 403) if words.says(&["flagged", "moderation"]) => Some(FaultKind::Content),
+        (Provider::Xai, 403) if words.says(&["usage guidelines"]) => Some(FaultKind::Content),
+        _ => None,
     }
-    if let Some(kind) = by_words(words) {
-        // A server in trouble says all kinds of things; only a refusal is about the request.
-        let about_request = matches!(kind, FaultKind::Content | FaultKind::Legal | FaultKind::Region);
-        if !(about_request && status >= 500) {
-            return kind;
-        }
+}
+
+fn kind(status: u16, words: &Words) -> FaultKind {
+    // A server in trouble says all kinds of things; what it says about the request counts in a refusal only.
+    let always = ALWAYS.iter().find(|e| words.prove(e)).map(|e| e.kind);
+    match always {
+        Some(FaultKind::Content | FaultKind::Legal) if status >= 500 => {}
+        Some(kind) => return kind,
+        None => {}
     }
     if matches!(status, 400 | 403 | 404 | 413 | 422)
-        && let Some(kind) = by_request(words)
+        && let Some(kind) = by_request(status, words)
     {
         return kind;
-    }
-    // An Azure deployment that was just made answers 404 for some minutes, and is configuration all the same.
-    if provider == Provider::Azure && status == 404 && words.is(&["DeploymentNotFound"]) {
-        return FaultKind::Auth;
     }
     by_status(status, words)
 }
 
-/// What type, code or message say whatever the status.
-fn by_words(words: &Words) -> Option<FaultKind> {
-    let spent = [
-        "billing_error",
-        "billing_hard_limit_reached",
-        "credit_balance_exhausted",
-        "enforced_spend_limit_reached",
-        "insufficient_quota",
-        "organization_spend_limit_exceeded",
-        "organization_usage_limit_exceeded",
-        "project_spend_limit_exceeded",
-        "quota_exceeded",
-    ];
-    if words.is(&spent)
-        || words.says(&[
-            "credit balance is too low",
-            "spend limit",
-            "insufficient balance",
-            "insufficient credits",
-        ])
-        || words.says(&["specified api usage limits", "used all available credits"])
-    {
-        return Some(FaultKind::Spend);
-    }
-    if words.is(&["unsupported_country_region_territory"])
-        || words.says(&[
-            "country, region, or territory not supported",
+fn by_request(status: u16, words: &Words) -> Option<FaultKind> {
+    // A legal block stops the party everywhere, so phrases prove it only together with the status that such a block has.
+    if status == 403
+        && words.says(&[
+            "country, region, or territory",
+            "embargo",
             "export control",
             "sanction",
-            "embargo",
         ])
     {
         return Some(FaultKind::Legal);
     }
-    if words.is(&[
-        "content_filter",
-        "content_policy_violation",
-        "ResponsibleAIPolicyViolation",
-        "moderation_blocked",
-    ]) || words.says(&[
-        "output blocked by content filtering policy",
-        "content management policy",
+    if words.says(&[
+        "in the region",
+        "in this region",
+        "in your region",
+        "in your country",
+    ]) && words.says(&[
+        "isn't available",
+        "not available",
+        "not offered",
+        "not supported",
+        "unavailable",
     ]) {
-        return Some(FaultKind::Content);
-    }
-    if words.is(&["ModelNotReadyException", "model_not_ready"])
-        || words.says(&[
-            "loading model",
-            "model is loading",
-            "is currently loading",
-            "warming up",
-        ])
-    {
-        return Some(FaultKind::NotReady);
-    }
-    if words.is(&[
-        "overloaded_error",
-        "engine_overloaded",
-        "engine_overloaded_error",
-        "service_unavailable_error",
-    ]) {
-        return Some(FaultKind::Overload);
-    }
-    if words.says(&["in this region", "in your region", "in the region"])
-        && words.says(&[
-            "not available",
-            "not supported",
-            "unavailable",
-            "not offered",
-            "isn't available",
-        ])
-    {
         return Some(FaultKind::Region);
     }
-    None
-}
-
-/// What a refusal of the request (400, 403, 404, 413, 422) is about.
-fn by_request(words: &Words) -> Option<FaultKind> {
-    if words.is(&[
-        "context_length_exceeded",
-        "exceed_context_size_error",
-        "context_window_exceeded",
-    ]) || words.says(&[
-        "prompt is too long",
-        "maximum context length",
-        "maximum prompt length",
-        "context window",
-    ]) || words.says(&[
-        "exceed context limit",
-        "exceeds the available context size",
-        "too many tokens",
-    ]) {
-        return Some(FaultKind::Context);
-    }
-    if words.is(&[
-        "model_not_found",
-        "model_decommissioned",
-        "invalid_model",
-        "DeploymentNotFound",
-        "invalid_api_key",
-    ]) || words.says(&[
-        "incorrect api key",
-        "invalid api key",
-        "api key not valid",
-        "organization has been disabled",
-    ]) || (words.says(&["model"])
+    let evidence = REQUEST.iter().find(|e| words.prove(e)).map(|e| e.kind);
+    let no_model = words.message.contains("model")
         && words.says(&[
             "does not exist",
-            "not found",
             "invalid model",
-            "unknown model",
             "is not a valid model",
-        ]))
-        || (words.is(&["not_found_error"]) && words.says(&["model:"]))
-    {
-        return Some(FaultKind::Auth);
+            "not found",
+            "unknown model",
+        ]);
+    match evidence {
+        None | Some(FaultKind::Incapable) if no_model => Some(FaultKind::Auth),
+        other => other,
     }
-    if words.is(&[
-        "invalid_function_parameters",
-        "unsupported_parameter",
-        "unsupported_value",
-    ]) || words.says(&[
-        "does not support",
-        "not supported",
-        "unsupported",
-        "isn't supported",
-        "is deprecated",
-    ]) || words.says(&[
-        "prefill",
-        "cannot be specified together",
-        "invalid schema for function",
-    ]) || words.says(&["requires --jinja", "extra inputs are not permitted"])
-    {
-        return Some(FaultKind::Incapable);
-    }
-    None
 }
 
 fn by_status(status: u16, words: &Words) -> FaultKind {
     match status {
-        401 | 403 | 407 => FaultKind::Auth,
         402 => FaultKind::Spend,
-        // Without JSON nothing of a model server answered: the endpoint is wrong.
-        404 | 405 if !words.json => FaultKind::Auth,
+        // What is not found is the caller's if it names what callers name; otherwise the endpoint or the model is wrong.
+        404 if words.says(&["container", "conversation", "file-", "file_"]) => FaultKind::Client,
+        401 | 403 | 404 | 405 | 407 => FaultKind::Auth,
         408 | 409 | 424 | 425 => FaultKind::Transient,
-        429 if words.says(&["high demand", "overloaded", "resource exhausted", "at capacity"]) => {
+        429 if words.says(&["at capacity", "high demand", "overloaded", "resource exhausted"]) => {
             FaultKind::Overload
         }
         429 => FaultKind::Rate,
+        451 => FaultKind::Legal,
         400..=499 => FaultKind::Client,
         503 | 529 => FaultKind::Overload,
         500 if words.says(&["overloaded"]) => FaultKind::Overload,

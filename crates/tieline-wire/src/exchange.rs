@@ -118,7 +118,7 @@ impl Exchange {
     /// Takes a chunk of a streamed answer, split anywhere.
     pub fn feed(&mut self, chunk: Bytes, out: &mut Out) {
         match &mut self.mode {
-            Mode::Pass(pass) => pass.feed(&chunk, out),
+            Mode::Pass(pass) => pass.feed(chunk, out),
         }
     }
 

@@ -61,7 +61,7 @@ pub fn fuzz_tap(data: &[u8]) {
         let mut pass = Pass::new(dialect, false);
         let mut out = Out::default();
         for chunk in stream.chunks(usize::from(*first).max(1)) {
-            pass.feed(&Bytes::copy_from_slice(chunk), &mut out);
+            pass.feed(Bytes::copy_from_slice(chunk), &mut out);
         }
         pass.end(&mut out);
         let passed: usize = out.bytes.iter().map(Bytes::len).sum();

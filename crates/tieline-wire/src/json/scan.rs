@@ -16,6 +16,10 @@ use super::cursor::{Bad, Cursor, DEPTH_MAX};
 use super::text::Text;
 
 /// What one pass over a request body found.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each named where it is read"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// Answers asked for (`n`); 1 unless the request says otherwise.

@@ -7,6 +7,10 @@ use super::tap::{Facts, RawUsage};
 use crate::json::{Bad, Cursor, Text};
 
 /// What stands in an event, whatever the order of its keys.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each named where it is read"
+)]
 #[derive(Default)]
 struct Seen<'a> {
     block: Option<Text<'a>>,

@@ -70,7 +70,7 @@ impl Pass {
         }
     }
 
-    pub(crate) fn feed(&mut self, chunk: &Bytes, out: &mut Out) {
+    pub(crate) fn feed(&mut self, chunk: Bytes, out: &mut Out) {
         if self.failed {
             return;
         }
@@ -82,7 +82,7 @@ impl Pass {
         } = self;
         // The part of the chunk that passes and has not been handed out.
         let mut run: Range<usize> = 0..0;
-        frames.feed(chunk, |cut| {
+        frames.feed(&chunk, |cut| {
             let told = match &cut {
                 Cut::Joined(frame) => read(tap, frame, out),
                 Cut::Oversize => Told::Fault(FaultKind::Garbage),
@@ -102,13 +102,20 @@ impl Pass {
                 (_, Cut::Joined(frame)) => out.bytes.push(frame),
                 (_, Cut::Within(range)) if range.start == run.end => run.end = range.end,
                 (_, Cut::Within(range)) => {
-                    hand_out(chunk, std::mem::replace(&mut run, range), out);
+                    let run = std::mem::replace(&mut run, range);
+                    if !run.is_empty() {
+                        out.bytes.push(chunk.slice(run));
+                    }
                 }
                 (_, Cut::Oversize) => {}
             }
             !*failed
         });
-        hand_out(chunk, run, out);
+        if run.len() == chunk.len() && !run.is_empty() {
+            out.bytes.push(chunk);
+        } else if !run.is_empty() {
+            out.bytes.push(chunk.slice(run));
+        }
         self.tap.flush(&mut out.marks);
         out.complete = self.tap.is_complete();
     }
@@ -137,12 +144,4 @@ pub(crate) fn buffered(dialect: Dialect, body: &[u8]) -> Result<SmallVec<[Mark; 
 
 fn read(tap: &mut Tap, frame: &[u8], out: &mut Out) -> Told {
     sse::event(frame).map_or(Told::Pass, |event| tap.event(&event, &mut out.marks))
-}
-
-fn hand_out(chunk: &Bytes, run: Range<usize>, out: &mut Out) {
-    if run.len() == chunk.len() && !run.is_empty() {
-        out.bytes.push(chunk.clone());
-    } else if !run.is_empty() {
-        out.bytes.push(chunk.slice(run));
-    }
 }

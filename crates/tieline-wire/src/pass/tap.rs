@@ -20,6 +20,10 @@ pub(crate) enum Told {
 }
 
 /// What one event or body says, dialect put aside.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each named where it is read"
+)]
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     /// It has what every answer of its kind has: `choices`, or a known `type`.
@@ -56,6 +60,10 @@ pub(super) struct RawUsage {
 }
 
 /// Reads one answer.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each named where it is read"
+)]
 #[derive(Debug)]
 pub(crate) struct Tap {
     complete: bool,
