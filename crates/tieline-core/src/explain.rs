@@ -25,7 +25,7 @@ pub fn explain(decision: &DecisionEntry, outcome: Option<&OutcomeEntry>) -> Vec<
     }
     match outcome {
         None => {
-            lines.push("It has no outcome yet: it is in flight, or the process ended before it did.".into())
+            lines.push("It has no outcome yet: it is in flight, or the process ended before it did.".into());
         }
         Some(outcome) => {
             let attempts = outcome.attempts.iter().zip(1..);
@@ -125,7 +125,7 @@ fn attempted(number: usize, attempt: &AttemptRecord) -> String {
     }
     match attempt.fault {
         Some(fault) => {
-            let kind = crate::call::fault_name(fault.kind);
+            let kind = fault.kind.name();
             let _ = write!(line, ", failed after {ms} ms with fault `{kind}`");
             if let Some(status) = fault.status {
                 let _ = write!(line, " (status {status})");

@@ -88,6 +88,28 @@ impl Fault {
 }
 
 impl FaultKind {
+    /// The name in records, metrics and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Client => "client",
+            Self::Connect => "connect",
+            Self::Content => "content",
+            Self::Context => "context",
+            Self::Garbage => "garbage",
+            Self::Incapable => "incapable",
+            Self::Legal => "legal",
+            Self::NotReady => "not_ready",
+            Self::Overload => "overload",
+            Self::Rate => "rate",
+            Self::Region => "region",
+            Self::Reset => "reset",
+            Self::Spend => "spend",
+            Self::Timeout => "timeout",
+            Self::Transient => "transient",
+        }
+    }
+
     /// Whether another channel may be tried for the same call.
     pub const fn fails_over(self) -> bool {
         match self {

@@ -5,7 +5,7 @@
 //! The breaker: five hurting faults in a row open it for 1 s, doubled at each failed probe up to 16 s (a longer cap
 //! would leave a recovered channel unused). While open, one call at a time may probe after the wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ const PROBE_MAX: Span = Span::from_s(60);
 pub struct Fleet {
     /// At most channels × models of one grid: 4,096 channels with a few models each, 48 bytes a lane.
     lanes: BTreeMap<(ChannelIx, ModelIx), Lane>,
-    out_channels: BTreeMap<ChannelIx, ()>,
+    out_channels: BTreeSet<ChannelIx>,
     out_components: ComponentSet,
 }
 
@@ -144,7 +144,7 @@ impl Fleet {
     }
 
     pub fn cut_channel(&mut self, channel: ChannelIx) {
-        self.out_channels.insert(channel, ());
+        self.out_channels.insert(channel);
     }
 
     pub fn restore_channel(&mut self, channel: ChannelIx) {
@@ -161,7 +161,7 @@ impl Fleet {
 
     /// Whether a channel is out, by itself or by a component.
     pub fn is_out(&self, snapshot: &Snapshot, channel: ChannelIx) -> bool {
-        self.out_channels.contains_key(&channel)
+        self.out_channels.contains(&channel)
             || snapshot
                 .channel(channel)
                 .is_some_and(|c| c.components.intersects(&self.out_components))
@@ -185,11 +185,7 @@ impl Fleet {
         }
         Self {
             lanes: lanes.collect(),
-            out_channels: self
-                .out_channels
-                .keys()
-                .filter_map(|ix| Some((channel(*ix)?, ())))
-                .collect(),
+            out_channels: self.out_channels.iter().filter_map(|ix| channel(*ix)).collect(),
             out_components,
         }
     }
@@ -249,11 +245,10 @@ impl Lane {
         let retry_after = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
         match &mut self.open {
             // A probe that meets any fault of the channel's, a rate limit included, has not shown health.
-            Some(open) if !kind.is_callers() => {
-                if open.probe_since.take().is_some() {
-                    open.wait = Span(open.wait.0.saturating_mul(2)).min(OPEN_MAX);
-                    open.until = now.plus(open.wait.max(retry_after));
-                }
+            Some(open) if !kind.is_callers() && open.probe_since.is_some() => {
+                open.probe_since = None;
+                open.wait = Span(open.wait.0.saturating_mul(2)).min(OPEN_MAX);
+                open.until = now.plus(open.wait.max(retry_after));
             }
             Some(open) => open.probe_since = None,
             None if kind.hurts() => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use super::step::{Fact, Judged};
-use super::{Attempt, AttemptEnd, Call, Effect, Ending, Input, Reply, Stage, WakeFor, Why};
+use super::{Attempt, AttemptEnd, Call, Effect, Ending, Input, Reply, Reservation, Stage, WakeFor, Why};
 use crate::desk::{Bucket, DeskReply};
 use crate::fault::{Fault, FaultKind, Phase};
 use crate::fleet::{Observation, Seen, View};
@@ -25,7 +25,9 @@ impl Call {
     pub fn handle(&mut self, input: Input, now: Tick) {
         self.now = self.now.max(now);
         match (self.stage, input) {
+            (Stage::Done | Stage::Record { .. }, Input::Desk(reply)) => self.desk_late(reply),
             (Stage::Done, _) => {}
+            (Stage::Record { .. }, Input::ClientGone) => self.gone_before_recorded(),
             (_, Input::ClientGone) => self.client_gone(),
             (_, Input::Loss(losses)) => {
                 self.losses.extend(losses.iter().cloned());
@@ -38,6 +40,8 @@ impl Call {
             (Stage::Record { row }, Input::Recorded { taken }) => self.recorded(row, taken),
             (_, Input::Durable) => self.durable(),
             (_, Input::Timer) => self.timer(),
+            // The answer is whole; nothing that its connection does afterwards matters.
+            (Stage::Attempt, _) if self.end_waits => {}
             (Stage::Attempt, Input::Opened { status }) => self.opened(status),
             (Stage::Attempt, Input::Mark(mark)) => self.mark(mark),
             (Stage::Attempt, Input::Fault(fault)) => {
@@ -134,9 +138,9 @@ impl Call {
                 self.reserved_channel = Some(self.tokens_estimate());
                 self.plan.mark(row, Why::Chosen);
                 if self.decided_at.is_some() {
-                    self.dial(row)
+                    self.dial(row);
                 } else {
-                    self.record(Some(row))
+                    self.record(Some(row));
                 }
             }
         }
@@ -154,18 +158,17 @@ impl Call {
     fn recorded(&mut self, row: Option<u8>, taken: bool) {
         if !taken {
             // Nothing can be recorded, so nothing is served, and no outcome is written for a decision that is not there.
-            if let (Some(row), Some(reserved)) = (row, self.reserved_channel.take()) {
-                self.emit(Effect::SettleChannel {
-                    row,
-                    reserved,
-                    used: Some(crate::Usage::default()),
-                });
-            }
+            self.release_channel(row);
             self.settle_key();
             let problem = Problem::plain(Code::LedgerFull).with_retry(Retry::After(Span::from_s(1)));
             self.stage = Stage::Done;
             self.ended = Some((self.now, Ending::Refused(problem.clone())));
             return self.emit(Effect::Reply(Reply::Refuse(problem)));
+        }
+        self.step(Fact::Recorded);
+        if self.gone {
+            self.release_channel(row);
+            return self.finish(Ending::Abandoned);
         }
         match (row, self.ended.take()) {
             (Some(row), _) => self.dial(row),
@@ -203,10 +206,15 @@ impl Call {
     }
 
     fn opened(&mut self, status: u16) {
+        let Some(attempt) = self
+            .attempts
+            .last_mut()
+            .filter(|attempt| attempt.opened.is_none())
+        else {
+            return;
+        };
+        attempt.opened = Some(status);
         self.step(Fact::Opened { status });
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.opened = Some(status);
-        }
     }
 
     fn mark(&mut self, mark: Mark) {
@@ -216,22 +224,19 @@ impl Call {
         };
         attempt.last_progress_at = now;
         match mark {
-            Mark::Content(events) if attempt.first_content_at.is_some() => {
-                attempt.content_events += u64::from(events);
-                return self.steps.merge_content(now, events);
-            }
-            Mark::Content(events) => {
-                attempt.content_events += u64::from(events);
-                self.first_content();
-            }
-            // A thinking block or a tool call is an answer begun: what follows belongs to this channel.
-            Mark::Thinking | Mark::Tool if attempt.first_content_at.is_none() => self.first_content(),
-            Mark::Thinking | Mark::Tool => {}
+            Mark::Content(events) => attempt.content_events += u64::from(events),
             Mark::Stop(stop) => attempt.stop = Some(stop),
-            Mark::Usage(usage) if attempt.usage == Some(usage) => return,
             Mark::Usage(usage) => attempt.usage = Some(usage),
+            Mark::Thinking | Mark::Tool => {}
         }
-        self.steps.push_mark(now, mark);
+        // A thinking block or a tool call is an answer begun: what follows belongs to this channel.
+        let begins = matches!(mark, Mark::Content(1..) | Mark::Thinking | Mark::Tool);
+        if begins && attempt.first_content_at.is_none() {
+            self.step(Fact::Mark(mark));
+            self.first_content();
+        } else {
+            self.steps.merge(now, mark);
+        }
     }
 
     fn first_content(&mut self) {
@@ -251,8 +256,10 @@ impl Call {
     }
 
     fn durable(&mut self) {
+        if std::mem::replace(&mut self.durable, true) {
+            return;
+        }
         self.step(Fact::Durable);
-        self.durable = true;
         self.release_if_ready();
         if std::mem::take(&mut self.end_waits) {
             self.complete();
@@ -338,11 +345,12 @@ impl Call {
 
     fn call_limit(&mut self) {
         self.close_attempt(AttemptEnd::Left);
+        self.expect_desk_late();
         let problem = Problem::plain(Code::CallTimeout).with_retry(Retry::Free);
         if self.released {
-            self.finish(Ending::Broken(problem))
+            self.finish(Ending::Broken(problem));
         } else {
-            self.refuse(problem)
+            self.refuse(problem);
         }
     }
 
@@ -353,16 +361,46 @@ impl Call {
             self.emit(Effect::Cancel { attempt });
         }
         self.close_attempt(AttemptEnd::Left);
-        if let (Stage::ReserveChannel { row } | Stage::Record { row: Some(row) }, Some(reserved)) =
-            (self.stage, self.reserved_channel.take())
-        {
+        self.expect_desk_late();
+        self.finish(Ending::Abandoned);
+    }
+
+    /// The ledger may or may not have the decision: its answer says whether an outcome follows.
+    fn gone_before_recorded(&mut self) {
+        if !std::mem::replace(&mut self.gone, true) {
+            self.step(Fact::ClientGone);
+        }
+    }
+
+    /// Give back what was reserved for an attempt that is not made.
+    fn release_channel(&mut self, row: Option<u8>) {
+        if let (Some(row), Some(reserved)) = (row, self.reserved_channel.take()) {
             self.emit(Effect::SettleChannel {
                 row,
                 reserved,
                 used: Some(crate::Usage::default()),
             });
         }
-        self.finish(Ending::Abandoned);
+    }
+
+    /// The call ends while the desk is being asked: its reply is still to come.
+    fn expect_desk_late(&mut self) {
+        self.late = match self.stage {
+            Stage::ReserveChannel { row } => Some(Reservation::Channel { row }),
+            Stage::ReserveKey => Some(Reservation::Key),
+            _ => None,
+        };
+    }
+
+    /// Give back what was granted to a call that has no use for it any more.
+    fn desk_late(&mut self, reply: DeskReply) {
+        let (reserved, used) = (self.tokens_estimate(), Some(crate::Usage::default()));
+        match self.late.take() {
+            Some(_) if reply != DeskReply::Granted => {}
+            Some(Reservation::Channel { row }) => self.emit(Effect::SettleChannel { row, reserved, used }),
+            Some(Reservation::Key) => self.emit(Effect::SettleKey { reserved, used }),
+            None => {}
+        }
     }
 
     /// Settle and report the attempt under way, if one is.
@@ -405,13 +443,12 @@ impl Call {
         {
             return verdict_problem(verdict);
         }
-        match self.plan.limited_until() {
-            Some(free_at) => {
-                let retry = free_at.map_or(Retry::Free, |at| Retry::After(at.since(self.now)));
-                Problem::plain(Code::ChannelsBusy).with_retry(retry)
-            }
-            None => Problem::plain(Code::NoChannel).with_retry(Retry::After(Span::from_s(1))),
+        if self.plan.any_limited() {
+            let free_at = self.plan.limited_until();
+            let retry = free_at.map_or(Retry::Free, |at| Retry::After(at.since(self.now)));
+            return Problem::plain(Code::ChannelsBusy).with_retry(retry);
         }
+        Problem::plain(Code::NoChannel).with_retry(Retry::After(Span::from_s(1)))
     }
 
     fn attempts_problem(&self, last: Fault) -> Problem {
@@ -436,7 +473,7 @@ impl Call {
         };
         let says = format!(
             "{tried} {plural} tried and failed; the last fault was `{}`.",
-            fault_name(last.kind)
+            last.kind.name()
         );
         Problem::new(Code::ChannelsFailed, says).with_retry(Retry::Free)
     }
@@ -493,7 +530,7 @@ impl Call {
     fn settle_key(&mut self) {
         let Some(reserved) = self.reserved_key else { return };
         let used = match self.attempts.last() {
-            Some(attempt) if attempt.first_content_at.is_some() => attempt.usage,
+            Some(attempt) if attempt.first_content_at.is_some() || attempt.is_done() => attempt.usage,
             _ => Some(crate::Usage::default()),
         };
         self.emit(Effect::SettleKey { reserved, used });
@@ -542,25 +579,4 @@ fn verdict_problem(verdict: &Verdict) -> Problem {
     };
     let says = format!("{} (rule {}; {})", rule.reason, rule.id, rule.citation);
     Problem::new(code, says)
-}
-
-pub(crate) const fn fault_name(kind: FaultKind) -> &'static str {
-    match kind {
-        FaultKind::Auth => "auth",
-        FaultKind::Client => "client",
-        FaultKind::Connect => "connect",
-        FaultKind::Content => "content",
-        FaultKind::Context => "context",
-        FaultKind::Garbage => "garbage",
-        FaultKind::Incapable => "incapable",
-        FaultKind::Legal => "legal",
-        FaultKind::NotReady => "not_ready",
-        FaultKind::Overload => "overload",
-        FaultKind::Rate => "rate",
-        FaultKind::Region => "region",
-        FaultKind::Reset => "reset",
-        FaultKind::Spend => "spend",
-        FaultKind::Timeout => "timeout",
-        FaultKind::Transient => "transient",
-    }
 }

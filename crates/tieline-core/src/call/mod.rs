@@ -30,7 +30,6 @@ use crate::subject::Intake;
 use crate::time::{Span, Tick};
 use crate::verdict::Verdict;
 
-pub(crate) use machine::fault_name;
 pub use plan::{Plan, Why};
 pub use replay::{Difference, replay};
 pub use step::{Fact, Judged, Loss, MARKS_MAX, Step};
@@ -86,7 +85,8 @@ pub enum Effect {
     Look,
     /// Tell the fleet.
     Observe(Observation),
-    /// Write [`Call::decision_entry`]; answer with [`Input::Recorded`], and if `strict` with [`Input::Durable`] later.
+    /// Write [`Call::decision_entry`]; answer with [`Input::Recorded`] at once (the ledger's queue takes it or is full),
+    /// and if `strict` with [`Input::Durable`] later.
     Record {
         strict: bool,
     },
@@ -157,6 +157,10 @@ pub const OUTPUT_TOKENS_ASSUMED: u64 = 1_024;
 const BODY_BYTES_PER_TOKEN: u64 = 4;
 
 /// One request of an application.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one latch that several stages share"
+)]
 #[derive(Debug)]
 pub struct Call {
     pub(crate) attempts: ArrayVec<Attempt, ROWS_MAX>,
@@ -169,9 +173,13 @@ pub struct Call {
     /// The answer ended well, but its decision is not durable yet.
     end_waits: bool,
     pub(crate) ended: Option<(Tick, Ending)>,
+    /// The caller went away while the ledger was asked.
+    gone: bool,
     pub(crate) in_scope: bool,
     pub(crate) intake: Intake,
     pub(crate) losses: Vec<Loss>,
+    /// A reservation that the desk was asked for when the call ended: if it is granted after all, it is given back.
+    late: Option<Reservation>,
     now: Tick,
     pub(crate) plan: Plan,
     released: bool,
@@ -210,6 +218,12 @@ pub(crate) enum AttemptEnd {
     Left,
 }
 
+impl Attempt {
+    fn is_done(&self) -> bool {
+        matches!(self.ended, Some((_, AttemptEnd::Done)))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// An attempt is under way.
@@ -227,6 +241,12 @@ enum Stage {
         row: u8,
     },
     ReserveKey,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Reservation {
+    Channel { row: u8 },
+    Key,
 }
 
 /// Effects of one `handle`: an attempt's end gives four (observe, settle, cancel, judge), a call's end six; twice that.
@@ -265,8 +285,10 @@ impl Call {
             effects: ArrayVec::new(),
             end_waits: false,
             ended: None,
+            gone: false,
             in_scope,
             intake,
+            late: None,
             losses: Vec::new(),
             now,
             released: false,
@@ -287,9 +309,10 @@ impl Call {
         self.effects.pop_at(0)
     }
 
-    /// When to wake this call if nothing else happens, and why.
+    /// When to wake this call if nothing else happens, and why. A call that waits for [`Input::Recorded`] needs no wake:
+    /// the answer comes at once.
     pub fn deadline(&self) -> Option<(Tick, WakeFor)> {
-        if self.stage == Stage::Done {
+        if matches!(self.stage, Stage::Done | Stage::Record { .. }) {
             return None;
         }
         let call = (
@@ -297,7 +320,7 @@ impl Call {
             WakeFor::CallLimit,
         );
         let attempt = match (self.stage, self.attempts.last()) {
-            (Stage::Attempt, Some(attempt)) => Some(self.attempt_deadline(attempt)),
+            (Stage::Attempt, Some(attempt)) if !self.end_waits => Some(self.attempt_deadline(attempt)),
             _ => None,
         };
         Some(attempt.filter(|(at, _)| *at < call.0).unwrap_or(call))

@@ -72,15 +72,17 @@ impl Plan {
         bits.fold(0, |mask, (_, ix)| mask | 1 << ix)
     }
 
-    /// Take the verdicts on the rows of `mask`, in order.
+    /// Take the verdicts on the rows of `mask`, in order. A row asked for and not answered has none: an earlier allow does
+    /// not outlive the question.
     pub(crate) fn judge(&mut self, mask: u8, verdicts: &[Arc<Verdict>]) {
         let asked = self
             .rows
             .iter_mut()
             .zip(0_u8..)
             .filter(|(_, ix)| mask & (1 << ix) != 0);
-        for ((row, _), verdict) in asked.zip(verdicts) {
-            row.verdict = Some(verdict.clone());
+        let mut verdicts = verdicts.iter();
+        for (row, _) in asked {
+            row.verdict = verdicts.next().cloned();
         }
     }
 
@@ -152,16 +154,14 @@ impl Plan {
         }
     }
 
-    /// When the first of the limited rows frees, if any was limited: `Some(None)` if nobody can tell.
-    pub(crate) fn limited_until(&self) -> Option<Option<Tick>> {
-        let mut limits = self
-            .rows
-            .iter()
-            .filter_map(|row| row.limited)
-            .map(|(_, free_at)| free_at)
-            .peekable();
-        limits.peek()?;
-        Some(limits.flatten().min())
+    pub(crate) fn any_limited(&self) -> bool {
+        self.rows.iter().any(|row| row.limited.is_some())
+    }
+
+    /// When the first of the limited rows frees, if anybody can tell.
+    pub(crate) fn limited_until(&self) -> Option<Tick> {
+        let limits = self.rows.iter().filter_map(|row| row.limited);
+        limits.filter_map(|(_, free_at)| free_at).min()
     }
 }
 

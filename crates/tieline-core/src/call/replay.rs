@@ -59,8 +59,6 @@ pub fn replay(
     let Some(outcome) = outcome.filter(|outcome| outcome.result != Outcome::Lost) else {
         return Ok(());
     };
-    call.handle(Input::Recorded { taken: true }, decision.at);
-    drain(&mut call);
     for step in &outcome.inputs {
         call.handle(input(&step.fact), step.at);
         drain(&mut call);
@@ -137,6 +135,7 @@ fn input(fact: &Fact) -> Input {
         Fact::Loss(losses) => Input::Loss(losses.clone()),
         Fact::Mark(mark) => Input::Mark(*mark),
         Fact::Opened { status } => Input::Opened { status: *status },
+        Fact::Recorded => Input::Recorded { taken: true },
         Fact::Timer => Input::Timer,
         Fact::Verdicts(verdicts) => Input::Verdicts(verdicts.iter().map(|judged| judged.0.clone()).collect()),
         Fact::View(view) => Input::View(view.clone()),

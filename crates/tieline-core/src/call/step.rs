@@ -1,5 +1,6 @@
-//! The recorded inputs of a call. Content marks are merged into one step, and only marks that change the call's state are
-//! kept, so an attempt records a handful of steps however long its answer is.
+//! The recorded inputs of a call. What flows after the first content is merged into at most three marks before the next
+//! fact, so an attempt records a handful of steps however long its answer is. Merging is idempotent: feeding the merged
+//! marks again gives the same marks, which is what makes a replayed outcome equal the recorded one.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,12 +12,12 @@ use crate::ROWS_MAX;
 use crate::desk::DeskReply;
 use crate::fault::Fault;
 use crate::fleet::View;
-use crate::mark::Mark;
+use crate::mark::{Mark, Stop, Usage};
 use crate::time::Tick;
 use crate::verdict::{Rule, Ruling, Verdict};
 
-/// Marks recorded of one attempt. First content, tool, thinking, merged content, usage (first and last), stop: seven;
-/// sixteen leaves room, and what is over does not change a decision.
+/// Marks recorded of one attempt, at most: the first content and, before each of the other facts that an attempt can meet
+/// (first content, opened, durable, one loss report of the answer, the end), merged progress of three: 1 + 5 × 3.
 pub const MARKS_MAX: usize = 16;
 
 /// One input, and when it came.
@@ -34,11 +35,17 @@ pub enum Fact {
     ClientGone,
     Desk(DeskReply),
     Durable,
-    End { complete: bool },
+    End {
+        complete: bool,
+    },
     Fault(Fault),
     Loss(Arc<[Loss]>),
     Mark(Mark),
-    Opened { status: u16 },
+    Opened {
+        status: u16,
+    },
+    /// The ledger took the decision's entry. What follows was decided and timed from here.
+    Recorded,
     Timer,
     Verdicts(ArrayVec<Judged, ROWS_MAX>),
     View(View),
@@ -78,12 +85,21 @@ struct RuleRecord {
     reason: Option<Arc<str>>,
 }
 
-/// The steps of a call, with content marks merged.
+/// The steps of a call, with marks merged.
 #[derive(Debug)]
 pub(crate) struct Steps {
     buffer: Vec<Step>,
-    content: Option<(Tick, u32)>,
-    marks: usize,
+    progress: Option<Progress>,
+}
+
+/// Marks since the last step. Only the sum of content, the last usage and the last stop reason matter, and when the last
+/// of them came: the call may idle from then.
+#[derive(Debug)]
+struct Progress {
+    at: Tick,
+    events: u32,
+    stop: Option<Stop>,
+    usage: Option<Usage>,
 }
 
 // === impl Steps ===
@@ -92,36 +108,31 @@ impl Steps {
     pub(crate) fn new(buffer: Vec<Step>) -> Self {
         Self {
             buffer,
-            content: None,
-            marks: 0,
+            progress: None,
         }
     }
 
-    /// Record a fact that changes the call's state. Content that flowed since comes first, as one mark.
+    /// Record a fact that changes the call's state. What flowed since comes first.
     pub(crate) fn push(&mut self, at: Tick, fact: Fact) {
         self.flush();
-        if matches!(fact, Fact::Opened { .. }) {
-            self.marks = 0;
-        }
         self.buffer.push(Step { at, fact });
     }
 
-    /// Record a mark, within the bound.
-    pub(crate) fn push_mark(&mut self, at: Tick, mark: Mark) {
-        self.flush();
-        if self.marks < MARKS_MAX {
-            self.marks += 1;
-            self.buffer.push(Step {
-                at,
-                fact: Fact::Mark(mark),
-            });
+    /// Keep a mark that changes no more than sums and last values, until the next fact.
+    pub(crate) fn merge(&mut self, at: Tick, mark: Mark) {
+        let progress = self.progress.get_or_insert(Progress {
+            at,
+            events: 0,
+            stop: None,
+            usage: None,
+        });
+        progress.at = at;
+        match mark {
+            Mark::Content(events) => progress.events = progress.events.saturating_add(events),
+            Mark::Stop(stop) => progress.stop = Some(stop),
+            Mark::Usage(usage) => progress.usage = Some(usage),
+            Mark::Thinking | Mark::Tool => {}
         }
-    }
-
-    /// Content after the first changes only how long the call may idle: merged until the next fact.
-    pub(crate) fn merge_content(&mut self, at: Tick, events: u32) {
-        let before = self.content.map_or(0, |(_, n)| n);
-        self.content = Some((at, before.saturating_add(events)));
     }
 
     pub(crate) fn as_slice(&self) -> &[Step] {
@@ -133,11 +144,18 @@ impl Steps {
     }
 
     fn flush(&mut self) {
-        // Merged content is outside the marks' bound: at most one for each other step.
-        if let Some((at, events)) = self.content.take() {
+        let Some(progress) = self.progress.take() else {
+            return;
+        };
+        // Progress without a sum or a value is still written: the idle limit runs from it.
+        let bare = progress.usage.is_none() && progress.stop.is_none();
+        let content = (progress.events > 0 || bare).then_some(Mark::Content(progress.events));
+        let usage = progress.usage.map(Mark::Usage);
+        let stop = progress.stop.map(Mark::Stop);
+        for mark in [content, usage, stop].into_iter().flatten() {
             self.buffer.push(Step {
-                at,
-                fact: Fact::Mark(Mark::Content(events)),
+                at: progress.at,
+                fact: Fact::Mark(mark),
             });
         }
     }

@@ -1,0 +1,163 @@
+//! What a call keeps whatever happens: random worlds, quick or slow to answer, and random facts in any order.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Act {
+    /// Give the answer that was asked for longest ago.
+    Answer,
+    Input(Input),
+    /// Let this many ms pass.
+    Wait(u64),
+    /// Sleep until the deadline.
+    Wake,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let inputs = prop_oneof![
+        6 => Just(Input::Mark(Mark::Content(2))),
+        1 => Just(Input::Mark(Mark::Content(0))),
+        2 => prop_oneof![Just(Mark::Tool), Just(Mark::Thinking)].prop_map(Input::Mark),
+        2 => (0_u64..3).prop_map(|n| Input::Mark(Mark::Usage(used(n)))),
+        1 => prop_oneof![Just(Stop::End), Just(Stop::Tool)].prop_map(|stop| Input::Mark(Mark::Stop(stop))),
+        2 => Just(Input::Opened { status: 200 }),
+        2 => Just(Input::End { complete: true }),
+        1 => Just(Input::End { complete: false }),
+        3 => (0..FAULTS.len()).prop_map(|ix| Input::Fault(Fault::new(FAULTS[ix], Phase::Body))),
+        2 => Just(Input::Durable),
+        1 => Just(Input::ClientGone),
+        1 => Just(Input::Timer),
+        1 => Just(Input::Loss(Arc::new([Loss { path: "messages[0]".into(), why: "no such field".into() }]))),
+    ];
+    let act = prop_oneof![
+        4 => Just(Act::Answer),
+        8 => inputs.prop_map(Act::Input),
+        3 => (0_u64..12_000).prop_map(Act::Wait),
+        1 => Just(Act::Wake),
+    ];
+    prop::collection::vec(act, 0..60)
+}
+
+fn worlds() -> impl Strategy<Value = World> {
+    let settings = (1_u8..5, any::<bool>(), prop_oneof![Just(5_000_u32), Just(60_000)]).prop_map(
+        |(attempts_max, strict, call_ms)| Settings {
+            attempts_max,
+            call_ms,
+            ..if strict { STRICT } else { DEFAULTS }
+        },
+    );
+    let ruling = prop_oneof![6 => Just(Ruling::Allow), 1 => Just(Ruling::Hold), 1 => Just(Ruling::Deny)];
+    let health = prop_oneof![4 => Just(Health::Closed), 1 => Just(Health::Open), 1 => Just(Health::Probe)];
+    let denied = Some(limited(
+        Bucket::RequestsPerMinute,
+        Some(START.plus(Span::from_s(5))),
+    ));
+    let limit = || prop_oneof![8 => Just(None), 1 => Just(denied)];
+    let rows = (
+        prop::array::uniform3(ruling),
+        prop::array::uniform3(health),
+        prop::array::uniform3(prop::bool::weighted(0.1)),
+        prop::array::uniform3(limit()),
+    );
+    (
+        settings,
+        rows,
+        limit(),
+        prop::bool::weighted(0.9),
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(settings, (rulings, health, out, limits), key_limit, ledger_takes, slow, pool)| {
+                let ask = if pool {
+                    Ask::Pool(crate::PoolIx(0))
+                } else {
+                    Ask::Model(crate::ModelIx(0))
+                };
+                let mut world = World::asking(settings, ask, Scope::All);
+                world.rulings[..3].copy_from_slice(&rulings);
+                world.health[..3].copy_from_slice(&health);
+                world.out[..3].copy_from_slice(&out);
+                world.channel_limits[..3].copy_from_slice(&limits);
+                world.key_limit = key_limit;
+                world.ledger_takes = ledger_takes;
+                world.slow = slow;
+                world
+            },
+        )
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World")
+            .field("rulings", &&self.rulings[..3])
+            .field("health", &&self.health[..3])
+            .field("out", &&self.out[..3])
+            .field("channel_limits", &&self.channel_limits[..3])
+            .field("key_limit", &self.key_limit)
+            .field("ledger_takes", &self.ledger_takes)
+            .field("slow", &self.slow)
+            .field("settings", self.call.settings())
+            .finish_non_exhaustive()
+    }
+}
+
+impl World {
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Answer => {
+                if let Some(answer) = self.answers.pop_front() {
+                    self.feed(answer);
+                }
+            }
+            Act::Input(input) => self.feed(input),
+            Act::Wait(ms) => self.now = self.now.plus(Span::from_ms(ms)),
+            Act::Wake => {
+                if let Some((at, _)) = self.call.deadline() {
+                    self.now = self.now.max(at);
+                    self.feed(Input::Timer);
+                }
+            }
+        }
+    }
+
+    /// Let whatever is still open come to its end: answers are given, timers fire.
+    fn finish(&mut self) {
+        for _ in 0..100 {
+            self.act(Act::Answer);
+            if self.answers.is_empty() {
+                self.act(Act::Wake);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_call_keeps_the_laws(mut world in worlds(), acts in acts()) {
+        world.settle();
+        for act in acts {
+            world.act(act);
+        }
+        world.finish();
+        world.check_laws();
+    }
+
+    /// Under `strict`, no byte before the entry is durable.
+    #[test]
+    fn strict_never_releases_early(mut world in worlds(), acts in acts()) {
+        world.settle();
+        let mut durable = false;
+        for act in acts {
+            durable |= matches!(act, Act::Input(Input::Durable));
+            world.act(act);
+            let released = world.count(|e| matches!(e, Effect::Release)) > 0;
+            let strict = world.call.settings().record == RecordMode::Strict;
+            prop_assert!(!strict || !released || durable);
+        }
+    }
+}
