@@ -10,6 +10,10 @@ use crate::entry::{self, EntryError};
 use crate::merkle::{Frontier, leaf_hash, node_hash};
 use crate::tile::{self, LEVEL_MAX, TILE_WIDTH, low_byte};
 
+/// A bundle may stay in this many pieces; one that is in more is written again as one row when it is full. Entries that
+/// come eight and more a commit (256 / 32) are thus written once, and reading a bundle reads at most 33 rows.
+pub const PIECES_MAX: u16 = 32;
+
 /// What one append changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -19,7 +23,7 @@ pub struct Batch {
     pub size: u64,
     /// Root hash afterwards.
     pub root: Digest,
-    /// Consecutive entries to be stored; a full bundle replaces the pieces that it was made of.
+    /// Consecutive entries to be stored; a full bundle replaces the pieces that it was made of, if there are any.
     pub bundles: Vec<Bundle>,
     /// Tiles of level 1 and above that changed, each whole.
     pub tiles: Vec<HashTile>,
@@ -55,6 +59,8 @@ pub struct Sequencer {
     edges: [Vec<u8>; LEVEL_MAX as usize + 1],
     /// The framed entries of the partial bundle.
     tail: Vec<u8>,
+    /// Rows that the partial bundle is stored in.
+    pieces: u16,
 }
 
 /// The stored right edge does not fit together.
@@ -73,11 +79,13 @@ pub enum EdgeError {
 }
 
 impl Sequencer {
-    /// Resumes a log of `size` entries: `edges` are its partial tiles from level 0 upwards, `tail` its partial bundle.
+    /// Resumes a log of `size` entries: `edges` are its partial tiles from level 0 upwards, `tail` its partial bundle,
+    /// which is stored in so many `pieces`.
     pub fn resume(
         size: u64,
         edges: [Vec<u8>; LEVEL_MAX as usize + 1],
         tail: Vec<u8>,
+        pieces: u16,
     ) -> Result<Self, EdgeError> {
         let mut roots = Vec::new();
         for level in (0..=LEVEL_MAX).rev() {
@@ -105,6 +113,7 @@ impl Sequencer {
             frontier,
             edges,
             tail,
+            pieces,
         })
     }
 
@@ -138,7 +147,7 @@ impl Sequencer {
         for entry in entries {
             self.push(entry.as_ref(), &mut is_dirty, &mut batch.tiles);
             if self.edge_len(0) == usize::from(TILE_WIDTH) * 32 {
-                batch.bundles.push(self.take_bundle());
+                batch.bundles.extend(self.take_bundle(&piece));
                 piece = Piece {
                     first: self.size(),
                     tail_start: 0,
@@ -146,7 +155,10 @@ impl Sequencer {
                 };
             }
         }
-        batch.bundles.extend(self.piece(&piece));
+        if let Some(bundle) = self.piece(&piece) {
+            batch.bundles.push(bundle);
+            self.pieces = self.pieces.saturating_add(1);
+        }
         for (level, edge) in (0..).zip(&self.edges) {
             if is_dirty.get(usize::from(level)) == Some(&true) && !edge.is_empty() {
                 let number = self.frontier.size() >> (u32::from(level) * 8) >> 8;
@@ -189,13 +201,22 @@ impl Sequencer {
         });
     }
 
-    fn take_bundle(&mut self) -> Bundle {
-        Bundle {
-            first: self.size() - u64::from(TILE_WIDTH),
+    /// The bundle is full: its new entries, or all of it if it is in too many pieces.
+    fn take_bundle(&mut self, piece: &Piece) -> Option<Bundle> {
+        let is_kept = (1..=PIECES_MAX).contains(&self.pieces);
+        let last = if is_kept { self.piece(piece) } else { None };
+        let leaves = self.edges.first_mut().map(std::mem::take).unwrap_or_default();
+        // The next bundle will be about as long.
+        let capacity = self.tail.len();
+        let entries = std::mem::replace(&mut self.tail, Vec::with_capacity(capacity));
+        self.pieces = 0;
+        let first = self.size() - u64::from(TILE_WIDTH);
+        last.or(Some(Bundle {
+            first,
             count: TILE_WIDTH,
-            leaves: self.edges.first_mut().map(std::mem::take).unwrap_or_default(),
-            entries: std::mem::take(&mut self.tail),
-        }
+            leaves,
+            entries,
+        }))
     }
 
     /// The new entries of the partial bundle, if there are any.
@@ -288,7 +309,17 @@ mod tests {
             }
         }
 
-        fn edges(&self, size: u64) -> ([Vec<u8>; 8], Vec<u8>) {
+        fn pieces_most(&self) -> usize {
+            let mut pieces = BTreeMap::new();
+            self.bundles
+                .keys()
+                .for_each(|first| *pieces.entry(first / 256).or_default() += 1);
+            // The last bundle is not full; it may be in as many pieces as it has entries.
+            pieces.pop_last();
+            pieces.into_values().max().unwrap_or(0)
+        }
+
+        fn edges(&self, size: u64) -> ([Vec<u8>; 8], Vec<u8>, u16) {
             let mut edges: [Vec<u8>; 8] = Default::default();
             let mut tail = Vec::new();
             for (_, bundle) in self.bundles.range(size & !255..) {
@@ -301,7 +332,8 @@ mod tests {
                     edges[usize::from(level)].clone_from(tile);
                 }
             }
-            (edges, tail)
+            let pieces = self.bundles.range(size & !255..).count();
+            (edges, tail, u16::try_from(pieces).unwrap())
         }
     }
 
@@ -316,13 +348,17 @@ mod tests {
                 (leaves.len() as u64, root_of_leaves(&leaves))
             );
             rows.write(batch);
-            let (edges, tail) = rows.edges(sequencer.size());
-            let resumed = Sequencer::resume(sequencer.size(), edges, tail).unwrap();
+            let (edges, tail, pieces) = rows.edges(sequencer.size());
+            let resumed = Sequencer::resume(sequencer.size(), edges, tail, pieces).unwrap();
             assert_eq!(
                 (&resumed.frontier, &resumed.edges),
                 (&sequencer.frontier, &sequencer.edges)
             );
-            assert_eq!(resumed.tail, sequencer.tail);
+            assert_eq!(
+                (&resumed.tail, resumed.pieces),
+                (&sequencer.tail, sequencer.pieces)
+            );
+            assert!(rows.pieces_most() <= usize::from(PIECES_MAX) + 1);
         }
         let size = leaves.len() as u64;
         for path in tiles(size) {
@@ -341,6 +377,9 @@ mod tests {
     fn sizes_around_the_edges() {
         check(&[0, 1, 254, 1, 1, 0, 255, 256, 257, 512, 1]);
         check(&[65_535, 1, 1, 65_535, 300]);
+        check(&[1; 600]);
+        check(&[7; 80]);
+        check(&[8; 80]);
     }
 
     #[test]
@@ -361,19 +400,19 @@ mod tests {
                 .append(&(0..300).map(|n| n.to_string()).collect::<Vec<_>>())
                 .unwrap(),
         );
-        let (edges, mut tail) = rows.edges(300);
+        let (edges, mut tail, pieces) = rows.edges(300);
         tail[2] ^= 1;
         assert_eq!(
-            Sequencer::resume(300, edges.clone(), tail.clone()).unwrap_err(),
+            Sequencer::resume(300, edges.clone(), tail.clone(), pieces).unwrap_err(),
             EdgeError::Leaf(256)
         );
         tail[2] ^= 1;
         assert!(matches!(
-            Sequencer::resume(299, edges.clone(), tail.clone()),
+            Sequencer::resume(299, edges.clone(), tail.clone(), pieces),
             Err(EdgeError::Tile { .. })
         ));
         tail.truncate(tail.len() - 5);
-        assert!(Sequencer::resume(300, edges, tail).is_err());
+        assert!(Sequencer::resume(300, edges, tail, pieces).is_err());
     }
 
     proptest! {

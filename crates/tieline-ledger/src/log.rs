@@ -252,11 +252,13 @@ fn resume(reader: &Reader, checkpoint: &str, signer: &Signer) -> Result<Sequence
     let mut edges: [Vec<u8>; LEVEL_MAX as usize + 1] = Default::default();
     let mut tail = Vec::new();
     let mut end = size & !255;
+    let mut pieces = 0_u16;
     reader.store().bundles(size & !255, u64::MAX, |row| {
         if row.first != end {
             return Err(LedgerError::Damaged(format!("entry {end} is missing")));
         }
         end = row.first.saturating_add(row.count);
+        pieces = pieces.saturating_add(1);
         if let Some(edge) = edges.first_mut() {
             edge.extend_from_slice(row.leaves);
         }
@@ -274,7 +276,7 @@ fn resume(reader: &Reader, checkpoint: &str, signer: &Signer) -> Result<Sequence
             *edge = reader.store().tile(level, count >> 8)?.unwrap_or_default();
         }
     }
-    let sequencer = Sequencer::resume(size, edges, tail)?;
+    let sequencer = Sequencer::resume(size, edges, tail, pieces)?;
     if sequencer.root() != head.root {
         return Err(LedgerError::Damaged(
             "the stored tiles do not lead to the signed root".to_owned(),

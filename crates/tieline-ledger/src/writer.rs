@@ -1,7 +1,7 @@
 //! The thread that owns the log, and the bounded queue in front of it.
 //!
-//! A push costs a lock and a move. The thread takes all that waits (up to a batch) and commits it; the next commit
-//! begins when the last one ends. What happens when the queue is full is configured: refuse, or lose the entry, count
+//! A push costs a lock and a move. The thread takes all that waits (up to a batch) and commits it. When somebody waits
+//! for an entry, the next commit begins when the last one ends; entries that nobody waits for may linger first. What happens when the queue is full is configured: refuse, or lose the entry, count
 //! it, and write a `tieline/gap/v1` entry where it would have stood. A durable push is never lost but refused.
 //! A failed commit stops the writer for good: pushes are refused, [`Health`] says why, callbacks get the error.
 //! The clock is the caller's.
@@ -39,8 +39,10 @@ pub struct WriterConfig {
     /// Bytes that may wait, blobs included: 16 MiB are 16,384 entries of 1 KB, within the memory bar of the gateway.
     pub queue_bytes_max: usize,
     pub on_full: OnFull,
-    /// How long entries that nobody waits for may gather before a commit; zero commits at once. A durable push, a full
-    /// batch and closing end the wait. It trades a loss window at a crash for fewer commits.
+    /// How long entries that nobody waits for may gather before a commit begins; zero begins at once. A commit costs some
+    /// 200 µs of CPU whatever is in it, so that at 10,000 calls a second commits at once take half a core, and commits of
+    /// 10 ms a thirtieth. A durable push, a full batch and closing end the wait. It is also what a crash may lose
+    /// of the entries that were pushed without waiting, beside the commit under way.
     pub linger: Duration,
 }
 
@@ -106,7 +108,7 @@ impl Default for WriterConfig {
             queue_entries_max: 65_536,
             queue_bytes_max: 16 << 20,
             on_full: OnFull::Refuse,
-            linger: Duration::ZERO,
+            linger: Duration::from_millis(10),
         }
     }
 }
@@ -147,6 +149,13 @@ impl Writer {
     pub fn push(&self, entry: Vec<u8>) -> Result<(), PushError> {
         entry::check_length(&entry)?;
         self.shared.push(Item::Entry(entry, None))
+    }
+
+    /// Queues an entry that is owed for one that was taken, whether the queue is full or not. The caller bounds how many
+    /// can be owed, by the calls that it lets in flight.
+    pub fn push_owed(&self, entry: Vec<u8>) -> Result<(), PushError> {
+        entry::check_length(&entry)?;
+        self.shared.push_within(Item::Entry(entry, None), Limit::Owed)
     }
 
     /// Queues an entry; `done` is called when it is durable or the writer stopped. On an error it is not called.
@@ -261,6 +270,13 @@ enum Sleep {
     Linger,
 }
 
+/// Whether the queue's limits bind an item.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    Owed,
+    Queue,
+}
+
 enum Item {
     Entry(Vec<u8>, Option<Done>),
     Blob(Vec<u8>),
@@ -283,6 +299,10 @@ struct Gap {
 
 impl Shared {
     fn push(&self, item: Item) -> Result<(), PushError> {
+        self.push_within(item, Limit::Queue)
+    }
+
+    fn push_within(&self, item: Item, limit: Limit) -> Result<(), PushError> {
         let bytes = item.bytes();
         let mut queue = lock(&self.queue);
         if let Some(stopped) = &queue.stopped {
@@ -293,7 +313,7 @@ impl Shared {
         }
         let is_full = queue.entries >= self.config.queue_entries_max
             || (queue.bytes.saturating_add(bytes) > self.config.queue_bytes_max && queue.entries > 0);
-        if is_full && !matches!(item, Item::Mark(_)) {
+        if is_full && limit == Limit::Queue && !matches!(item, Item::Mark(_)) {
             if self.config.on_full == OnFull::Refuse || !matches!(item, Item::Entry(_, None)) {
                 return Err(PushError::Full {
                     entries: queue.entries,

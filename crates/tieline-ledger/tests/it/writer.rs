@@ -123,10 +123,16 @@ fn a_full_queue_refuses() {
         Err(PushError::Full { entries: 4, .. })
     ));
     assert_eq!(writer.health().queued_entries, 4);
+    writer.push_owed(entry(5)).unwrap();
+    assert_eq!(
+        writer.health().queued_entries,
+        5,
+        "what is owed is taken all the same"
+    );
     drop(entered);
     go.send(()).unwrap();
     writer.close().unwrap();
-    assert_eq!(open(dir.path()).unwrap().read(0..10).unwrap(), entries(0..5));
+    assert_eq!(open(dir.path()).unwrap().read(0..10).unwrap(), entries(0..6));
 }
 
 #[test]
