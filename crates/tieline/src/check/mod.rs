@@ -1,0 +1,157 @@
+//! From what the user wrote to what the program uses. Every mistake of a file is reported in one run, except that a text
+//! which is not TOML is not looked at further.
+//!
+//! Contract. [`check_text`] is a function of its arguments: the environment and the files are asked through closures. It
+//! gives a [`Checked`] exactly if there is no error, and the grid of a [`Checked`] always builds a `Snapshot`.
+//! A credential that is not there is a warning and no error, here and at `serve`: one channel's missing key must not take
+//! the others down. Bounds: [`FILE_BYTES_MAX`], and the limits of the grid.
+
+mod channel;
+pub(crate) mod checked;
+mod components;
+mod gateway;
+mod grid;
+pub(crate) mod provider;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tieline_core::Snapshot;
+
+pub(crate) use checked::Checked;
+
+use crate::diagnose::{Code, Diagnostic, Report, Sink};
+use crate::raw;
+
+/// Bytes of a configuration: 4,096 channels, the most that a grid has, at a full kilobyte each.
+pub(crate) const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// What a check may ask of the world.
+#[derive(Clone, Copy)]
+pub(crate) struct World<'a> {
+    /// The folder that relative paths start from.
+    pub(crate) base: &'a Path,
+    pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(crate) read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+}
+
+/// Read and check a file. The report of an unusable one has at least one error.
+pub(crate) fn load(path: &Path) -> Result<Checked, Report> {
+    let (checked, report) = examine(path);
+    checked.ok_or(report)
+}
+
+/// As [`load`], with the report of a usable file too, for it may have warnings.
+pub(crate) fn examine(path: &Path) -> (Option<Checked>, Report) {
+    let name = path.display().to_string();
+    let text = match text_of(path) {
+        Ok(text) => text,
+        Err(diagnostic) => return (None, Report::new(&name, "", vec![*diagnostic], 0)),
+    };
+    let base = path.parent().unwrap_or(Path::new(""));
+    let env = |key: &str| std::env::var(key).ok();
+    let world = World { base, env: &env, read: &read_start };
+    let (checked, sink) = check(&text, world);
+    let (diagnostics, left_off) = sink.into_sorted();
+    (checked, Report::new(&name, &text, diagnostics, left_off))
+}
+
+/// Check a text. `base_dir` is where relative paths start, `env` and `read` stand for the world.
+pub(crate) fn check_text(
+    path_name: &str,
+    text: &str,
+    base_dir: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> (Option<Checked>, Report) {
+    let (checked, sink) = check(text, World { base: base_dir, env, read });
+    let (diagnostics, left_off) = sink.into_sorted();
+    (checked, Report::new(path_name, text, diagnostics, left_off))
+}
+
+fn check(text: &str, world: World<'_>) -> (Option<Checked>, Sink) {
+    let mut sink = Sink::default();
+    let Some(raw) = raw::parse(text, &mut sink) else {
+        return (None, sink);
+    };
+    let (grid, wirings, weights) = grid::check(&raw, world, &mut sink);
+    let gateway = gateway::gateway(raw.gateway.as_ref(), world, &mut sink);
+    let log = gateway::log(raw.gateway.as_ref());
+    let policy = gateway::policy(raw.policy.as_ref(), world, &mut sink);
+    let ledger = gateway::ledger(raw.ledger.as_ref(), &mut sink);
+    if sink.has_errors() {
+        return (None, sink);
+    }
+    let grid = Arc::new(grid);
+    // The digest does not matter here: only whether the record resolves.
+    if let Err(error) = Snapshot::build(Arc::clone(&grid), [0; 32]) {
+        sink.push(Diagnostic::error(Code::GridBad, format!("the grid does not hold together: {error}")));
+        return (None, sink);
+    }
+    (Some(Checked { channels: wirings, gateway, grid, ledger, log, policy, weights }), sink)
+}
+
+// === files ===
+
+/// The text of a configuration file.
+fn text_of(path: &Path) -> Result<String, Box<Diagnostic>> {
+    let size = std::fs::metadata(path).map_err(|error| Box::new(unreadable(&error)))?;
+    if size.is_dir() {
+        let diagnostic = Diagnostic::error(Code::FileUnreadable, "the configuration is a folder, not a file");
+        return Err(Box::new(diagnostic.hint("name the file in it, such as `tieline.toml`")));
+    }
+    let bytes = read_start(path).map_err(|error| Box::new(unreadable(&error)))?;
+    text_from(bytes)
+}
+
+/// The text of a configuration file's bytes.
+fn text_from(bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        let message = format!("the configuration is larger than {} MiB", FILE_BYTES_MAX >> 20);
+        return Err(Box::new(Diagnostic::error(Code::FileTooLarge, message).hint("is it the right file?")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = valid.iter().filter(|b| **b == b'\n').count() + 1;
+        let hint = match error.as_bytes() {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it looks like UTF-16; save it as UTF-8",
+            _ => "save it as UTF-8; a name with accents may have been written in another encoding",
+        };
+        Box::new(
+            Diagnostic::error(Code::FileNotUtf8, format!("the configuration is not UTF-8 from line {line} on"))
+                .hint(hint),
+        )
+    })
+}
+
+fn unreadable(error: &io::Error) -> Diagnostic {
+    let diagnostic = Diagnostic::error(Code::FileUnreadable, format!("the configuration cannot be read: {}", kind(error)));
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            diagnostic.hint("name it with `--config PATH`; `tieline up` writes one into its state folder")
+        }
+        _ => diagnostic,
+    }
+}
+
+/// What went wrong with a file, without the system's own number.
+pub(crate) fn kind(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The content of a file, one byte beyond the limit at most, so that a device or a wrong file cannot fill the memory.
+fn read_start(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(std::fs::File::open(path)?, FILE_BYTES_MAX + 1), &mut bytes)?;
+    Ok(bytes)
+}

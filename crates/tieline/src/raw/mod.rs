@@ -1,0 +1,26 @@
+//! What the user wrote in `tieline.toml`: every value with its place, nothing resolved, nothing defaulted.
+//!
+//! The tables are read by a reader of our own over the parsed TOML and not by serde, for a serde reader stops at the
+//! first mistake and `tieline check` shows every one. A value of the wrong type or an unknown key is reported and left
+//! out; the rest is read on. Bounds: the parser refuses nesting beyond 80 levels; entries keep the order of the file.
+
+mod nearest;
+mod reader;
+pub(crate) mod shape;
+mod syntax;
+
+pub(crate) use nearest::{distance, nearest};
+pub(crate) use reader::{At, Entries, quoted};
+
+use crate::diagnose::Sink;
+
+/// Read a whole file; none if it is not TOML, which is then reported.
+pub(crate) fn parse(text: &str, sink: &mut Sink) -> Option<shape::RawConfig> {
+    let table = syntax::parse(text, sink)?;
+    Some(shape::read(&table, sink))
+}
+
+/// The JSON Schema of `tieline.toml`, for editors and for the reference.
+pub(crate) fn schema() -> schemars::Schema {
+    schemars::schema_for!(shape::RawConfig)
+}
