@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::grid::ChannelIx;
+use crate::grid::{ChannelIx, Snapshot};
 use crate::mark::Usage;
 use crate::time::{Span, Tick};
 
@@ -141,6 +141,18 @@ impl Desk {
             used.map(Usage::total),
             now,
         );
+    }
+
+    /// Move the channels' buckets to another grid, by name.
+    pub fn carry(&mut self, old: &Snapshot, new: &Snapshot) {
+        let moved = new.channels.iter().map(|channel| {
+            let before = old.channel_named(&channel.name).map(|ix| usize::from(ix.0));
+            before
+                .and_then(|ix| self.channels.get(ix))
+                .copied()
+                .unwrap_or_default()
+        });
+        self.channels = moved.collect();
     }
 
     /// Calls of a key in flight.

@@ -338,7 +338,7 @@ impl Call {
         let phase = match why {
             WakeFor::CallLimit => return self.call_limit(),
             WakeFor::Head => Phase::Head,
-            WakeFor::FirstContent | WakeFor::Idle => Phase::Body,
+            WakeFor::FirstContent | WakeFor::Idle | WakeFor::Whole => Phase::Body,
         };
         self.attempt_failed(Fault::new(FaultKind::Timeout, phase));
     }

@@ -134,6 +134,8 @@ pub enum WakeFor {
     FirstContent,
     Head,
     Idle,
+    /// The whole of an answer that is not streamed.
+    Whole,
 }
 
 /// How a call ended.
@@ -384,6 +386,12 @@ impl Call {
 
     fn attempt_deadline(&self, attempt: &Attempt) -> (Tick, WakeFor) {
         let ms = |ms: u32| Span::from_ms(ms.into());
+        if !self.intake.stream {
+            return (
+                attempt.dialled_at.plus(ms(self.settings.whole_ms)),
+                WakeFor::Whole,
+            );
+        }
         if attempt.first_content_at.is_some() {
             return (
                 attempt.last_progress_at.plus(ms(self.settings.idle_ms)),

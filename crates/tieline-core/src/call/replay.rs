@@ -9,17 +9,19 @@ use crate::grid::Snapshot;
 use crate::record::{AskRecord, DecisionEntry, Hex32, Outcome, OutcomeEntry};
 use crate::subject::{Ask, Intake, Scope, Subject};
 
-/// How a replay departs from the record.
+/// How a replay departs from the record. The replayed entries are handed out whole, so that a report can say which
+/// field differs.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Difference {
-    #[error("the decision differs: recorded {recorded}, replayed {replayed}")]
-    Decision { recorded: String, replayed: String },
+    /// Absent: the recorded inputs lead to no decision at all.
+    #[error("the decision differs")]
+    Decision { replayed: Option<Box<DecisionEntry>> },
     #[error("the decision cites grid {cited}, but the grid given is {given}")]
     Grid { cited: Hex32, given: Hex32 },
     #[error("the recorded inputs end before the call does")]
     InputsEnd,
-    #[error("the outcome differs: recorded {recorded}, replayed {replayed}")]
-    Outcome { recorded: String, replayed: String },
+    #[error("the outcome differs")]
+    Outcome { replayed: Box<OutcomeEntry> },
     #[error("the grid has no {0}")]
     Unknown(String),
 }
@@ -52,8 +54,7 @@ pub fn replay(
     let again = recorded.then(|| call.decision_entry());
     if again.as_ref() != Some(decision) {
         return Err(Difference::Decision {
-            recorded: brief(decision),
-            replayed: brief(&again),
+            replayed: again.map(Box::new),
         });
     }
     let Some(outcome) = outcome.filter(|outcome| outcome.result != Outcome::Lost) else {
@@ -71,8 +72,7 @@ pub fn replay(
         Ok(())
     } else {
         Err(Difference::Outcome {
-            recorded: brief(outcome),
-            replayed: brief(&again),
+            replayed: Box::new(again),
         })
     }
 }
@@ -140,9 +140,4 @@ fn input(fact: &Fact) -> Input {
         Fact::Verdicts(verdicts) => Input::Verdicts(verdicts.iter().map(|judged| judged.0.clone()).collect()),
         Fact::View(view) => Input::View(view.clone()),
     }
-}
-
-fn brief(entry: &impl std::fmt::Debug) -> String {
-    // Long enough to show the first difference of real entries, short enough for a terminal.
-    format!("{entry:?}").chars().take(2_000).collect()
 }

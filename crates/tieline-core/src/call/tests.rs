@@ -117,6 +117,7 @@ const DEFAULTS: Settings = Settings {
     idle_ms: 15_000,
     record: RecordMode::Async,
     resume: crate::grid::Resume::Off,
+    whole_ms: 30_000,
 };
 
 const STRICT: Settings = Settings {
@@ -335,7 +336,7 @@ impl World {
         let json = serde_json::to_string(&self.outcome()).unwrap();
         let outcome: OutcomeEntry = serde_json::from_str(&json).unwrap();
         if let Err(difference) = replay(self.call.snapshot(), &decision, Some(&outcome)) {
-            panic!("{difference}\n{:#?}", self.call.steps.as_slice());
+            panic!("{difference:#?}\n{:#?}", self.call.steps.as_slice());
         }
     }
 }

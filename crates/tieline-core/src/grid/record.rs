@@ -109,14 +109,17 @@ pub struct Settings {
     pub call_ms: u32,
     /// To open a connection, in ms.
     pub connect_ms: u32,
-    /// From the dial to the first content, in ms. A status line or a `message_start` is not content.
+    /// From the dial to the first content of a stream, in ms. A status line or a `message_start` is not content.
     pub first_content_ms: u32,
-    /// From the dial to the status line, in ms.
+    /// From the dial to the status line of a stream, in ms.
     pub head_ms: u32,
     /// Between two content events, in ms.
     pub idle_ms: u32,
     pub record: RecordMode,
     pub resume: Resume,
+    /// From the dial to the end of an answer that is not streamed, in ms. Servers send such an answer's status line when
+    /// the whole of it is made, so neither `head_ms` nor `first_content_ms` says anything of it.
+    pub whole_ms: u32,
 }
 
 /// When an answer may leave relative to its decision's entry.
@@ -143,7 +146,8 @@ pub enum Resume {
 
 impl Default for Settings {
     /// Call 10 minutes, connect 2 s, first content 20 s (a busy channel queues that long), idle 15 s, three attempts:
-    /// 3 × 20 s of waiting stays below the minute after which interactive callers give up.
+    /// 3 × 20 s of waiting stays below the minute after which interactive callers give up. An answer in one piece: 120 s,
+    /// for 4,000 tokens at 33 a second.
     fn default() -> Self {
         Self {
             attempts_max: 3,
@@ -154,6 +158,7 @@ impl Default for Settings {
             idle_ms: 15_000,
             record: RecordMode::Async,
             resume: Resume::Off,
+            whole_ms: 120_000,
         }
     }
 }

@@ -43,6 +43,10 @@ fn a_second_export_adds_what_is_new() {
         report.head.checkpoint
     );
     assert!(out.path().join("tile/0/001").is_file());
+    // What another log left there is replaced.
+    fs::write(out.path().join("tile/0/000"), [0; 8192]).unwrap();
+    export_tiles(dir.path(), out.path()).unwrap();
+    assert_ne!(fs::read(out.path().join("tile/0/000")).unwrap(), [0; 8192]);
 }
 
 #[test]

@@ -174,6 +174,19 @@ fn a_restored_old_database_is_refused() {
 }
 
 #[test]
+fn a_missing_checkpoint_last_is_refused() {
+    let dir = ledger(10);
+    fs::remove_file(dir.path().join("checkpoint.last")).unwrap();
+    let error = open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("checkpoint.last is missing"), "{error}");
+    // Creation may be cut off between the two files; then nothing was written yet.
+    let dir = ledger(0);
+    fs::remove_file(dir.path().join("checkpoint.last")).unwrap();
+    assert_eq!(open(dir.path()).unwrap().size(), 0);
+    assert!(dir.path().join("checkpoint.last").is_file());
+}
+
+#[test]
 fn files_that_are_no_ledger_of_ours() {
     let dir = ledger(10);
     let path = dir.path().join("ledger.db");

@@ -16,6 +16,7 @@ fn config(queue_entries_max: usize, on_full: OnFull) -> WriterConfig {
     WriterConfig {
         queue_entries_max,
         on_full,
+        linger: Duration::ZERO,
         ..WriterConfig::default()
     }
 }
@@ -141,6 +142,7 @@ fn bytes_are_a_limit_too() {
     let (clock, entered, go) = gate();
     let config = WriterConfig {
         queue_bytes_max: 1000,
+        linger: Duration::ZERO,
         ..WriterConfig::default()
     };
     let writer = Writer::spawn(log, config, clock).unwrap();

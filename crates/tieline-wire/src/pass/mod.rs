@@ -16,7 +16,8 @@ use tieline_core::{Dialect, Fault, FaultKind, Mark, Phase};
 
 pub(crate) use tap::{Tap, Told};
 
-use crate::frame::sse::{self, Cut, Frames};
+use crate::frame::sse::{self, Cut, Event, Frames};
+use crate::model::Loss;
 
 /// What one feeding yields; the caller empties it ([`Out::clear`]) and uses it again.
 #[derive(Debug, Default)]
@@ -25,12 +26,15 @@ pub struct Out {
     pub bytes: Vec<Bytes>,
     /// The answer said how it stopped, or the stream's terminator was seen. A stream that ends without is truncated.
     pub complete: bool,
-    /// The event that reported `fault`, as the channel sent it; empty if the fault is of another kind. It is not among
+    /// The event that reported `fault`, as the channel sent it; empty if the fault is of another kind, or the channel's
+    /// dialect is not the caller's. It is not among
     /// `bytes`: whether the application sees these words or ours is not decided here.
     pub error: Bytes,
     /// The stream is over: an error event, garbage, an event over the limit, or an end that came too early. What
     /// follows is not read.
     pub fault: Option<Fault>,
+    /// What the translation of this part could not carry.
+    pub loss: Vec<Loss>,
     pub marks: Vec<Mark>,
 }
 
@@ -41,6 +45,7 @@ impl Out {
         self.complete = false;
         self.error = Bytes::new();
         self.fault = None;
+        self.loss.clear();
         self.marks.clear();
     }
 
@@ -53,20 +58,48 @@ impl Out {
 /// A stream on the verbatim path.
 #[derive(Debug)]
 pub(crate) struct Pass {
+    /// The event before was left out, and what follows it may be the rest of its end.
+    dropped: bool,
     failed: bool,
     frames: Frames,
+    reader: Reader,
     /// The caller did not ask for the usage chunk, so it is left out.
     strip_usage: bool,
-    tap: Tap,
+}
+
+/// Reads the frames of a stream in turn.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    begun: bool,
+    pub(crate) tap: Tap,
+}
+
+impl Reader {
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Self {
+            begun: false,
+            tap: Tap::new(dialect),
+        }
+    }
+
+    /// The event of a frame, if it has one, and what the tap says about it.
+    pub(crate) fn read<'f>(&mut self, frame: &'f [u8], marks: &mut Vec<Mark>) -> Option<(Event<'f>, Told)> {
+        let is_first = !std::mem::replace(&mut self.begun, true);
+        let event = sse::event(frame, is_first)?;
+        let told = self.tap.event(&event, marks);
+        Some((event, told))
+    }
 }
 
 impl Pass {
     pub(crate) fn new(dialect: Dialect, strip_usage: bool) -> Self {
+        let (frames, reader) = (Frames::default(), Reader::new(dialect));
         Self {
+            dropped: false,
             failed: false,
-            frames: Frames::default(),
+            frames,
+            reader,
             strip_usage,
-            tap: Tap::new(dialect),
         }
     }
 
@@ -75,49 +108,48 @@ impl Pass {
             return;
         }
         let Self {
+            dropped,
             failed,
             frames,
+            reader,
             strip_usage,
-            tap,
         } = self;
         // The part of the chunk that passes and has not been handed out.
         let mut run: Range<usize> = 0..0;
         frames.feed(&chunk, |cut| {
-            let told = match &cut {
-                Cut::Joined(frame) => read(tap, frame, out),
-                Cut::Oversize => Told::Fault(FaultKind::Garbage),
-                Cut::Within(range) => read(tap, chunk.get(range.clone()).unwrap_or_default(), out),
-            };
-            match (told, cut) {
-                (Told::Fault(kind), cut) => {
-                    let error = match cut {
-                        Cut::Joined(frame) => frame,
-                        Cut::Oversize => Bytes::new(),
-                        Cut::Within(range) => chunk.slice(range),
-                    };
-                    out.fail(kind, error);
-                    *failed = true;
-                }
-                (Told::UsageOnly, _) if *strip_usage => {}
-                (_, Cut::Joined(frame)) => out.bytes.push(frame),
-                (_, Cut::Within(range)) if range.start == run.end => run.end = range.end,
-                (_, Cut::Within(range)) => {
-                    let run = std::mem::replace(&mut run, range);
-                    if !run.is_empty() {
-                        out.bytes.push(chunk.slice(run));
+            let told = match cut.bytes(&chunk) {
+                Some(frame) => match reader.read(frame, &mut out.marks) {
+                    Some((_, Told::UsageOnly)) if *strip_usage => {
+                        *dropped = true;
+                        return true;
                     }
-                }
-                (_, Cut::Oversize) => {}
+                    // Blank lines after an event that was left out go with it.
+                    None if *dropped && frame.iter().all(|b| matches!(b, b'\n' | b'\r')) => return true,
+                    told => told.map_or(Told::Pass, |(_, told)| told),
+                },
+                None => Told::Fault(FaultKind::Garbage),
+            };
+            *dropped = false;
+            if let Told::Fault(kind) = told {
+                out.fail(kind, cut.into_bytes(&chunk));
+                *failed = true;
+                return false;
             }
-            !*failed
+            match cut {
+                Cut::Within(range) if range.start == run.end => run.end = range.end,
+                Cut::Within(range) => hand_out(&chunk, std::mem::replace(&mut run, range), out),
+                Cut::Joined(frame) => out.bytes.push(frame),
+                Cut::Oversize => {}
+            }
+            true
         });
         if run.len() == chunk.len() && !run.is_empty() {
             out.bytes.push(chunk);
-        } else if !run.is_empty() {
-            out.bytes.push(chunk.slice(run));
+        } else {
+            hand_out(&chunk, run, out);
         }
-        self.tap.flush(&mut out.marks);
-        out.complete = self.tap.is_complete();
+        self.reader.tap.flush(&mut out.marks);
+        out.complete = self.reader.tap.is_complete();
     }
 
     pub(crate) fn end(&mut self, out: &mut Out) {
@@ -126,13 +158,13 @@ impl Pass {
         }
         self.failed = true;
         let rest = self.frames.rest();
-        if self.tap.is_complete() {
+        if self.reader.tap.is_complete() {
             out.complete = true;
             if !rest.is_empty() {
                 out.bytes.push(rest);
             }
         } else {
-            out.fail(self.tap.cut_fault(), Bytes::new());
+            out.fail(self.reader.tap.cut_fault(), Bytes::new());
         }
     }
 }
@@ -142,6 +174,8 @@ pub(crate) fn buffered(dialect: Dialect, body: &[u8]) -> Result<SmallVec<[Mark; 
     Tap::new(dialect).whole(body)
 }
 
-fn read(tap: &mut Tap, frame: &[u8], out: &mut Out) -> Told {
-    sse::event(frame).map_or(Told::Pass, |event| tap.event(&event, &mut out.marks))
+fn hand_out(chunk: &Bytes, run: Range<usize>, out: &mut Out) {
+    if !run.is_empty() {
+        out.bytes.push(chunk.slice(run));
+    }
 }

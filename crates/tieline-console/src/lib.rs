@@ -1,0 +1,1 @@
+//! Web pages over the ledger's read model and a status trait.

@@ -1,0 +1,373 @@
+//! The operations of `/admin/v1`. Each is one transaction of the state file and one entry of the ledger.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use tieline_core::{Health, Limits};
+
+use super::{Refusal, require};
+use crate::keys::{Admin, Role, Token};
+use crate::recorder::Event;
+use crate::run::{apply_out, read_keys};
+use crate::shared::{ChildStatus, Shared};
+use crate::state::{KeyRow, OutRow, PartyRow, StateError};
+
+type Shell = State<Arc<Shared>>;
+type Caller = Extension<Arc<Admin>>;
+
+const ALL: [Role; 4] = [Role::Operator, Role::Officer, Role::Auditor, Role::Reader];
+
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    calls_in_flight: usize,
+    channels: Vec<ChannelStatus>,
+    children: Vec<ChildStatus>,
+    epoch: u64,
+    grid: String,
+    ledger: LedgerStatus,
+    out: Vec<OutRow>,
+    schema: &'static str,
+    version: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct ChannelStatus {
+    in_flight: u32,
+    model: String,
+    name: String,
+    out: bool,
+    state: Health,
+    ttft_us: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct LedgerStatus {
+    commits: u64,
+    queued: usize,
+    root: String,
+    size: u64,
+    stopped: Option<String>,
+}
+
+/// What to cut or restore.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Target {
+    name: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Operation<'a> {
+    admin: &'a str,
+    done: &'a str,
+    name: &'a str,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewKey {
+    #[serde(default)]
+    limits: Limits,
+    party: String,
+    #[serde(default)]
+    scope: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyId {
+    id: String,
+}
+
+#[derive(Debug, Serialize)]
+struct KeyView {
+    created_us: u64,
+    id: String,
+    limits: Limits,
+    party: String,
+    revoked_us: Option<u64>,
+    scope: Option<Vec<String>>,
+}
+
+pub(super) async fn status(State(shared): Shell, Extension(admin): Caller) -> Result<Json<Status>, Refusal> {
+    require(&admin, &ALL)?;
+    let live = shared.live.load();
+    let now = shared.now();
+    let channels = {
+        let board = shared.board();
+        let candidates = live.snapshot.models.iter().flat_map(|model| model.candidates.iter().copied());
+        let rows = candidates.map(|candidate| {
+            let row = board.view(&live.snapshot, &[candidate], now).rows.first().copied();
+            let name = live.snapshot.channel(candidate.channel).map_or("", |channel| &channel.name);
+            let model = live.snapshot.model(candidate.model).map_or("", |model| &model.name);
+            ChannelStatus {
+                in_flight: row.map_or(0, |row| row.in_flight),
+                model: model.into(),
+                name: name.into(),
+                out: row.is_some_and(|row| row.out),
+                state: row.map_or(Health::Closed, |row| row.health),
+                ttft_us: row.and_then(|row| row.ttft_us),
+            }
+        });
+        rows.collect()
+    };
+    let (health, head) = (shared.recorder.health(), shared.recorder.head());
+    Ok(Json(Status {
+        calls_in_flight: shared.calls.load(std::sync::atomic::Ordering::Relaxed),
+        channels,
+        children: shared.children.as_ref().map_or_else(Vec::new, |children| children.status()),
+        epoch: live.judge.epoch().number(),
+        grid: tieline_core::record::Hex32(live.snapshot.digest).to_string(),
+        ledger: LedgerStatus {
+            commits: health.commits,
+            queued: health.queued_entries,
+            root: head.root.to_string(),
+            size: head.size,
+            stopped: health.stopped.map(|stopped| stopped.to_string()),
+        },
+        out: shared.state().outs().map_err(failed)?,
+        schema: "tieline/status/v1",
+        version: env!("CARGO_PKG_VERSION"),
+    }))
+}
+
+pub(super) async fn cut(
+    State(shared): Shell,
+    Extension(admin): Caller,
+    Json(target): Json<Target>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    require(&admin, &[Role::Operator])?;
+    change(&shared, &admin, &target.name, true).await
+}
+
+pub(super) async fn restore(
+    State(shared): Shell,
+    Extension(admin): Caller,
+    Json(target): Json<Target>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    require(&admin, &[Role::Operator])?;
+    change(&shared, &admin, &target.name, false).await
+}
+
+/// Cut or restore a channel or component: state file, ledger, fleet, and the child process if the channel is one.
+async fn change(
+    shared: &Arc<Shared>,
+    admin: &Admin,
+    name: &str,
+    cut: bool,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let snapshot = shared.live.load().snapshot.clone();
+    let kind = if snapshot.channel_named(name).is_some() {
+        "channel"
+    } else if snapshot.component_named(name).is_some() {
+        "component"
+    } else {
+        return Err(Refusal(StatusCode::NOT_FOUND, unknown_target(&snapshot, name)));
+    };
+    let out = OutRow { kind: kind.into(), name: name.into(), since_us: shared.now().0 };
+    let changed = {
+        let state = shared.state();
+        let changed = if cut { state.put_out(&out) } else { state.remove_out(kind, name) }.map_err(failed)?;
+        apply_out(&mut shared.board(), &out, cut);
+        changed
+    };
+    if changed {
+        record(shared, admin, if cut { "cut" } else { "restore" }, name)?;
+    }
+    let stopped = match &shared.children {
+        Some(children) if kind == "channel" => {
+            let (children, name) = (children.clone(), name.to_owned());
+            let act = move || if cut { children.cut(&name) } else { children.restore(&name) };
+            tokio::task::spawn_blocking(act).await.unwrap_or(false)
+        }
+        _ => false,
+    };
+    Ok(Json(serde_json::json!({ "changed": changed, "kind": kind, "name": name, "process": stopped })))
+}
+
+fn unknown_target(snapshot: &tieline_core::Snapshot, name: &str) -> String {
+    let channels: Vec<&str> = snapshot.channels.iter().map(|channel| &*channel.name).collect();
+    let components: Vec<&str> = snapshot.components.iter().map(|component| &**component).collect();
+    format!(
+        "the grid has no channel or component `{name}`; channels: {}; components: {}",
+        channels.join(", "),
+        components.join(", ")
+    )
+}
+
+pub(super) async fn reload(
+    State(shared): Shell,
+    Extension(admin): Caller,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    require(&admin, &[Role::Operator])?;
+    record(&shared, &admin, "reload", "configuration")?;
+    let again = shared.clone();
+    let result = tokio::task::spawn_blocking(move || crate::reload::reload(&again)).await;
+    match result {
+        Ok(Ok(())) => Ok(Json(serde_json::json!({ "reloaded": true }))),
+        Ok(Err(why)) => Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, why)),
+        Err(error) => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+    }
+}
+
+/// Wait until all entries so far are durable.
+pub(super) async fn flush(
+    State(shared): Shell,
+    Extension(admin): Caller,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    require(&admin, &ALL)?;
+    let size = tokio::task::spawn_blocking(move || shared.recorder.flush()).await;
+    match size {
+        Ok(Ok(size)) => Ok(Json(serde_json::json!({ "size": size }))),
+        Ok(Err(error)) => Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+        Err(error) => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+    }
+}
+
+pub(super) async fn keys(
+    State(shared): Shell,
+    Extension(admin): Caller,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    require(&admin, &ALL)?;
+    let keys = shared.state().keys().map_err(failed)?;
+    let views: Vec<KeyView> = keys.into_iter().map(view).collect();
+    Ok(Json(serde_json::json!({ "schema": "tieline/keys/v1", "keys": views })))
+}
+
+pub(super) async fn add_key(
+    State(shared): Shell,
+    Extension(admin): Caller,
+    Json(new): Json<NewKey>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    require(&admin, &[Role::Operator])?;
+    let (mut secret, mut id) = ([0; 32], [0; 8]);
+    let drawn = getrandom::fill(&mut secret).and_then(|()| getrandom::fill(&mut id));
+    drawn.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let token = Token::party(&secret);
+    let key = KeyRow {
+        created_us: shared.now().0,
+        digest: token.digest,
+        id: format!("k_{:016x}", u64::from_be_bytes(id)),
+        limits: new.limits,
+        party: new.party,
+        revoked_us: None,
+        scope: new.scope,
+    };
+    {
+        let state = shared.state();
+        if state.party(&key.party).map_err(failed)?.is_none() {
+            return Err(Refusal(StatusCode::NOT_FOUND, format!("there is no party `{}`", key.party)));
+        }
+        state.put_key(&key).map_err(failed)?;
+        swap_keys(&shared, &state)?;
+    }
+    record(&shared, &admin, "key-add", &key.id)?;
+    Ok(Json(serde_json::json!({ "id": key.id, "party": key.party, "key": token.expose() })))
+}
+
+pub(super) async fn revoke_key(
+    State(shared): Shell,
+    Extension(admin): Caller,
+    Json(key): Json<KeyId>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    require(&admin, &[Role::Operator])?;
+    let changed = {
+        let state = shared.state();
+        let changed = state.revoke_key(&key.id, shared.now().0).map_err(failed)?;
+        swap_keys(&shared, &state)?;
+        changed
+    };
+    if changed {
+        record(&shared, &admin, "key-revoke", &key.id)?;
+    }
+    Ok(Json(serde_json::json!({ "changed": changed, "id": key.id })))
+}
+
+pub(super) async fn parties(
+    State(shared): Shell,
+    Extension(admin): Caller,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    require(&admin, &ALL)?;
+    let parties = shared.state().parties().map_err(failed)?;
+    Ok(Json(serde_json::json!({ "schema": "tieline/parties/v1", "parties": parties })))
+}
+
+pub(super) async fn put_party(
+    State(shared): Shell,
+    Extension(admin): Caller,
+    Json(party): Json<PartyRow>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    require(&admin, &[Role::Officer, Role::Operator])?;
+    {
+        let state = shared.state();
+        state.put_party(&party).map_err(failed)?;
+        swap_keys(&shared, &state)?;
+    }
+    record(&shared, &admin, "party-put", &party.id)?;
+    Ok(Json(serde_json::json!({ "id": party.id })))
+}
+
+pub(super) async fn metrics(
+    State(shared): Shell,
+    Extension(admin): Caller,
+) -> Result<impl IntoResponse, Refusal> {
+    require(&admin, &ALL)?;
+    let mut text = shared.metrics.text();
+    let (health, head) = (shared.recorder.health(), shared.recorder.head());
+    let gauges = [
+        ("tieline_ledger_entries", "Entries that are durable", head.size),
+        ("tieline_ledger_queued", "Entries that wait for the writer", health.queued_entries as u64),
+        ("tieline_ledger_stopped", "1 if the ledger's writer has stopped", u64::from(health.stopped.is_some())),
+    ];
+    let end = text.trim_end().trim_end_matches("# EOF").trim_end().len();
+    text.truncate(end);
+    for (name, help, value) in gauges {
+        text.push_str(&format!("\n# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}"));
+    }
+    text.push_str("\n# EOF\n");
+    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+}
+
+/// Read all keys again and swap them in.
+fn swap_keys(shared: &Shared, state: &crate::state::State) -> Result<(), Refusal> {
+    let postures = shared.live.load().judge.postures().clone();
+    let keys = read_keys(state, &postures)
+        .map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    shared.keys.store(Arc::new(keys));
+    Ok(())
+}
+
+/// Every change by an administrator is an entry that names who made it.
+fn record(shared: &Shared, admin: &Admin, done: &str, name: &str) -> Result<(), Refusal> {
+    let now = shared.now();
+    let (id, _) = shared.new_call(now);
+    let body = Operation { admin: &admin.id, done, name };
+    let event = Event { at: now, body, id: &id.to_string(), t: "tieline/operator/v1" };
+    let pushed = shared.recorder.event(&event);
+    pushed.map_err(|error| Refusal(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
+}
+
+fn view(key: KeyRow) -> KeyView {
+    KeyView {
+        created_us: key.created_us,
+        id: key.id,
+        limits: key.limits,
+        party: key.party,
+        revoked_us: key.revoked_us,
+        scope: key.scope,
+    }
+}
+
+fn failed(error: StateError) -> Refusal {
+    let status = match error {
+        StateError::Missing { .. } => StatusCode::NOT_FOUND,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Refusal(status, error.to_string())
+}

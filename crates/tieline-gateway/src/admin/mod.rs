@@ -1,0 +1,95 @@
+//! The admin listener: status, cuts, keys, reload, metrics, and the log's checkpoint and tiles.
+//!
+//! Every request but health and the log's hash tiles needs an admin key; what it may do follows from the key's role, and
+//! what it does is an entry of the ledger that names the key's holder.
+
+mod api;
+mod log;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::keys::{Admin, Role};
+use crate::shared::Shared;
+
+/// An answer that is not what was asked for.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) String);
+
+pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    let keyed = Router::new()
+        .route("/admin/v1/status", get(api::status))
+        .route("/admin/v1/cut", post(api::cut))
+        .route("/admin/v1/restore", post(api::restore))
+        .route("/admin/v1/reload", post(api::reload))
+        .route("/admin/v1/flush", post(api::flush))
+        .route("/admin/v1/keys", get(api::keys).post(api::add_key))
+        .route("/admin/v1/keys/revoke", post(api::revoke_key))
+        .route("/admin/v1/parties", get(api::parties).post(api::put_party))
+        .route("/metrics", get(api::metrics))
+        .route("/tile/entries/{*rest}", get(log::entries))
+        .layer(middleware::from_fn_with_state(shared.clone(), identify));
+    let open = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/checkpoint", get(log::checkpoint))
+        .route("/tile/{*rest}", get(log::tile));
+    let app = keyed.merge(open).with_state(shared);
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    });
+    if let Err(error) = server.await {
+        tracing::error!(%error, "the admin listener ended");
+    }
+}
+
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    if shared.draining.load(Ordering::Relaxed) || shared.recorder.health().stopped.is_some() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response();
+    }
+    "ready\n".into_response()
+}
+
+/// Find out who asks; without a known admin key nothing else runs.
+async fn identify(
+    State(shared): State<Arc<Shared>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let admin = who(&shared, request.headers())?;
+    request.extensions_mut().insert(admin);
+    Ok(next.run(request).await)
+}
+
+fn who(shared: &Shared, headers: &HeaderMap) -> Result<Arc<Admin>, Refusal> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+    let missing = || Refusal(StatusCode::UNAUTHORIZED, "send an admin key as `Authorization: Bearer tla_…`".into());
+    let unknown = || Refusal(StatusCode::UNAUTHORIZED, "the admin key is not known here, or was revoked".into());
+    shared.keys.load().admin(token.ok_or_else(missing)?).cloned().ok_or_else(unknown)
+}
+
+/// Whether the holder may act in one of `roles`.
+pub(crate) fn require(admin: &Admin, roles: &[Role]) -> Result<(), Refusal> {
+    if roles.contains(&admin.role) {
+        return Ok(());
+    }
+    let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+    let says = format!("this needs the role {}; the key of {} is {}", names.join(" or "), admin.name, admin.role.name());
+    Err(Refusal(StatusCode::FORBIDDEN, says))
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, axum::Json(serde_json::json!({ "error": { "message": self.1 } }))).into_response()
+    }
+}

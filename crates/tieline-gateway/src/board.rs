@@ -1,0 +1,87 @@
+//! The shared state of decisions: one fleet and one desk, indexed for one grid. A reload moves them to the next grid;
+//! a call that began before it still speaks in the old grid's indexes, and is understood by name.
+
+use std::sync::Arc;
+
+use tieline_core::grid::Candidate;
+use tieline_core::{Desk, DeskReply, Fleet, Health, Observation, Row, Snapshot, Tick, Usage, View};
+
+#[derive(Debug)]
+pub(crate) struct Board {
+    pub(crate) desk: Desk,
+    pub(crate) fleet: Fleet,
+    pub(crate) snapshot: Arc<Snapshot>,
+}
+
+impl Board {
+    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self { desk: Desk::default(), fleet: Fleet::default(), snapshot }
+    }
+
+    /// Move to another grid: what has the same name keeps its state.
+    pub(crate) fn carry(&mut self, snapshot: Arc<Snapshot>) {
+        self.fleet = self.fleet.carry(&self.snapshot, &snapshot);
+        self.desk.carry(&self.snapshot, &snapshot);
+        self.snapshot = snapshot;
+    }
+
+    pub(crate) fn view(&self, of: &Snapshot, candidates: &[Candidate], now: Tick) -> View {
+        if of.digest == self.snapshot.digest {
+            return self.fleet.view(&self.snapshot, candidates, now);
+        }
+        // What the grid no longer has is out.
+        let gone = Row { health: Health::Open, in_flight: 0, out: true, ttft_us: None };
+        let row = |candidate: &Candidate| {
+            let here = self.place(of, *candidate)?;
+            self.fleet.view(&self.snapshot, &[here], now).rows.first().copied()
+        };
+        View { rows: candidates.iter().map(|candidate| row(candidate).unwrap_or(gone)).collect() }
+    }
+
+    pub(crate) fn observe(&mut self, of: &Snapshot, observation: Observation, now: Tick) {
+        let candidate = Candidate { channel: observation.channel, model: observation.model, served: 0 };
+        if let Some(here) = self.place(of, candidate) {
+            let moved = Observation { channel: here.channel, model: here.model, seen: observation.seen };
+            self.fleet.observe(moved, now);
+        }
+    }
+
+    pub(crate) fn reserve(&mut self, of: &Snapshot, candidate: Candidate, tokens: u64, now: Tick) -> DeskReply {
+        let here = self.place(of, candidate);
+        let limits = here.and_then(|here| self.snapshot.channel(here.channel)).map(|channel| channel.limits);
+        match (here, limits) {
+            (Some(here), Some(limits)) => self.desk.reserve_channel(here.channel, &limits, tokens, now),
+            // A channel that is gone has no limit to keep; the view says that it is out.
+            _ => DeskReply::Granted,
+        }
+    }
+
+    pub(crate) fn settle(
+        &mut self,
+        of: &Snapshot,
+        candidate: Candidate,
+        reserved: u64,
+        used: Option<&Usage>,
+        now: Tick,
+    ) {
+        let Some(here) = self.place(of, candidate) else { return };
+        let Some(limits) = self.snapshot.channel(here.channel).map(|channel| channel.limits) else { return };
+        self.desk.settle_channel(here.channel, &limits, reserved, used, now);
+    }
+
+    /// A candidate of another grid in this one, by its names.
+    fn place(&self, of: &Snapshot, candidate: Candidate) -> Option<Candidate> {
+        place(of, &self.snapshot, candidate)
+    }
+}
+
+/// The candidate of `of` in `to`, by its names; itself if they are one grid.
+pub(crate) fn place(of: &Snapshot, to: &Snapshot, candidate: Candidate) -> Option<Candidate> {
+    if of.digest == to.digest {
+        return Some(candidate);
+    }
+    let channel = to.channel_named(&of.channel(candidate.channel)?.name)?;
+    let model = to.model_named(&of.model(candidate.model)?.name)?;
+    let served = to.channel(channel)?.served.iter().position(|served| served.model == model)?;
+    Some(Candidate { channel, model, served: u16::try_from(served).ok()? })
+}

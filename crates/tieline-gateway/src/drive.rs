@@ -1,0 +1,599 @@
+//! The drive loop: the only place where a call's effects meet sockets. Poll the core, do the effect, feed back what
+//! happened; every choice is the core's.
+//!
+//! A [`Drive`] runs as the request's future until the core releases an answer or replies, and then, for a stream, as the
+//! body of the answer. Dropped in between (the caller went away) it tells the core and records the outcome.
+//! Bounds: bytes held before release [`HELD_BYTES_MAX`], a whole answer [`WHOLE_BYTES_MAX`], an error reply
+//! [`ERROR_BYTES_MAX`]; every wait ends at the core's deadline.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use arrayvec::ArrayVec;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tieline_core::call::Reply;
+use tieline_core::{
+    Call, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Phase, Problem, ROWS_MAX, Tick, Usage,
+};
+use tieline_wire::{Exchange, Out, Provider};
+use tokio::sync::oneshot;
+use tokio::time::Sleep;
+
+use crate::answer::Answer;
+use crate::connector::Slices;
+use crate::outgoing::{self, Near};
+use crate::shared::{Live, Shared};
+
+/// Bytes of an answer held back before its first content: role chunks and pings are under 1 KB, a first chunk with a
+/// whole tool call under 64 KB.
+const HELD_BYTES_MAX: usize = 1 << 20;
+
+/// A whole (not streamed) answer: 128,000 tokens of text are under 1 MB, with base64 images under 32 MiB.
+const WHOLE_BYTES_MAX: usize = 32 << 20;
+
+/// A channel's error reply; what is longer is cut, for it is only classified and relayed.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+
+pub(crate) struct Drive {
+    armed: Option<Tick>,
+    call: Call,
+    dial: Option<u8>,
+    durable: Option<oneshot::Receiver<bool>>,
+    exchange: Option<Exchange>,
+    /// Whose error replies the attempt under way may bring.
+    far: Option<(Provider, Dialect)>,
+    held: VecDeque<Bytes>,
+    held_bytes: usize,
+    incoming: Option<Incoming>,
+    live: Arc<Live>,
+    near: Near,
+    out: Out,
+    relay: Option<(StatusCode, Bytes, Dialect)>,
+    released: bool,
+    reply: Option<Reply>,
+    reply_headers: HeaderMap,
+    shared: Arc<Shared>,
+    sleep: Option<Pin<Box<Sleep>>>,
+    unreadable: Option<Problem>,
+}
+
+impl Drive {
+    /// A call whose request could not be read: `problem` says more than the code that its record keeps.
+    pub(crate) fn unreadable(
+        shared: Arc<Shared>,
+        live: Arc<Live>,
+        call: Call,
+        near: Near,
+        problem: Problem,
+    ) -> Self {
+        let mut drive = Self::new(shared, live, call, near);
+        drive.unreadable = Some(problem);
+        drive
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>, live: Arc<Live>, call: Call, near: Near) -> Self {
+        shared.metrics.call_began();
+        shared.calls.fetch_add(1, Ordering::Relaxed);
+        Self {
+            armed: None,
+            call,
+            dial: None,
+            durable: None,
+            exchange: None,
+            far: None,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            incoming: None,
+            live,
+            near,
+            out: Out::default(),
+            relay: None,
+            released: false,
+            reply: None,
+            reply_headers: HeaderMap::new(),
+            shared,
+            sleep: None,
+            unreadable: None,
+        }
+    }
+
+    /// Drive the call until there is something to answer with.
+    pub(crate) async fn run(mut self: Box<Self>) -> Response<Answer> {
+        loop {
+            self.drain();
+            if self.released && self.near.stream && self.incoming.is_some() {
+                return self.streaming();
+            }
+            if let Some(reply) = self.reply.take() {
+                return self.respond(reply);
+            }
+            match self.dial.take() {
+                Some(row) => self.attempt(row).await,
+                None => std::future::poll_fn(|cx| self.poll_progress(cx)).await,
+            }
+        }
+    }
+
+    /// The next bytes of a released stream.
+    pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            self.drain();
+            if let Some(bytes) = self.held.pop_front() {
+                return Poll::Ready(Some(bytes));
+            }
+            match self.reply.take() {
+                Some(Reply::Break(problem)) => {
+                    let call = self.call.intake().call;
+                    self.held.push_back(tieline_wire::render_in_stream(self.near.dialect, &problem, call));
+                    continue;
+                }
+                Some(Reply::Finish | Reply::Refuse(_) | Reply::Relay) => return Poll::Ready(None),
+                None if self.call.is_over() => return Poll::Ready(None),
+                None => {}
+            }
+            ready!(self.poll_progress(cx));
+        }
+    }
+
+    // === effects ===
+
+    /// Do every effect that needs no waiting.
+    fn drain(&mut self) {
+        while let Some(effect) = self.call.poll() {
+            match effect {
+                Effect::Judge { rows } => self.judge(rows),
+                Effect::Look => self.look(),
+                Effect::ReserveKey { tokens } => self.reserve_key(tokens),
+                Effect::ReserveChannel { row, tokens } => self.reserve_channel(row, tokens),
+                Effect::Record { strict } => self.record(strict),
+                Effect::Dial { row, .. } => self.dial = Some(row),
+                Effect::Release => self.released = true,
+                Effect::Cancel { .. } => self.incoming = None,
+                Effect::Observe(observation) => {
+                    let now = self.shared.now();
+                    self.shared.board().observe(&self.live.snapshot, observation, now);
+                }
+                Effect::SettleChannel { row, reserved, used } => self.settle_channel(row, reserved, used.as_ref()),
+                Effect::SettleKey { reserved, used } => self.settle_key(reserved, used.as_ref()),
+                Effect::Reply(reply) => self.reply = Some(reply),
+                Effect::Close => self.close(),
+            }
+        }
+    }
+
+    fn feed(&mut self, input: Input) {
+        let now = self.shared.now();
+        self.call.handle(input, now);
+    }
+
+    /// Each attempt is judged under the epoch current at this moment, whichever the call began under.
+    fn judge(&mut self, rows: u8) {
+        let now = self.shared.now();
+        let current = self.shared.live.load();
+        let posture = self.call.intake().subject.posture;
+        let mut verdicts = ArrayVec::<_, ROWS_MAX>::new();
+        for (candidate, row) in self.call.candidates().iter().zip(0_u8..) {
+            if rows & (1 << row) != 0 {
+                let _ = verdicts.try_push(current.verdict(&self.live, *candidate, posture, now));
+            }
+        }
+        self.feed(Input::Verdicts(verdicts));
+    }
+
+    fn look(&mut self) {
+        let now = self.shared.now();
+        let view = self.shared.board().view(&self.live.snapshot, self.call.candidates(), now);
+        self.feed(Input::View(view));
+    }
+
+    fn reserve_key(&mut self, tokens: u64) {
+        let now = self.shared.now();
+        let subject = self.call.intake().subject.clone();
+        let reply = self.shared.board().desk.reserve_key(subject.desk_ix, &subject.limits, tokens, now);
+        self.feed(Input::Desk(reply));
+    }
+
+    fn reserve_channel(&mut self, row: u8, tokens: u64) {
+        let now = self.shared.now();
+        let reply = match self.call.candidate(row) {
+            Some(candidate) => self.shared.board().reserve(&self.live.snapshot, candidate, tokens, now),
+            None => DeskReply::Granted,
+        };
+        self.feed(Input::Desk(reply));
+    }
+
+    fn settle_channel(&self, row: u8, reserved: u64, used: Option<&Usage>) {
+        let Some(candidate) = self.call.candidate(row) else { return };
+        let now = self.shared.now();
+        self.shared.board().settle(&self.live.snapshot, candidate, reserved, used, now);
+    }
+
+    fn settle_key(&self, reserved: u64, used: Option<&Usage>) {
+        let subject = &self.call.intake().subject;
+        let now = self.shared.now();
+        self.shared.board().desk.settle_key(subject.desk_ix, &subject.limits, reserved, used, now);
+    }
+
+    fn record(&mut self, strict: bool) {
+        let entry = self.call.decision_entry();
+        let done = strict.then(|| {
+            let (send, receive) = oneshot::channel();
+            self.durable = Some(receive);
+            let done: tieline_ledger::Done = Box::new(move |result| {
+                let _ = send.send(result.is_ok());
+            });
+            done
+        });
+        let taken = self.shared.recorder.decision(&entry, done);
+        self.feed(Input::Recorded { taken });
+    }
+
+    fn close(&self) {
+        let entry = self.call.outcome_entry();
+        self.shared.metrics.outcome(self.near.dialect.name(), self.near.began, &entry);
+        self.shared.recorder.outcome(&entry);
+        if entry.result != tieline_core::record::Outcome::Served {
+            // One line for each call that was not served, at its end.
+            tracing::info!(call = %entry.id, result = ?entry.result, code = entry.code.map(Code::name), "call not served");
+        }
+    }
+
+    // === an attempt ===
+
+    async fn attempt(&mut self, row: u8) {
+        self.incoming = None;
+        self.exchange = None;
+        self.held.clear();
+        self.held_bytes = 0;
+        self.relay = None;
+        self.reply_headers.clear();
+        let (request, channel) = match self.outgoing(row) {
+            Ok(outgoing) => outgoing,
+            Err(fault) => return self.feed(Input::Fault(fault)),
+        };
+        let live = self.live.clone();
+        let mut sending = std::pin::pin!(live.connector.send(channel, request));
+        let response = loop {
+            let step = std::future::poll_fn(|cx| match sending.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending => self.poll_waits(cx).map(|()| None),
+            });
+            match step.await {
+                Some(response) => break response,
+                None => {
+                    self.drain();
+                    if !self.is_attempting() {
+                        return;
+                    }
+                }
+            }
+        };
+        match response {
+            Some(Ok(response)) => self.answered(response).await,
+            Some(Err(error)) => self.feed(Input::Fault(outgoing::send_fault(&error))),
+            None => self.feed(Input::Fault(Fault::new(FaultKind::Connect, Phase::Connect))),
+        }
+    }
+
+    /// The request for the candidate of `row`, and the channel's index.
+    fn outgoing(&mut self, row: u8) -> Result<(http::Request<Slices>, u16), Fault> {
+        let incapable = Fault::new(FaultKind::Incapable, Phase::Connect);
+        let candidate = self.call.candidate(row).ok_or(incapable)?;
+        let served = self.live.snapshot.served(candidate).ok_or(incapable)?;
+        let wiring = self.live.wirings.get(usize::from(candidate.channel.0)).ok_or(incapable)?;
+        self.far = Some((wiring.provider, wiring.dialect));
+        let (request, exchange, loss) = self.near.outgoing(wiring, &served.name).map_err(|_| incapable)?;
+        self.exchange = Some(exchange);
+        if !loss.is_empty() {
+            outgoing::loss_header(&loss, &mut self.reply_headers);
+            self.feed(Input::Loss(outgoing::losses(&loss)));
+        }
+        Ok((request, candidate.channel.0))
+    }
+
+    async fn answered(&mut self, response: Response<Incoming>) {
+        let (head, body) = response.into_parts();
+        if !head.status.is_success() {
+            return self.failed(head, body).await;
+        }
+        self.feed(Input::Opened { status: head.status.as_u16() });
+        outgoing::keep_headers(&head.headers, &mut self.reply_headers);
+        let is_stream = outgoing::is_event_stream(&head.headers);
+        if is_stream != self.near.stream {
+            return self.feed(Input::Fault(Fault::new(FaultKind::Garbage, Phase::Head)));
+        }
+        if is_stream {
+            self.incoming = Some(body);
+            return;
+        }
+        match self.collect(body, WHOLE_BYTES_MAX).await {
+            Some(Ok(bytes)) => self.whole(&bytes),
+            Some(Err(fault)) => self.feed(Input::Fault(fault)),
+            None => {}
+        }
+    }
+
+    /// A whole answer: translate, tell the core what was in it, and end.
+    fn whole(&mut self, bytes: &Bytes) {
+        let Some(exchange) = &mut self.exchange else { return };
+        match exchange.buffered(bytes) {
+            Err(kind) => self.feed(Input::Fault(Fault::new(kind, Phase::Body))),
+            Ok(buffered) => {
+                if !buffered.loss.is_empty() {
+                    outgoing::loss_header(&buffered.loss, &mut self.reply_headers);
+                    self.feed(Input::Loss(outgoing::losses(&buffered.loss)));
+                }
+                for mark in buffered.marks {
+                    self.feed(Input::Mark(mark));
+                    self.drain();
+                }
+                self.held.push_back(buffered.body);
+                self.feed(Input::End { complete: true });
+            }
+        }
+    }
+
+    async fn failed(&mut self, head: http::response::Parts, body: Incoming) {
+        let body = match self.collect(body, ERROR_BYTES_MAX).await {
+            Some(body) => body.unwrap_or_default(),
+            None => return,
+        };
+        let Some((provider, dialect)) = self.far else { return };
+        let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let fault = tieline_wire::classify(provider, head.status.as_u16(), &header, &body);
+        self.relay = Some((head.status, body, dialect));
+        self.feed(Input::Fault(fault));
+    }
+
+    /// A whole body within `limit`; `None` if the core ended the attempt meanwhile.
+    async fn collect(&mut self, mut body: Incoming, limit: usize) -> Option<Result<Bytes, Fault>> {
+        let mut first: Option<Bytes> = None;
+        let mut rest = BytesMut::new();
+        loop {
+            let step = std::future::poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+                Poll::Ready(frame) => Poll::Ready(Some(frame)),
+                Poll::Pending => self.poll_waits(cx).map(|()| None),
+            });
+            match step.await {
+                None => {
+                    self.drain();
+                    if !self.is_attempting() {
+                        return None;
+                    }
+                }
+                Some(None) => break,
+                Some(Some(Err(_))) => return Some(Err(Fault::new(FaultKind::Reset, Phase::Body))),
+                Some(Some(Ok(frame))) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > limit {
+                        return Some(Err(Fault::new(FaultKind::Garbage, Phase::Body)));
+                    }
+                    match &first {
+                        None => first = Some(data),
+                        Some(_) => rest.extend_from_slice(&data),
+                    }
+                }
+            }
+        }
+        let first = first.unwrap_or_default();
+        if rest.is_empty() {
+            return Some(Ok(first));
+        }
+        let mut whole = BytesMut::with_capacity(first.len() + rest.len());
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&rest);
+        Some(Ok(whole.freeze()))
+    }
+
+    // === waiting ===
+
+    /// Whether the attempt that this task is in is still wanted.
+    fn is_attempting(&self) -> bool {
+        !self.call.is_over() && self.dial.is_none() && self.reply.is_none()
+    }
+
+    /// Wait for the next fact of any kind, and feed it.
+    fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(incoming) = &mut self.incoming else { return self.poll_waits(cx) };
+        match Pin::new(incoming).poll_frame(cx) {
+            Poll::Pending => self.poll_waits(cx),
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    self.piece(data);
+                }
+                Poll::Ready(())
+            }
+            Poll::Ready(Some(Err(_)) | None) => {
+                self.incoming = None;
+                self.stream_end();
+                Poll::Ready(())
+            }
+        }
+    }
+
+    /// Durability and the deadline.
+    fn poll_waits(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(durable) = &mut self.durable
+            && let Poll::Ready(result) = Pin::new(durable).poll(cx)
+        {
+            self.durable = None;
+            if result == Ok(true) {
+                self.feed(Input::Durable);
+            }
+            return Poll::Ready(());
+        }
+        let Some((deadline, _)) = self.call.deadline() else { return Poll::Pending };
+        let wake = tokio::time::Instant::from_std(self.shared.clock.instant(deadline));
+        let armed = self.armed;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wake)));
+        // A deadline that moved away is met when the armed one fires; only one that came nearer needs the timer now.
+        if armed.is_none_or(|armed| deadline < armed) {
+            sleep.as_mut().reset(wake);
+            self.armed = Some(deadline);
+        }
+        ready!(sleep.as_mut().poll(cx));
+        self.armed = None;
+        if self.shared.now() >= deadline {
+            self.feed(Input::Timer);
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    // === a stream ===
+
+    fn piece(&mut self, data: Bytes) {
+        let Some(exchange) = &mut self.exchange else { return };
+        exchange.feed(data, &mut self.out);
+        self.take_out();
+    }
+
+    /// The channel's stream ended. The exchange says whether the answer was whole; a connection that breaks after the
+    /// terminator broke nothing.
+    fn stream_end(&mut self) {
+        let Some(exchange) = &mut self.exchange else { return };
+        exchange.end(&mut self.out);
+        let complete = self.out.complete;
+        self.take_out();
+        if self.is_attempting() {
+            self.feed(Input::End { complete });
+        }
+    }
+
+    /// Take what the exchange made of a piece: bytes for the caller, marks for the core.
+    fn take_out(&mut self) {
+        for bytes in self.out.bytes.drain(..) {
+            self.held_bytes = if self.released { 0 } else { self.held_bytes + bytes.len() };
+            self.held.push_back(bytes);
+        }
+        let mut marks = std::mem::take(&mut self.out.marks);
+        for mark in marks.drain(..) {
+            self.feed(Input::Mark(mark));
+            self.drain();
+        }
+        self.out.marks = marks;
+        if !self.out.loss.is_empty() {
+            let loss = std::mem::take(&mut self.out.loss);
+            self.feed(Input::Loss(outgoing::losses(&loss)));
+        }
+        let too_much = self.held_bytes > HELD_BYTES_MAX;
+        let fault = self.out.fault.take().or(too_much.then(|| Fault::new(FaultKind::Garbage, Phase::Body)));
+        if let Some(fault) = fault
+            && self.is_attempting()
+        {
+            self.incoming = None;
+            self.feed(Input::Fault(fault));
+        }
+        self.out.clear();
+    }
+
+    // === the reply ===
+
+    fn streaming(mut self: Box<Self>) -> Response<Answer> {
+        let mut response = Response::new(Answer::Whole(None));
+        *response.headers_mut() = std::mem::take(&mut self.reply_headers);
+        self.stamp(response.headers_mut());
+        response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        response.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        *response.body_mut() = Answer::Stream(self);
+        response
+    }
+
+    fn respond(&mut self, reply: Reply) -> Response<Answer> {
+        match reply {
+            Reply::Finish if self.near.stream => self.finished_stream(),
+            Reply::Finish => {
+                let body = self.held.pop_front().unwrap_or_default();
+                let mut response = Response::new(Answer::whole(body));
+                *response.headers_mut() = std::mem::take(&mut self.reply_headers);
+                let json = HeaderValue::from_static("application/json");
+                response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+                self.stamp(response.headers_mut());
+                response
+            }
+            Reply::Refuse(problem) | Reply::Break(problem) => {
+                let problem = self.unreadable.take().unwrap_or(problem);
+                self.problem(&problem)
+            }
+            Reply::Relay => self.relay(),
+        }
+    }
+
+    /// A stream that was whole before anything of it left.
+    fn finished_stream(&mut self) -> Response<Answer> {
+        let mut whole = BytesMut::new();
+        for bytes in self.held.drain(..) {
+            whole.extend_from_slice(&bytes);
+        }
+        let mut response = Response::new(Answer::whole(whole.freeze()));
+        *response.headers_mut() = std::mem::take(&mut self.reply_headers);
+        response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        self.stamp(response.headers_mut());
+        response
+    }
+
+    fn problem(&self, problem: &Problem) -> Response<Answer> {
+        let rendered = tieline_wire::render(self.near.dialect, problem, self.call.intake().call);
+        let mut response = outgoing::rendered(rendered);
+        self.stamp(response.headers_mut());
+        response
+    }
+
+    /// The channel's own error, in the caller's dialect.
+    fn relay(&mut self) -> Response<Answer> {
+        let Some((status, body, far)) = self.relay.take() else {
+            return self.problem(&Problem::plain(Code::AnswerUnreadable));
+        };
+        let call = self.call.intake().call;
+        let rendered = tieline_wire::relay_error(self.near.dialect, far, status.as_u16(), &body, call);
+        let mut response = outgoing::rendered(rendered);
+        self.stamp(response.headers_mut());
+        response
+    }
+
+    /// Every answer names its call; one that a channel gave names channel and model.
+    fn stamp(&self, headers: &mut HeaderMap) {
+        let mut put = |name: &'static str, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        let text = self.call.intake().call.text();
+        put("x-tieline-call", std::str::from_utf8(&text).unwrap_or_default());
+        if let Some(candidate) = self.call.answered_by() {
+            if let Some(channel) = self.live.snapshot.channel(candidate.channel) {
+                put("x-tieline-channel", &channel.name);
+            }
+            if let Some(model) = self.live.snapshot.model(candidate.model) {
+                put("x-tieline-model", &model.name);
+            }
+        }
+    }
+}
+
+impl Drop for Drive {
+    /// The caller went away, or the process does: the call ends here, and its records say so.
+    fn drop(&mut self) {
+        self.drain();
+        if !self.call.is_over() {
+            self.feed(Input::ClientGone);
+            self.drain();
+        }
+        self.shared.metrics.call_ended();
+        self.shared.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Drive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Drive").field("call", &self.call.intake().call).finish_non_exhaustive()
+    }
+}

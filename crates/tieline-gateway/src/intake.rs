@@ -1,0 +1,154 @@
+//! From an HTTP request to an `Intake`: who asks (key), for what (body), within limits of size and time. What cannot be
+//! read is refused in the caller's dialect; with a valid key it is recorded as a call all the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tieline_core::{Ask, Call, Code, Dialect, Intake, Problem, Retry, Span, Subject};
+
+use crate::answer::Answer;
+use crate::drive::Drive;
+use crate::keys::Entry;
+use crate::outgoing::{self, Near};
+use crate::shared::{Live, Shared};
+
+/// Serve one call.
+pub(crate) async fn call(shared: Arc<Shared>, dialect: Dialect, request: Request<Incoming>) -> Response<Answer> {
+    let began = shared.now();
+    let live = shared.live.load_full();
+    let refuse = |problem: &Problem| {
+        let (id, _) = shared.new_call(began);
+        outgoing::rendered(tieline_wire::render(dialect, problem, id))
+    };
+    let subject = match subject(&shared, request.headers()) {
+        Ok(subject) => subject,
+        Err(code) => {
+            shared.metrics.unauthenticated.inc();
+            return refuse(&Problem::plain(code));
+        }
+    };
+    if shared.calls.load(std::sync::atomic::Ordering::Relaxed) >= live.settings.calls_max {
+        let wait = Retry::After(Span::from_s(1));
+        return refuse(&Problem::plain(Code::Overloaded).with_retry(wait));
+    }
+    let (head, body) = request.into_parts();
+    let body = read(body, &live).await;
+    let (ask, near) = match body.and_then(|body| Ok((tieline_wire::scan(dialect, &body)?, body))) {
+        Ok((scanned, body)) => {
+            let ask = live.snapshot.resolve(&scanned.model);
+            let stream = scanned.stream;
+            (Ok(ask), Near { began, body, dialect, head: Some(scanned), headers: head.headers, stream })
+        }
+        Err(problem) => {
+            let body = Bytes::new();
+            (Err(problem), Near { began, body, dialect, head: None, headers: head.headers, stream: false })
+        }
+    };
+    let (id, seed) = shared.new_call(began);
+    let intake = |ask| Intake {
+        ask,
+        body_bytes: near.body.len() as u64,
+        call: id,
+        dialect,
+        output_tokens_max: near.head.as_ref().and_then(|head| head.output_tokens_max),
+        stream: near.stream,
+        subject,
+    };
+    match ask {
+        Ok(ask) => {
+            let call = Call::new(live.snapshot.clone(), intake(ask), seed, began);
+            Box::new(Drive::new(shared, live, call, near)).run().await
+        }
+        Err(problem) => {
+            let call = Call::new(live.snapshot.clone(), intake(Ask::Unreadable(problem.code)), seed, began);
+            Box::new(Drive::unreadable(shared, live, call, near, problem)).run().await
+        }
+    }
+}
+
+/// The list of what a key may ask for.
+pub(crate) fn models(shared: &Shared, headers: &HeaderMap) -> Response<Answer> {
+    let dialect =
+        if headers.contains_key("anthropic-version") { Dialect::AnthropicMessages } else { Dialect::OpenaiChat };
+    let subject = match subject(shared, headers) {
+        Ok(subject) => subject,
+        Err(code) => {
+            let (id, _) = shared.new_call(shared.now());
+            return outgoing::rendered(tieline_wire::render(dialect, &Problem::plain(code), id));
+        }
+    };
+    let live = shared.live.load();
+    let names = live.snapshot.names().filter(|(name, _)| subject.scope.allows(name));
+    let names: Vec<&str> = names.map(|(name, _)| &**name).collect();
+    let body = tieline_wire::models_list(dialect, &names, shared.now().0 / 1_000_000);
+    let mut response = Response::new(Answer::whole(body));
+    let json = http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    response
+}
+
+/// Whose key it is. A party's record is archived the first time that a call will cite it.
+fn subject(shared: &Shared, headers: &HeaderMap) -> Result<Arc<Subject>, Code> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let token = tieline_wire::auth_from_headers(&header).ok_or(Code::KeyMissing)?;
+    match shared.keys.load().party(token) {
+        Some(Entry::Live(key)) => {
+            if let Some(record) = key.to_archive() {
+                shared.recorder.archive_bytes(record).map_err(|_| Code::LedgerFull)?;
+            }
+            Ok(key.subject.clone())
+        }
+        Some(Entry::Revoked) => Err(Code::KeyRevoked),
+        None => Err(Code::KeyUnknown),
+    }
+}
+
+/// The whole body, within the limits of size and time.
+async fn read(body: Incoming, live: &Live) -> Result<Bytes, Problem> {
+    let limit = live.settings.body_bytes_max;
+    let too_large = || Problem::new(Code::BodyTooLarge, format!("The request body is larger than {limit} bytes."));
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let time = Duration::from_millis(live.settings.body_ms);
+    match tokio::time::timeout(time, collect(body, limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(Broken::TooLarge)) => Err(too_large()),
+        Ok(Err(Broken::Connection)) => Err(Problem::plain(Code::BodyTimeout)),
+        Err(_) => Err(Problem::plain(Code::BodyTimeout)),
+    }
+}
+
+enum Broken {
+    Connection,
+    TooLarge,
+}
+
+/// One frame is passed on as it is; more are joined.
+async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Broken> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Broken::Connection)?.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > limit {
+            return Err(Broken::TooLarge);
+        }
+        if first.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                // Room for the whole body at once, as far as it is announced.
+                let announced = usize::try_from(body.size_hint().lower()).unwrap_or(0).min(limit);
+                rest.reserve(first.len() + data.len() + announced);
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}

@@ -1,0 +1,32 @@
+//! The shell: sockets, clocks and files around the pure machines of `tieline-core`.
+//!
+//! It makes no choices. An accepted request becomes an `Intake`, the drive loop executes the effects of its `Call` and
+//! feeds back what happened; whatever can be decided is decided in core. It owns one `Fleet` and one `Desk`, the live
+//! snapshot that a reload swaps, and the single writer of the ledger.
+
+mod admin;
+mod answer;
+mod board;
+mod clock;
+mod config;
+mod connector;
+mod drive;
+mod intake;
+mod keys;
+mod metrics;
+mod outgoing;
+mod recorder;
+mod reload;
+mod run;
+mod serve;
+mod shared;
+mod state;
+mod tls;
+
+pub use config::{
+    ChannelWiring, Endpoint, GatewaySettings, LedgerSettings, Load, Loaded, OnFull, Secret, TlsFiles,
+};
+pub use keys::{Role, Token};
+pub use run::{Gateway, StartError, Started};
+pub use shared::{ChildControl, ChildStatus};
+pub use state::{AdminKeyRow, KeyRow, Lock, OutRow, PartyRow, State, StateError};

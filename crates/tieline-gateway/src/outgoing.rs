@@ -1,0 +1,170 @@
+//! Between the caller's request and the channel's: what goes over the wire of an attempt, and which headers come back.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use tieline_core::call::Loss as CoreLoss;
+use tieline_core::{Dialect, Fault, FaultKind, Phase, Problem, Tick};
+use tieline_wire::{Exchange, Far, Head, Loss, LossKind, Rendered};
+
+use crate::answer::Answer;
+use crate::config::ChannelWiring;
+use crate::connector::Slices;
+
+/// The caller's request, as every attempt reads it.
+#[derive(Debug)]
+pub(crate) struct Near {
+    pub(crate) began: Tick,
+    pub(crate) body: Bytes,
+    pub(crate) dialect: Dialect,
+    pub(crate) head: Option<Head>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) stream: bool,
+}
+
+/// Bytes of the `x-tieline-loss` header: common stacks take 8 KiB for all headers together.
+const LOSS_HEADER_MAX: usize = 2_048;
+
+/// Headers of distributed tracing, passed on as they came (W3C Trace Context).
+const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
+
+impl Near {
+    /// The request for a channel, the reader of its answer, and what translation lost.
+    pub(crate) fn outgoing(
+        &self,
+        wiring: &ChannelWiring,
+        model_name: &str,
+    ) -> Result<(Request<Slices>, Exchange, Vec<Loss>), Problem> {
+        let head = self.head.as_ref().ok_or(Problem::plain(tieline_core::Code::Internal))?;
+        let far = Far { dialect: wiring.dialect, model_name, provider: wiring.provider };
+        let (outgoing, exchange) = tieline_wire::prepare(self.dialect, &self.body, head, &far)?;
+        let mut request = Request::new(Slices::new(outgoing.body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri(wiring, &outgoing.path)?;
+        let headers = request.headers_mut();
+        headers.reserve(12);
+        for (name, value) in outgoing.headers {
+            insert(headers, name, &value);
+        }
+        self.forward(wiring.dialect, headers);
+        insert(headers, HOST.as_str(), &wiring.endpoint.authority);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // A channel that compressed would hide the answer from the meter.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(secret) = &wiring.secret {
+            let (name, value) = tieline_wire::auth_header(wiring.provider, wiring.dialect, secret.expose());
+            let mut value = HeaderValue::from_str(&value).map_err(|_| internal())?;
+            value.set_sensitive(true);
+            headers.insert(HeaderName::from_static(name), value);
+        } else {
+            headers.remove(AUTHORIZATION);
+        }
+        Ok((request, exchange, outgoing.loss))
+    }
+
+    fn uri(&self, wiring: &ChannelWiring, path: &str) -> Result<Uri, Problem> {
+        let scheme = if wiring.endpoint.tls { "https" } else { "http" };
+        let path = tieline_wire::url_path(&wiring.endpoint.base, path);
+        Uri::builder()
+            .scheme(scheme)
+            .authority(wiring.endpoint.authority.as_str())
+            .path_and_query(&*path)
+            .build()
+            .map_err(|_| internal())
+    }
+
+    /// The caller's headers that a channel may see.
+    fn forward(&self, far: Dialect, headers: &mut HeaderMap) {
+        for (name, value) in &self.headers {
+            if tieline_wire::forwards(self.dialect, far, name.as_str()) || TRACE_HEADERS.contains(&name.as_str()) {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+const fn internal() -> Problem {
+    Problem::plain(tieline_core::Code::Internal)
+}
+
+fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// Keep the reply headers that the caller may see.
+pub(crate) fn keep_headers(from: &HeaderMap, to: &mut HeaderMap) {
+    for (name, value) in from {
+        if tieline_wire::returns(name.as_str()) {
+            to.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    value.get(..17).is_some_and(|head| head.eq_ignore_ascii_case(b"text/event-stream"))
+}
+
+/// What failed before there was an answer.
+pub(crate) fn send_fault(error: &hyper_util::client::legacy::Error) -> Fault {
+    if error.is_connect() {
+        Fault::new(FaultKind::Connect, Phase::Connect)
+    } else {
+        Fault::new(FaultKind::Reset, Phase::Head)
+    }
+}
+
+/// Losses as the core records them.
+pub(crate) fn losses(losses: &[Loss]) -> Arc<[CoreLoss]> {
+    let core = |loss: &Loss| CoreLoss {
+        path: Cow::Owned(loss.path.clone()),
+        why: Cow::Owned(format!("{}: {}", kind_name(loss.kind), loss.why)),
+    };
+    losses.iter().map(core).collect()
+}
+
+/// `x-tieline-loss`: what translation could not carry, as `kind path` separated by commas.
+pub(crate) fn loss_header(losses: &[Loss], headers: &mut HeaderMap) {
+    let name = HeaderName::from_static("x-tieline-loss");
+    let mut text = headers.get(&name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    for loss in losses {
+        let item = format!("{} {}", kind_name(loss.kind), loss.path);
+        if text.len() + item.len() + 2 > LOSS_HEADER_MAX {
+            break;
+        }
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(&item);
+    }
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.insert(name, value);
+    }
+}
+
+const fn kind_name(kind: LossKind) -> &'static str {
+    match kind {
+        LossKind::Added => "added",
+        LossKind::Changed => "changed",
+        LossKind::Dropped => "dropped",
+        LossKind::More => "more",
+        LossKind::Moved => "moved",
+    }
+}
+
+/// A reply that the wire has written.
+pub(crate) fn rendered(rendered: Rendered) -> Response<Answer> {
+    let mut response = Response::new(Answer::whole(rendered.body));
+    if let Ok(status) = http::StatusCode::from_u16(rendered.status) {
+        *response.status_mut() = status;
+    }
+    for (name, value) in rendered.headers {
+        insert(response.headers_mut(), name, &value);
+    }
+    response
+}

@@ -1,0 +1,123 @@
+//! Building a configuration in force from a checked one, and swapping it: check, then swap whole, or keep the old one and
+//! say why. What decisions cite (grid, packs, epoch) is archived before anything is decided under it.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tieline_core::{Snapshot, Tick};
+use tieline_note::{jcs, sha256};
+use tieline_policy::{Epoch, Judge, PackProblem, Postures, Targets};
+
+use crate::config::{ChannelWiring, Loaded};
+use crate::connector::Connector;
+use crate::metrics::ReloadLabel;
+use crate::recorder::{Event, Recorder};
+use crate::shared::{Live, Shared};
+use crate::state::State;
+
+/// What an activation entry says.
+#[derive(Debug, Serialize)]
+struct Activation {
+    epoch: u64,
+    epoch_record: String,
+    grid: String,
+    packs: Vec<String>,
+}
+
+pub(crate) const ACTIVATION_V1: &str = "tieline/activation/v1";
+
+/// Make a checked configuration ready, and archive what decisions under it will cite.
+pub(crate) fn build(
+    loaded: Loaded,
+    postures: Arc<Postures>,
+    state: &State,
+    recorder: &Recorder,
+    now: Tick,
+) -> Result<Live, String> {
+    let record = jcs::to_vec(&*loaded.grid).map_err(|error| error.to_string())?;
+    let digest = sha256(&record).0;
+    let snapshot = Snapshot::build(loaded.grid, digest).map_err(|error| error.to_string())?;
+    let connector = Connector::new(&loaded.channels, snapshot.settings.connect_ms)?;
+    let epoch_digest = epoch_digest(&loaded.packs, &loaded.enforce)?;
+    let packs: Vec<_> = loaded.packs.iter().map(|pack| (pack.digest(), pack.archive().clone())).collect();
+    // Compile before the number is taken, so that a pack that fails takes none.
+    Epoch::build(0, loaded.packs.clone(), &loaded.enforce).map_err(|problems| render(&problems))?;
+    let (number, _) = state.epoch(&epoch_digest).map_err(|error| error.to_string())?;
+    let epoch = Epoch::build(number, loaded.packs, &loaded.enforce).map_err(|problems| render(&problems))?;
+    let targets = Targets::of_grid(&snapshot, &[]).map_err(|error| error.to_string())?;
+    let archive = |error: tieline_ledger::PushError| format!("cannot archive the configuration: {error}");
+    recorder.archive_bytes(record).map_err(archive)?;
+    for (_, pack) in &packs {
+        recorder.archive(pack).map_err(archive)?;
+    }
+    let epoch_record = recorder.archive(epoch.record()).map_err(archive)?;
+    let activation = Activation {
+        epoch: number,
+        epoch_record: epoch_record.to_string(),
+        grid: tieline_core::record::Hex32(digest).to_string(),
+        packs: packs.iter().map(|(digest, _)| digest.to_string()).collect(),
+    };
+    let event = Event { at: now, body: activation, id: &number.to_string(), t: ACTIVATION_V1 };
+    recorder.event(&event).map_err(archive)?;
+    let wirings = in_grid_order(&snapshot, loaded.channels)?;
+    Ok(Live {
+        connector,
+        judge: Judge::new(Arc::new(epoch), Arc::new(targets), postures),
+        settings: loaded.settings,
+        snapshot: Arc::new(snapshot),
+        wirings,
+    })
+}
+
+/// Read the configuration again and swap it in. Listeners, threads and the ledger's settings stay as they were started.
+pub(crate) fn reload(shared: &Shared) -> Result<(), String> {
+    let result = reload_quietly(shared);
+    let label = ReloadLabel { result: if result.is_ok() { "swapped" } else { "kept" } };
+    shared.metrics.reloads.get_or_create(&label).inc();
+    match &result {
+        Ok(()) => tracing::info!("the configuration was reloaded"),
+        Err(why) => tracing::error!(%why, "the configuration was not reloaded; the old one stays in force"),
+    }
+    result
+}
+
+fn reload_quietly(shared: &Shared) -> Result<(), String> {
+    // The state lock makes this the only reload under way.
+    let state = shared.state();
+    let loaded = (shared.load)()?;
+    let before = shared.live.load_full();
+    let live = build(loaded, before.judge.postures().clone(), &state, &shared.recorder, shared.now())?;
+    {
+        let mut board = shared.board();
+        board.carry(live.snapshot.clone());
+        shared.live.store(Arc::new(live));
+    }
+    Ok(())
+}
+
+/// The wirings by channel index.
+fn in_grid_order(snapshot: &Snapshot, wirings: Vec<ChannelWiring>) -> Result<Vec<ChannelWiring>, String> {
+    let named = |name: &str| wirings.iter().find(|wiring| &*wiring.name == name).cloned();
+    let ordered = snapshot
+        .channels
+        .iter()
+        .map(|channel| named(&channel.name).ok_or_else(|| format!("channel `{}` has no endpoint", channel.name)));
+    ordered.collect()
+}
+
+fn epoch_digest(
+    packs: &[tieline_policy::Pack],
+    enforce: &[tieline_policy::Status],
+) -> Result<[u8; 32], String> {
+    let mut digests: Vec<String> = packs.iter().map(|pack| pack.digest().to_string()).collect();
+    let mut enforce: Vec<&str> = enforce.iter().map(|status| status.name()).collect();
+    digests.sort();
+    enforce.sort_unstable();
+    let bytes = jcs::to_vec(&(digests, enforce)).map_err(|error| error.to_string())?;
+    Ok(sha256(&bytes).0)
+}
+
+pub(crate) fn render(problems: &[PackProblem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}

@@ -1,0 +1,297 @@
+//! Start to stop: take the state folder, open the ledger and close what a crash left open, build the configuration, bind
+//! the listeners, serve, reload on SIGHUP and on file change, drain, close.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tieline_core::record::OutcomeEntry;
+use tieline_core::{CallId, Scope, Subject};
+use tieline_ledger::{Index, LedgerError, Log, Writer, WriterConfig};
+use tieline_policy::Postures;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::board::Board;
+use crate::clock::Clock;
+use crate::config::{GatewaySettings, Load, OnFull};
+use crate::keys::{Admin, Entry, Keys, PartyKey, Role};
+use crate::metrics::Metrics;
+use crate::recorder::{Event, Recorder};
+use crate::shared::{ChildControl, Entropy, Shared};
+use crate::state::{Lock, OutRow, PartyRow, State, StateError};
+use crate::{admin, reload, serve, tls};
+
+/// A gateway that is being put together.
+pub struct Gateway {
+    pub children: Option<Arc<dyn ChildControl>>,
+    pub dir: PathBuf,
+    pub load: Load,
+    pub lock: Lock,
+    /// Files whose change means a reload.
+    pub watched: Vec<PathBuf>,
+}
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub struct Started {
+    pub admin: SocketAddr,
+    pub listen: SocketAddr,
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Config(String),
+    #[error("cannot listen on {address}: {source}; {hint}")]
+    Listen { address: SocketAddr, hint: &'static str, source: std::io::Error },
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("cannot write to the ledger: {0}")]
+    Push(#[from] tieline_ledger::PushError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("the operating system gives no randomness: {0}")]
+    Entropy(getrandom::Error),
+}
+
+/// How often watched files are looked at. A poll costs a `stat`; a file system without notifications is no exception.
+const WATCH: Duration = Duration::from_secs(1);
+
+/// How long entries that nobody waits for gather before a commit: a loss window of 5 ms at a crash, for 200 commits a
+/// second at most instead of one for each call.
+const LINGER: Duration = Duration::from_millis(5);
+
+/// Bytes of entries that may wait for the writer.
+const QUEUE_BYTES_MAX: usize = 16 << 20;
+
+impl Gateway {
+    /// Start serving. Must be called within a tokio runtime.
+    pub async fn start(self) -> Result<Started, StartError> {
+        let clock = Clock::start();
+        let loaded = (self.load)().map_err(StartError::Config)?;
+        let settings = loaded.settings.clone();
+        let (listen, admin) = (bind(settings.listen).await?, bind(settings.admin).await?);
+        let acceptor = match &settings.tls {
+            Some(files) => {
+                let config = tls::server_config(files).map_err(StartError::Config)?;
+                Some(TlsAcceptor::from(Arc::new(config)))
+            }
+            None => None,
+        };
+        let state = State::open(&self.dir)?;
+        let recorder = open_ledger(&self.dir, &settings, clock)?;
+        let postures = Arc::new(Postures::new());
+        let keys = read_keys(&state, &postures)?;
+        let live = reload::build(loaded, postures, &state, &recorder, clock.now()).map_err(StartError::Config)?;
+        let mut board = Board::new(live.snapshot.clone());
+        for out in state.outs()? {
+            apply_out(&mut board, &out, true);
+        }
+        let shared = Arc::new(Shared {
+            board: board.into(),
+            calls: AtomicUsize::new(0),
+            children: self.children,
+            clock,
+            dir: self.dir,
+            draining: AtomicBool::new(false),
+            entropy: Entropy::from_os().map_err(StartError::Entropy)?,
+            keys: ArcSwap::from_pointee(keys),
+            live: ArcSwap::from_pointee(live),
+            load: self.load,
+            metrics: Metrics::new(),
+            recorder,
+            state: state.into(),
+            _lock: self.lock,
+        });
+        note(&shared, "tieline/start/v1")?;
+        let (stop, stopped) = watch::channel(false);
+        let addresses = (address(&listen, settings.listen)?, address(&admin, settings.admin)?);
+        let tasks = vec![
+            tokio::spawn(serve::public(shared.clone(), listen, acceptor, stopped.clone())),
+            tokio::spawn(admin::serve(shared.clone(), admin, stopped.clone())),
+            tokio::spawn(watch_files(shared.clone(), self.watched, stopped)),
+        ];
+        Ok(Started { admin: addresses.1, listen: addresses.0, shared, stop, tasks })
+    }
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Started {
+    /// Read the configuration again.
+    pub fn reload(&self) -> Result<(), String> {
+        reload::reload(&self.shared)
+    }
+
+    /// Stop accepting, let calls end within the configured time, close the ledger.
+    pub async fn stop(self) -> Result<(), StartError> {
+        self.shared.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        note(&self.shared, "tieline/stop/v1")?;
+        let shared = self.shared;
+        let closed = tokio::task::spawn_blocking(move || shared.recorder.close()).await;
+        closed.unwrap_or(Ok(())).map_err(StartError::Ledger)
+    }
+}
+
+/// An entry that the service started or stopped.
+fn note(shared: &Shared, t: &str) -> Result<(), tieline_ledger::PushError> {
+    #[derive(Serialize)]
+    struct Body {
+        version: &'static str,
+    }
+    let now = shared.now();
+    let (id, _) = shared.new_call(now);
+    let body = Body { version: env!("CARGO_PKG_VERSION") };
+    shared.recorder.event(&Event { at: now, body, id: &id.to_string(), t })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| {
+        let hint = match source.kind() {
+            std::io::ErrorKind::AddrInUse => "another program has the port: stop it, or choose another port (0 picks one)",
+            std::io::ErrorKind::PermissionDenied => "ports below 1024 need privileges: choose another port",
+            std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
+            _ => "check the address",
+        };
+        StartError::Listen { address, hint, source }
+    })
+}
+
+fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
+    let hint = "the listener has no address";
+    listener.local_addr().map_err(|source| StartError::Listen { address: wanted, hint, source })
+}
+
+/// Open the ledger, and close the calls that a crash left open.
+fn open_ledger(dir: &Path, settings: &GatewaySettings, clock: Clock) -> Result<Recorder, StartError> {
+    let origin = &settings.ledger.origin;
+    let signer = match tieline_ledger::load_key(dir)? {
+        Some(signer) => signer,
+        None => {
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed).map_err(StartError::Entropy)?;
+            tieline_ledger::create_key(dir, origin, &seed)?
+        }
+    };
+    let log = Log::open(dir, origin, signer)?;
+    let mut index = Index::open(dir)?;
+    index.catch_up(log.reader())?;
+    let open = index.undecided()?;
+    let config = WriterConfig {
+        linger: LINGER,
+        on_full: match settings.ledger.on_full {
+            OnFull::Gap => tieline_ledger::OnFull::Gap,
+            OnFull::Refuse => tieline_ledger::OnFull::Refuse,
+        },
+        queue_bytes_max: QUEUE_BYTES_MAX,
+        queue_entries_max: settings.ledger.queue_entries_max,
+    };
+    let recorder = Recorder::new(Writer::spawn(log, config, move || clock.now().0)?);
+    for call in open {
+        if let Ok(id) = call.id.parse::<CallId>() {
+            recorder.outcome(&OutcomeEntry::lost(id, clock.now()));
+        }
+    }
+    Ok(recorder)
+}
+
+/// All keys, with their parties' postures.
+pub(crate) fn read_keys(state: &State, postures: &Postures) -> Result<Keys, StartError> {
+    let parties: std::collections::BTreeMap<_, _> =
+        state.parties()?.into_iter().map(|party| (party.id.clone(), party)).collect();
+    let mut keys = Keys::default();
+    for (key, desk_ix) in state.keys()?.into_iter().zip(0_u32..) {
+        if key.revoked_us.is_some() {
+            keys.insert_party(key.digest, Entry::Revoked);
+            continue;
+        }
+        let Some(party) = parties.get(&key.party) else { continue };
+        let record = party_record(party);
+        let posture = postures.intern(&party.facts).map_err(|error| StartError::Config(error.to_string()))?;
+        let subject = Subject {
+            desk_ix,
+            key: key.id.as_str().into(),
+            limits: key.limits,
+            party: party.id.as_str().into(),
+            party_digest: tieline_note::sha256(&record).0,
+            posture,
+            scope: key.scope.map_or(Scope::All, |names| {
+                Scope::Names(names.iter().map(|name| Arc::from(name.as_str())).collect())
+            }),
+        };
+        keys.insert_party(key.digest, Entry::Live(Arc::new(PartyKey::new(Arc::new(subject), record))));
+    }
+    for admin in state.admin_keys()?.into_iter().filter(|key| key.revoked_us.is_none()) {
+        if let Some(role) = Role::named(&admin.role) {
+            keys.insert_admin(admin.digest, Admin { id: admin.id, name: admin.name, role });
+        }
+    }
+    Ok(keys)
+}
+
+/// A party's record as decisions cite it: its opaque id and facts, without its name.
+fn party_record(party: &PartyRow) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Record<'a> {
+        facts: &'a tieline_policy::PartyFacts,
+        id: &'a str,
+        t: &'static str,
+    }
+    let record = Record { facts: &party.facts, id: &party.id, t: "tieline/party-record/v1" };
+    tieline_note::jcs::to_vec(&record).unwrap_or_default()
+}
+
+/// Apply a cut or its end to the fleet; false if the grid does not have the name.
+pub(crate) fn apply_out(board: &mut Board, out: &OutRow, is_out: bool) -> bool {
+    if out.kind == "channel" {
+        let Some(ix) = board.snapshot.channel_named(&out.name) else { return false };
+        if is_out { board.fleet.cut_channel(ix) } else { board.fleet.restore_channel(ix) }
+    } else {
+        let Some(ix) = board.snapshot.component_named(&out.name) else { return false };
+        if is_out { board.fleet.cut_component(ix) } else { board.fleet.restore_component(ix) }
+    }
+    true
+}
+
+/// Reload on SIGHUP, and when a watched file's time or size changes.
+async fn watch_files(shared: Arc<Shared>, files: Vec<PathBuf>, mut stop: watch::Receiver<bool>) {
+    let stamp = || files.iter().map(|file| file_stamp(file)).collect::<Vec<_>>();
+    let mut last = stamp();
+    let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else { return };
+    let mut ticks = tokio::time::interval(WATCH);
+    loop {
+        let changed = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            _ = hangup.recv() => true,
+            _ = ticks.tick() => stamp() != last,
+        };
+        if changed {
+            last = stamp();
+            let shared = shared.clone();
+            let _ = tokio::task::spawn_blocking(move || reload::reload(&shared)).await;
+        }
+    }
+}
+
+fn file_stamp(path: &Path) -> Option<(std::time::SystemTime, u64)> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.modified().ok()?, meta.len()))
+}

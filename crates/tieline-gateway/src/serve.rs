@@ -1,0 +1,169 @@
+//! The listeners: accept, TLS, HTTP/1.1 and HTTP/2, limits, drain.
+//!
+//! Bounds: connections by a semaphore (more wait in the kernel's queue), the head of a request by bytes and time, calls in
+//! flight by `calls_max`, the drain by `drain_ms`.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tieline_core::{Code, Dialect, Problem, Retry, Span};
+use tieline_wire::Surface;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::answer::Answer;
+use crate::config::GatewaySettings;
+use crate::shared::Shared;
+use crate::{intake, outgoing};
+
+/// The pause after a failed accept (usually: no file descriptors), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Streams of one HTTP/2 connection; the specification recommends no fewer than 100 (RFC 9113, 6.5.2).
+const H2_STREAMS_MAX: u32 = 256;
+
+/// The public listener: accept until told to stop, then let calls end.
+pub(crate) async fn public(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let settings = shared.live.load().settings.clone();
+    let connections = Arc::new(Semaphore::new(settings.connections_max));
+    let graceful = GracefulShutdown::new();
+    let builder = Arc::new(builder(&settings));
+    loop {
+        let Ok(permit) = connections.clone().acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let (shared, tls, builder, watcher) = (shared.clone(), tls.clone(), builder.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            connection(shared, stream, tls, &builder, watcher).await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let limit = Duration::from_millis(settings.drain_ms);
+    if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
+        tracing::warn!(calls = shared.calls.load(Ordering::Relaxed), "calls were still in flight at the end of the drain");
+    }
+}
+
+async fn connection(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    builder: &Builder<TokioExecutor>,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    let service = service_fn(move |request| {
+        let shared = shared.clone();
+        async move { Ok::<_, Infallible>(serve(shared, request).await) }
+    });
+    // An error here is the peer's: a broken connection, a malformed head. There is no one to tell.
+    match tls {
+        None => {
+            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            let _ = watcher.watch(connection).await;
+        }
+        Some(tls) => {
+            let handshake = tokio::time::timeout(Duration::from_secs(10), tls.accept(stream));
+            if let Ok(Ok(stream)) = handshake.await {
+                let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+                let _ = watcher.watch(connection).await;
+            }
+        }
+    }
+}
+
+fn builder(settings: &GatewaySettings) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(settings.header_ms))
+        // hyper wants at least 8 KiB.
+        .max_buf_size(settings.header_bytes_max.max(8 << 10))
+        .pipeline_flush(false);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(H2_STREAMS_MAX)
+        .max_header_list_size(u32::try_from(settings.header_bytes_max).unwrap_or(u32::MAX))
+        .keep_alive_interval(Some(Duration::from_secs(30)));
+    builder
+}
+
+/// One request of the public listener.
+fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> impl Future<Output = Response<Answer>> {
+    let surface = tieline_wire::surface(request.method().as_str(), request.uri().path());
+    async move {
+        match surface {
+            Surface::Call(dialect) if shared.draining.load(Ordering::Relaxed) => {
+                let problem = Problem::plain(Code::Draining).with_retry(Retry::After(Span::from_s(1)));
+                plain(&shared, dialect, &problem)
+            }
+            Surface::Call(dialect) => intake::call(shared, dialect, request).await,
+            Surface::Models(_) => intake::models(&shared, request.headers()),
+            Surface::MethodWrong { allow } => method_wrong(&shared, &request, allow),
+            Surface::CountTokens | Surface::PathUnknown => match request.uri().path() {
+                "/healthz" => status(StatusCode::OK, "ok\n"),
+                "/readyz" => readiness(&shared),
+                _ => plain(&shared, guess_dialect(&request), &Problem::plain(Code::PathUnknown)),
+            },
+        }
+    }
+}
+
+/// Ready to serve: not draining, and the ledger takes entries.
+pub(crate) fn readiness(shared: &Shared) -> Response<Answer> {
+    if shared.draining.load(Ordering::Relaxed) {
+        return status(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
+    match shared.recorder.health().stopped {
+        Some(_) => status(StatusCode::SERVICE_UNAVAILABLE, "the ledger has stopped\n"),
+        None => status(StatusCode::OK, "ready\n"),
+    }
+}
+
+fn status(code: StatusCode, text: &'static str) -> Response<Answer> {
+    let mut response = Response::new(Answer::whole(text));
+    *response.status_mut() = code;
+    response
+}
+
+fn plain(shared: &Shared, dialect: Dialect, problem: &Problem) -> Response<Answer> {
+    let (id, _) = shared.new_call(shared.now());
+    outgoing::rendered(tieline_wire::render(dialect, problem, id))
+}
+
+fn method_wrong(shared: &Shared, request: &Request<Incoming>, allow: &'static str) -> Response<Answer> {
+    let says = format!("This path takes {allow}, not {}.", request.method());
+    let mut response = plain(shared, guess_dialect(request), &Problem::new(Code::MethodWrong, says));
+    response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static(allow));
+    response
+}
+
+/// The dialect of a request whose path says nothing: Anthropic's SDKs always send their version header.
+fn guess_dialect(request: &Request<Incoming>) -> Dialect {
+    let anthropic = request.headers().contains_key("anthropic-version") || request.uri().path().contains("/messages");
+    if anthropic { Dialect::AnthropicMessages } else { Dialect::OpenaiChat }
+}

@@ -1,0 +1,148 @@
+//! What every task of the process shares: the live configuration (swapped whole by a reload), the board of fleet and
+//! desk, keys, the recorder, the metrics.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use tieline_core::grid::Candidate;
+use tieline_core::{CallId, Rule, Ruling, Seed, Snapshot, Tick, Verdict};
+use tieline_policy::{Action, EndUseIx, Judge, Question, RegionIx};
+
+use crate::board::{self, Board};
+use crate::clock::Clock;
+use crate::config::{ChannelWiring, GatewaySettings, Load};
+use crate::connector::Connector;
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use crate::recorder::Recorder;
+use crate::state::{Lock, State};
+
+pub(crate) struct Shared {
+    pub(crate) board: Mutex<Board>,
+    pub(crate) calls: AtomicUsize,
+    pub(crate) children: Option<Arc<dyn ChildControl>>,
+    pub(crate) clock: Clock,
+    pub(crate) dir: PathBuf,
+    pub(crate) draining: AtomicBool,
+    pub(crate) entropy: Entropy,
+    pub(crate) keys: ArcSwap<Keys>,
+    pub(crate) live: ArcSwap<Live>,
+    pub(crate) load: Load,
+    pub(crate) metrics: Metrics,
+    pub(crate) recorder: Recorder,
+    /// One reload or change of state at a time.
+    pub(crate) state: Mutex<State>,
+    /// Given back when the process ends.
+    pub(crate) _lock: Lock,
+}
+
+/// One configuration in force: immutable, replaced whole.
+pub(crate) struct Live {
+    pub(crate) connector: Connector,
+    pub(crate) judge: Judge,
+    pub(crate) settings: GatewaySettings,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// By channel index of the snapshot.
+    pub(crate) wirings: Vec<ChannelWiring>,
+}
+
+/// Control over channels that are child processes of ours: `cut` stops one for real.
+pub trait ChildControl: Send + Sync {
+    /// Stop the child of this channel, if there is one; false if there is none.
+    fn cut(&self, channel: &str) -> bool;
+    /// Start it again.
+    fn restore(&self, channel: &str) -> bool;
+    fn status(&self) -> Vec<ChildStatus>;
+}
+
+/// A supervised child, for status pages.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ChildStatus {
+    pub name: String,
+    pub pid: Option<u32>,
+    pub state: String,
+    pub url: String,
+}
+
+/// Process-wide entropy: a 128-bit seed from the operating system, then splitmix64 per draw. Call ids and seeds need to be
+/// unpredictable to nobody and different from each other, which a counter under a good mixer gives; secrets are drawn
+/// from the operating system each time.
+pub(crate) struct Entropy {
+    counter: AtomicU64,
+    key: [u64; 2],
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Tick {
+        self.clock.now()
+    }
+
+    pub(crate) fn board(&self) -> MutexGuard<'_, Board> {
+        // A panic while holding the lock would have been between two integer updates; the state stays usable.
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn new_call(&self, now: Tick) -> (CallId, Seed) {
+        let [a, b, seed] = self.entropy.draw();
+        (CallId::new(now, u128::from(a) << 64 | u128::from(b)), Seed(seed))
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Entropy {
+    pub(crate) fn from_os() -> Result<Self, getrandom::Error> {
+        let key = [getrandom::u64()?, getrandom::u64()?];
+        Ok(Self { counter: AtomicU64::new(getrandom::u64()?), key })
+    }
+
+    fn draw(&self) -> [u64; 3] {
+        let first = self.counter.fetch_add(3, Ordering::Relaxed);
+        let [low, high] = self.key;
+        [0, 1, 2].map(|n| {
+            let mut rng = tieline_core::Rng::new(Seed(first.wrapping_add(n) ^ low));
+            rng.draw() ^ high
+        })
+    }
+}
+
+
+impl Live {
+    /// The verdict of this configuration on a candidate of `of`, which may be an earlier one's.
+    pub(crate) fn verdict(&self, of: &Live, candidate: Candidate, posture: u32, now: Tick) -> Arc<Verdict> {
+        match board::place(&of.snapshot, &self.snapshot, candidate) {
+            Some(here) => {
+                let question = Question {
+                    action: Action::Call,
+                    channel: here.channel,
+                    end_use: EndUseIx::UNSTATED,
+                    model: here.model,
+                    posture,
+                    region: RegionIx::OWN,
+                };
+                Arc::new(self.judge.verdict(question, now))
+            }
+            None => Arc::new(gone(self.judge.epoch().number())),
+        }
+    }
+}
+
+/// No rule permits what the configuration in force does not have.
+fn gone(epoch: u64) -> Verdict {
+    let rule = Rule {
+        citation: "configuration in force".into(),
+        id: "default/gone".into(),
+        reason: "This way of serving the model was removed from the configuration.".into(),
+    };
+    Verdict { epoch, rules: Arc::new([rule]), ruling: Ruling::Deny, valid_until: None }
+}
