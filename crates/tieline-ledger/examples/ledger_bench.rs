@@ -1,4 +1,4 @@
-//! Measures the ledger on this machine: `cargo run --release -p tieline-ledger --example ledger_bench [FOLDER]`.
+//! Measures the ledger on this machine: `cargo run --release -p tieline-ledger --example ledger_bench [FOLDER [trickle]]`.
 //!
 //! Entries have 1 KB. Printed are wall time and the CPU time (schedstat, kernel included) of the ledger's thread or, where
 //! there is none, of the process.
@@ -32,9 +32,11 @@ fn main() -> Outcome<()> {
         .map_or_else(std::env::temp_dir, PathBuf::from);
     let dir = tempfile::tempdir_in(base)?;
     create_key(dir.path(), ORIGIN, &[7; 32])?;
-    hashing();
-    flood(dir.path())?;
-    verification(dir.path())?;
+    if std::env::args().nth(2).is_none_or(|only| only != "trickle") {
+        hashing();
+        flood(dir.path())?;
+        verification(dir.path())?;
+    }
     for linger_us in [0, 1000, 5000, 10_000, 20_000] {
         let dir = tempfile::tempdir_in(dir.path())?;
         create_key(dir.path(), ORIGIN, &[7; 32])?;
@@ -108,6 +110,11 @@ fn trickle(dir: &Path, linger_us: u64) -> Outcome<()> {
         count,
         &writer,
     )?;
+    println!(
+        "{:<24}{:>9.0} ns a push",
+        "",
+        pushing.as_secs_f64() * 1e9 / count as f64
+    );
     writer.close()?;
     Ok(())
 }

@@ -27,8 +27,8 @@ pub struct BackupReport {
     pub checkpoint: PathBuf,
 }
 
-/// Writes the ledger of `dir` to `out` in the layout of C2SP tlog-tiles: `tile/…`, then `checkpoint`. Full tiles that are
-/// there with the right length stay, so that a second export adds only what is new.
+/// Writes the ledger of `dir` to `out` in the layout of C2SP tlog-tiles: `tile/…`, then `checkpoint`. Tiles that are
+/// there already are not written again, so that a second export adds only what is new.
 pub fn export_tiles(dir: &Path, out: &Path) -> Result<ExportReport, LedgerError> {
     let reader = Reader::open(dir)?;
     let head = reader.head()?;
@@ -40,7 +40,7 @@ pub fn export_tiles(dir: &Path, out: &Path) -> Result<ExportReport, LedgerError>
         files += 1;
         bytes += tile.len() as u64;
         let target = out.join(path.to_string());
-        if fs::metadata(&target).is_ok_and(|data| data.len() == tile.len() as u64) {
+        if fs::read(&target).is_ok_and(|there| there == tile) {
             continue;
         }
         if let Some(parent) = target.parent() {

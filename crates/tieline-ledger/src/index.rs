@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use tieline_note::Digest;
 
 use crate::entry;
@@ -109,8 +109,7 @@ impl Index {
         };
         while size < head.size {
             let end = head.size.min(size + STEP_ENTRIES);
-            self.step(reader, &head.origin, size, end)?;
-            size = end;
+            size = self.step(reader, &head.origin, size, end)?;
         }
         Ok(size)
     }
@@ -176,9 +175,21 @@ impl Index {
             .map_err(LedgerError::sql("read the index"))
     }
 
-    fn step(&mut self, reader: &Reader, origin: &str, start: u64, end: u64) -> Result<(), LedgerError> {
+    /// Indexes a range; how far the index reaches then. Another process may have been faster.
+    fn step(&mut self, reader: &Reader, origin: &str, start: u64, end: u64) -> Result<u64, LedgerError> {
         let what = "write the index";
-        let transaction = self.connection.transaction().map_err(LedgerError::sql(what))?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(LedgerError::sql(what))?;
+        let reached = transaction
+            .query_row("SELECT size FROM progress", [], |row| Ok(unsigned(row.get(0)?)))
+            .optional()
+            .map_err(LedgerError::sql(what))?
+            .unwrap_or(0);
+        if reached != start {
+            return Ok(reached);
+        }
         let mut anchor = Digest::default();
         let mut next = start;
         reader.for_each(start..end, |index, entry| {
@@ -198,7 +209,8 @@ impl Index {
                 params![origin, signed(end), anchor.as_bytes().as_slice()],
             )
             .and_then(|_| transaction.commit())
-            .map_err(LedgerError::sql(what))
+            .map_err(LedgerError::sql(what))?;
+        Ok(end)
     }
 }
 

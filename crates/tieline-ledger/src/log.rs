@@ -83,7 +83,12 @@ impl Log {
         let sequencer = resume(&reader, &checkpoint, &signer)?;
         match &last {
             Some(last) => check_last(&reader, &sequencer, last, &signer)?,
-            None => files::replace(&files::last_path(dir), &checkpoint)?,
+            None if sequencer.size() == 0 => files::replace(&files::last_path(dir), &checkpoint)?,
+            None => {
+                let why = "checkpoint.last is missing, without which a tail that was cut off is not noticed; put the \
+                    newest signed checkpoint that you have there (beside a backup stands its own)";
+                return Err(LedgerError::Damaged(why.to_owned()));
+            }
         }
         let dir = dir.to_owned();
         let (last_failure, stopped) = (None, None);

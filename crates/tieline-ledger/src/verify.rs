@@ -384,12 +384,7 @@ impl<'v> Scan<'v> {
                     actual,
                     witness,
                 };
-                return Err(self
-                    .leaf
-                    .take()
-                    .or(by_tile)
-                    .or(self.tail_range(witness))
-                    .unwrap_or(root));
+                return Err(self.leaf.take().or(by_tile).unwrap_or(root));
             }
         }
         // The entries are those that were signed, so it is a stored hash that was changed.
@@ -404,17 +399,6 @@ impl<'v> Scan<'v> {
             }),
             _ => Ok(()),
         }
-    }
-
-    /// If every full bundle fits its tile, the wrong entry is in the last, partial one.
-    fn tail_range(&self, witness: Witness) -> Option<Finding> {
-        let size = self.expectations.stored.size;
-        let first = size - u64::from(tile::low_byte(size));
-        let in_tail = witness == Witness::Stored && self.tile.is_none() && first < size;
-        in_tail.then_some(Finding::Range {
-            first,
-            last: size - 1,
-        })
     }
 }
 
