@@ -1,0 +1,227 @@
+//! Cases: facts and the ruling that they must lead to, in `cases*.toml` beside the rules. They are run through the real
+//! engine. Each also tests the law that a missing fact is never favourable: what is not allowed stays so when any one
+//! fact of the party, or the end use, is taken away.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use tieline_core::{Ruling, Tick};
+use toml::Spanned;
+use toml::value::Datetime;
+
+use crate::date::{self, Edge};
+use crate::engine::Epoch;
+use crate::facts::{Action, ChannelFacts, FactName, Facts, ModelFacts, PartyFacts};
+use crate::pack::is_long;
+use crate::problem::{Problems, Sheet, place};
+
+/// Cases of one file.
+pub const CASES_MAX: usize = 10_000;
+
+/// Facts, and what is expected of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// When the call comes.
+    pub at: Tick,
+    pub expect: Ruling,
+    pub facts: Facts,
+    pub file: Arc<str>,
+    pub line: u32,
+    /// Ids of all rules that the verdict must name, ascending; none for an allow.
+    pub rules: Vec<Arc<str>>,
+    /// What the case shows, in a sentence.
+    pub says: Arc<str>,
+}
+
+/// How a case came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaseOutcome {
+    /// The verdict is another one.
+    Differs {
+        found: Ruling,
+        rules: Vec<Arc<str>>,
+    },
+    /// Without this fact (`end_use` is the call's own) the call would be allowed.
+    FavoursMissing {
+        fact: Arc<str>,
+    },
+    Pass,
+}
+
+/// Runs one case against an epoch.
+pub fn run(epoch: &Epoch, case: &Case) -> CaseOutcome {
+    let verdict = epoch.judge(&case.facts, case.at);
+    let mut rules: Vec<Arc<str>> = verdict.rules.iter().map(|rule| rule.id.clone()).collect();
+    rules.sort();
+    if verdict.ruling != case.expect || rules != case.rules {
+        return CaseOutcome::Differs {
+            found: verdict.ruling,
+            rules,
+        };
+    }
+    if verdict.ruling == Ruling::Allow {
+        return CaseOutcome::Pass;
+    }
+    let allows = |(_, facts): &(Arc<str>, Facts)| epoch.judge(facts, case.at).ruling == Ruling::Allow;
+    match poorer(&case.facts).find(allows) {
+        Some((fact, _)) => CaseOutcome::FavoursMissing { fact },
+        None => CaseOutcome::Pass,
+    }
+}
+
+/// The same facts with one of them missing, for each that is known.
+pub fn poorer(facts: &Facts) -> impl Iterator<Item = (Arc<str>, Facts)> + '_ {
+    let party = facts.party.names().into_iter().map(|name| {
+        let mut less = facts.clone();
+        less.party.forget(&name);
+        (Arc::from(name.to_string()), less)
+    });
+    let call = facts.end_use.is_some().then(|| {
+        (
+            Arc::from("end_use"),
+            Facts {
+                end_use: None,
+                ..facts.clone()
+            },
+        )
+    });
+    party.chain(call)
+}
+
+/// Reads one file of cases. `default_at` is when a case comes that does not say.
+pub(crate) fn read(sheet: Sheet<'_>, default_at: Option<Tick>, problems: &mut Problems) -> Vec<Case> {
+    let raw: RawCases = match toml::from_str(sheet.text) {
+        Ok(raw) => raw,
+        Err(error) => {
+            let offset = error.span().map_or(0, |span| span.start);
+            problems.push(sheet.problem(offset, crate::pack::one_line(error.message()), None));
+            return Vec::new();
+        }
+    };
+    if raw.case.len() > CASES_MAX {
+        problems.push(sheet.problem(
+            0,
+            format!("more than {CASES_MAX} cases"),
+            Some("use several files"),
+        ));
+        return Vec::new();
+    }
+    raw.case
+        .iter()
+        .filter_map(|case| raw.check(case, sheet, default_at, problems))
+        .collect()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCases {
+    #[serde(default)]
+    case: Vec<Spanned<RawCase>>,
+    #[serde(default)]
+    channels: BTreeMap<String, ChannelFacts>,
+    #[serde(default)]
+    models: BTreeMap<String, ModelFacts>,
+    #[serde(default)]
+    parties: BTreeMap<String, PartyFacts>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCase {
+    #[serde(default)]
+    action: Action,
+    at: Option<Spanned<Datetime>>,
+    channel: Spanned<String>,
+    end_use: Option<Arc<str>>,
+    expect: Ruling,
+    #[serde(default)]
+    expires: BTreeMap<FactName, Spanned<Datetime>>,
+    model: Spanned<String>,
+    party: Spanned<String>,
+    region: Option<Arc<str>>,
+    rules: Option<Spanned<Vec<Arc<str>>>>,
+    says: Spanned<Arc<str>>,
+}
+
+impl RawCases {
+    fn check(
+        &self,
+        case: &Spanned<RawCase>,
+        sheet: Sheet<'_>,
+        default_at: Option<Tick>,
+        problems: &mut Problems,
+    ) -> Option<Case> {
+        let raw = case.get_ref();
+        let party = find(&self.parties, &raw.party, "party", sheet, problems);
+        let model = find(&self.models, &raw.model, "model", sheet, problems);
+        let channel = find(&self.channels, &raw.channel, "channel", sheet, problems);
+        let at = match &raw.at {
+            Some(at) => tick(at, sheet, problems),
+            None => default_at,
+        };
+        let mut party = party?.clone();
+        for (name, at) in &raw.expires {
+            party.expires.insert(name.clone(), tick(at, sheet, problems)?);
+        }
+        let channel = channel?.clone();
+        let rules_place = raw
+            .rules
+            .as_ref()
+            .map_or(case.span().start, |rules| rules.span().start);
+        let mut rules = raw
+            .rules
+            .as_ref()
+            .map(|rules| rules.get_ref().clone())
+            .unwrap_or_default();
+        rules.sort();
+        if rules.is_empty() != (raw.expect == Ruling::Allow) {
+            let help = "name the rules that forbid, all of them; an allow names none";
+            let says = "the rules do not fit the ruling that the case expects";
+            problems.push(sheet.problem(rules_place, says, Some(help)));
+            return None;
+        }
+        if let Some(short) = rules.iter().find(|id| !is_long(id)) {
+            let says = format!("`{short}` is no id of a rule in an epoch");
+            problems.push(sheet.problem(rules_place, says, Some("write it as `pack/rule`")));
+            return None;
+        }
+        Some(Case {
+            at: at?,
+            expect: raw.expect,
+            facts: Facts {
+                action: raw.action,
+                end_use: raw.end_use.clone(),
+                model: model?.clone(),
+                party,
+                region: raw.region.clone().or_else(|| channel.region.clone()),
+                channel,
+            },
+            file: sheet.path.clone(),
+            line: place(sheet.text, raw.says.span().start).0,
+            rules,
+            says: raw.says.get_ref().clone(),
+        })
+    }
+}
+
+fn find<'a, T>(
+    all: &'a BTreeMap<String, T>,
+    name: &Spanned<String>,
+    what: &str,
+    sheet: Sheet<'_>,
+    problems: &mut Problems,
+) -> Option<&'a T> {
+    let found = all.get(name.get_ref());
+    if found.is_none() {
+        let says = format!("the file has no {what} `{}`", name.get_ref());
+        problems.push(sheet.problem(name.span().start, says, None));
+    }
+    found
+}
+
+fn tick(date: &Spanned<Datetime>, sheet: Sheet<'_>, problems: &mut Problems) -> Option<Tick> {
+    date::tick(date.get_ref(), Edge::Begin)
+        .map_err(|why| problems.push(sheet.problem(date.span().start, why, None)))
+        .ok()
+}

@@ -1,0 +1,547 @@
+//! The engine: an [`Epoch`] is an immutable set of packs in force, compiled; [`Epoch::judge`] maps facts to a verdict.
+//!
+//! The law of combination. A forbid that applies denies, or holds if it says so; no permit that applies denies; a rule
+//! that cannot be evaluated holds (Cedar alone would skip it). Deny beats hold beats allow, and a verdict names every
+//! rule that forbade, strictest first, then by id. The order of packs and rules does not matter.
+//!
+//! Packs begin and end, and the engine has no clock: the epoch is compiled as eras between those instants, a verdict is
+//! made in the era of the `now` it is asked for, and `valid_until` says when it must be made anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use cedar_policy::{Authorizer, Decision, PolicyId, PolicySet, Response};
+use serde::{Deserialize, Serialize};
+use tieline_core::{Rule, Ruling, Tick, Verdict};
+use tieline_note::{Digest, jcs, sha256};
+
+use crate::entity::{Asked, Countries, FactsError, Prepared};
+use crate::facts::Facts;
+use crate::pack::{Pack, PackArchive, PackRule, Status};
+use crate::posture::Posture;
+use crate::problem::{PackProblem, Problems, Sheet};
+
+/// The type tag of version 1 of [`EpochRecord`].
+pub const EPOCH_V1: &str = "tieline/epoch/v1";
+
+/// The pack id of the engine's own rules; no pack may have it.
+pub const OWN_PACK: &str = "default";
+
+/// Packs of one epoch. Seven are planned to be shipped; a company adds a few of its own.
+pub const PACKS_MAX: usize = 64;
+
+/// Rules in force in one epoch. At 1.4 µs each, 2,048 take 3 ms a verdict, which is already unusable; the numbers of
+/// rules and of `2 × rules + 2` findings stay within 16 bits.
+pub const EPOCH_RULES_MAX: usize = 2_048;
+
+/// Combinations of rules that verdicts share. Most verdicts name none or one rule, and those are shared without a table.
+/// 4,096 × about 200 bytes is under a megabyte; beyond it a combination is made anew each time.
+const COMBINATIONS_MAX: usize = 4_096;
+
+/// Packs in force, compiled.
+#[derive(Debug)]
+pub struct Epoch {
+    authorizer: Authorizer,
+    combinations: RwLock<Combinations>,
+    digest: Digest,
+    /// In order of time, without gaps, the first from the beginning of time.
+    eras: Vec<Era>,
+    number: u64,
+    packs: Vec<Pack>,
+    record: EpochRecord,
+    /// Those that enforce, by id.
+    rules: Vec<PackRule>,
+    /// For each finding of one rule, the list that names it alone.
+    singles: BTreeMap<Finding, Arc<[Rule]>>,
+}
+
+/// Findings of more than one rule, and the list that names them.
+type Combinations = BTreeMap<Box<[Finding]>, Arc<[Rule]>>;
+
+/// What an epoch is rebuilt from, with the archives of its packs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochRecord {
+    pub enforce: BTreeSet<Status>,
+    /// A decimal string, since it may pass 2^53.
+    pub number: String,
+    /// Digests of all packs, those included that do not enforce, ascending.
+    pub packs: Vec<Digest>,
+    /// Always [`EPOCH_V1`].
+    pub t: Arc<str>,
+}
+
+/// A verdict and the first instant at which the same facts lead to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Judged {
+    pub(crate) from: Tick,
+    pub(crate) verdict: Verdict,
+}
+
+/// A time in which the same rules and sets hold.
+#[derive(Debug)]
+struct Era {
+    countries: Countries,
+    forbids: PolicySet,
+    from: Tick,
+    permits: PolicySet,
+    until: Option<Tick>,
+}
+
+/// Why something is not allowed. The order is that of a verdict's rules among equally strict ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Finding {
+    /// The rule of this number applies.
+    Applies(u16),
+    /// The rule of this number could not be evaluated.
+    Fails(u16),
+    NoPermit,
+    Unreadable,
+}
+
+// === impl Epoch ===
+
+impl Epoch {
+    /// Compiles packs. All of them define sets; the rules of those whose status is in `enforce` are in force, each from
+    /// its pack's `valid_from` to its `valid_to`. Whoever calls this has made sure that an officer adopted the packs.
+    pub fn build(number: u64, packs: Vec<Pack>, enforce: &[Status]) -> Result<Self, Vec<PackProblem>> {
+        let enforce: BTreeSet<Status> = enforce.iter().copied().collect();
+        let mut problems = Problems::default();
+        check_packs(&packs, &mut problems);
+        let in_force = || {
+            packs
+                .iter()
+                .filter(|pack| enforce.contains(&pack.manifest().status))
+        };
+        let mut rules: Vec<PackRule> = in_force().flat_map(|pack| pack.rules().iter().cloned()).collect();
+        rules.sort_by(|a, b| a.rule.id.cmp(&b.rule.id));
+        if rules.len() > EPOCH_RULES_MAX
+            && let Some(pack) = packs.first()
+        {
+            let says = format!(
+                "{} rules would be in force, and {EPOCH_RULES_MAX} are the limit",
+                rules.len()
+            );
+            problems.push(at_manifest(pack, says, "enforce fewer packs"));
+        }
+        if !problems.is_empty() {
+            return Err(problems.into_sorted());
+        }
+        let eras = boundaries(&packs)
+            .map(|(from, until)| Era::build(from, until, &packs, &rules))
+            .collect::<Result<_, _>>()
+            .map_err(|problem| vec![problem])?;
+        let mut digests: Vec<Digest> = packs.iter().map(Pack::digest).collect();
+        digests.sort();
+        let record = EpochRecord {
+            enforce,
+            number: number.to_string(),
+            packs: digests,
+            t: Arc::from(EPOCH_V1),
+        };
+        // Strings, an enum's names and digests always have canonical JSON.
+        let digest = sha256(&jcs::to_vec(&record).unwrap_or_default());
+        Ok(Self {
+            authorizer: Authorizer::new(),
+            combinations: RwLock::default(),
+            digest,
+            eras,
+            number,
+            packs,
+            record,
+            singles: singles(&rules),
+            rules,
+        })
+    }
+
+    /// Rebuilds an epoch from its record and the archives of its packs, which may be among others.
+    pub fn from_record(record: &EpochRecord, archives: &[PackArchive]) -> Result<Self, Vec<PackProblem>> {
+        let refuse = |says: String| {
+            vec![PackProblem {
+                file: Arc::from("epoch"),
+                line: 1,
+                col: 1,
+                says,
+                help: None,
+            }]
+        };
+        if &*record.t != EPOCH_V1 {
+            let says = format!(
+                "the record is of type `{}`; this version reads `{EPOCH_V1}`",
+                record.t
+            );
+            return Err(refuse(says));
+        }
+        let number = record
+            .number
+            .parse()
+            .map_err(|_| refuse("the number of the epoch is no number".into()))?;
+        let mut packs = Vec::new();
+        for archive in archives {
+            let pack = Pack::from_archive(archive)?;
+            if record.packs.contains(&pack.digest())
+                && !packs.iter().any(|p: &Pack| p.digest() == pack.digest())
+            {
+                packs.push(pack);
+            }
+        }
+        if let Some(missing) = record
+            .packs
+            .iter()
+            .find(|digest| !packs.iter().any(|p| p.digest() == **digest))
+        {
+            return Err(refuse(format!("the archive of the pack {missing} is missing")));
+        }
+        Self::build(number, packs, &record.enforce.iter().copied().collect::<Vec<_>>())
+    }
+
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// SHA-256 of the canonical JSON of [`Epoch::record`].
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub const fn record(&self) -> &EpochRecord {
+        &self.record
+    }
+
+    pub fn packs(&self) -> &[Pack] {
+        &self.packs
+    }
+
+    /// A rule in force by its id (`<pack>/<rule>`), with its title and remedy.
+    pub fn rule(&self, id: &str) -> Option<&PackRule> {
+        let at = self.rules.binary_search_by(|rule| (*rule.rule.id).cmp(id)).ok()?;
+        self.rules.get(at)
+    }
+
+    /// The verdict on `facts` at `now`, made from nothing; a gateway asks its [`crate::Judge`], which remembers.
+    pub fn judge(&self, facts: &Facts, now: Tick) -> Verdict {
+        match Whole::new(facts) {
+            Ok(whole) => {
+                self.judge_prepared(&whole.posture, &whole.asked(facts), now)
+                    .verdict
+            }
+            Err(_) => self.unreadable(now).verdict,
+        }
+    }
+
+    /// The same from prepared entities.
+    pub(crate) fn judge_prepared(&self, posture: &Posture, asked: &Asked<'_>, now: Tick) -> Judged {
+        let Some(era) = self.era(now) else {
+            return self.unreadable(now);
+        };
+        let findings = posture.at(now).and_then(|party| self.find(era, &party, asked));
+        let (begins, ends) = posture.facts().expiries_around(now);
+        let until = [era.until, ends].into_iter().flatten().min();
+        Judged {
+            from: begins.map_or(era.from, |begins| begins.max(era.from)),
+            verdict: self.verdict(findings.unwrap_or_else(|_| vec![Finding::Unreadable]), until),
+        }
+    }
+
+    /// The verdict where there are no facts to judge: a posture, model or channel that the tables do not have.
+    pub(crate) fn unreadable(&self, now: Tick) -> Judged {
+        let (from, until) = self.era(now).map_or((Tick(0), None), |era| (era.from, era.until));
+        Judged {
+            from,
+            verdict: self.verdict(vec![Finding::Unreadable], until),
+        }
+    }
+
+    fn era(&self, now: Tick) -> Option<&Era> {
+        let after = self.eras.partition_point(|era| era.from <= now);
+        self.eras.get(after.checked_sub(1)?)
+    }
+
+    fn find(&self, era: &Era, party: &Prepared, asked: &Asked<'_>) -> Result<Vec<Finding>, FactsError> {
+        let (request, entities) = asked.request(party, &era.countries)?;
+        let permits = self.authorizer.is_authorized(&request, &era.permits, &entities);
+        let forbids = self.authorizer.is_authorized(&request, &era.forbids, &entities);
+        let mut findings: Vec<Finding> = failures(&permits).chain(failures(&forbids)).collect();
+        // A permit that could not be evaluated might have applied: that is for an officer to say.
+        if permits.decision() == Decision::Deny && failures(&permits).next().is_none() {
+            findings.push(Finding::NoPermit);
+        }
+        findings.extend(
+            forbids
+                .diagnostics()
+                .reason()
+                .filter_map(rule_ix)
+                .map(Finding::Applies),
+        );
+        Ok(findings)
+    }
+
+    fn verdict(&self, mut findings: Vec<Finding>, valid_until: Option<Tick>) -> Verdict {
+        findings.sort_by_key(|finding| (std::cmp::Reverse(self.ruling(*finding)), *finding));
+        let ruling = findings
+            .first()
+            .map_or(Ruling::Allow, |strictest| self.ruling(*strictest));
+        Verdict {
+            ruling,
+            epoch: self.number,
+            rules: self.rules_of(&findings),
+            valid_until,
+        }
+    }
+
+    fn ruling(&self, finding: Finding) -> Ruling {
+        match finding {
+            Finding::Applies(ix) => self
+                .rules
+                .get(usize::from(ix))
+                .map_or(Ruling::Hold, |rule| rule.ruling),
+            Finding::Fails(_) | Finding::Unreadable => Ruling::Hold,
+            Finding::NoPermit => Ruling::Deny,
+        }
+    }
+
+    /// The rules of a verdict; the same findings share one list.
+    fn rules_of(&self, findings: &[Finding]) -> Arc<[Rule]> {
+        match findings {
+            [] => return Arc::default(),
+            [one] if let Some(list) = self.singles.get(one) => return list.clone(),
+            _ => {}
+        }
+        if let Some(list) = self
+            .combinations
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(findings)
+        {
+            return list.clone();
+        }
+        let single = |finding| self.singles.get(finding).and_then(|list| list.first().cloned());
+        let list: Arc<[Rule]> = findings.iter().filter_map(single).collect();
+        let mut known = self.combinations.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < COMBINATIONS_MAX {
+            known.insert(findings.into(), list.clone());
+        }
+        list
+    }
+}
+
+fn failures(response: &Response) -> impl Iterator<Item = Finding> + '_ {
+    response.diagnostics().errors().filter_map(|error| match error {
+        cedar_policy::AuthorizationError::PolicyEvaluationError(failure) => {
+            rule_ix(failure.policy_id()).map(Finding::Fails)
+        }
+    })
+}
+
+/// Policies are named by their rule's number.
+fn rule_ix(id: &PolicyId) -> Option<u16> {
+    AsRef::<str>::as_ref(id).parse().ok()
+}
+
+fn singles(rules: &[PackRule]) -> BTreeMap<Finding, Arc<[Rule]>> {
+    let mut out = BTreeMap::new();
+    for (rule, ix) in rules.iter().zip(0..) {
+        out.insert(Finding::Applies(ix), Arc::from([rule.rule.clone()]));
+        let reason = Arc::from("This rule could not be evaluated for the call, so an officer has to decide.");
+        out.insert(
+            Finding::Fails(ix),
+            Arc::from([Rule {
+                reason,
+                ..rule.rule.clone()
+            }]),
+        );
+    }
+    let own = |id: &str, reason: &str| {
+        let rule = Rule {
+            citation: Arc::from("tieline, the default where no pack decides"),
+            id: Arc::from(format!("{OWN_PACK}/{id}")),
+            reason: Arc::from(reason),
+        };
+        Arc::from([rule])
+    };
+    out.insert(
+        Finding::NoPermit,
+        own("no-permit", "No rule in force permits this call."),
+    );
+    let reason = "What is known about the party, the model or the channel could not be read, so an officer has to decide.";
+    out.insert(Finding::Unreadable, own("unreadable-facts", reason));
+    out
+}
+
+/// The eras of packs: from each instant at which one begins or ends to the next.
+fn boundaries(packs: &[Pack]) -> impl Iterator<Item = (Tick, Option<Tick>)> {
+    let ends = packs.iter().filter_map(|pack| pack.manifest().valid_to);
+    let instants: BTreeSet<Tick> = packs
+        .iter()
+        .map(|pack| pack.manifest().valid_from)
+        .chain(ends)
+        .collect();
+    let from = std::iter::once(Tick(0)).chain(instants.clone());
+    from.zip(instants.into_iter().map(Some).chain([None]))
+        .filter(|(from, until)| Some(*from) != *until)
+}
+
+/// What one pack cannot tell: whether ids are unique among packs, and whether the sets of others are there.
+fn check_packs(packs: &[Pack], problems: &mut Problems) {
+    let mut by_id = BTreeMap::new();
+    for pack in packs {
+        let id = &pack.manifest().id;
+        if by_id.insert(id, pack).is_some() {
+            let says = format!("two packs have the id `{id}`");
+            problems.push(at_manifest(pack, says, "an epoch has one version of each pack"));
+        }
+    }
+    if packs.len() > PACKS_MAX
+        && let Some(pack) = packs.first()
+    {
+        let says = format!("{} packs are given, and {PACKS_MAX} are the limit", packs.len());
+        problems.push(at_manifest(pack, says, "leave some out"));
+    }
+    for pack in packs {
+        for rule in pack.rules() {
+            for name in &rule.sets {
+                if let Some((says, help)) = missing_set(name, pack, &by_id) {
+                    problems.push(at_rule(rule, says, help));
+                }
+            }
+        }
+    }
+}
+
+/// What is wrong with a set that a rule names: a rule about an empty set would forbid nobody.
+fn missing_set(
+    name: &str,
+    user: &Pack,
+    packs: &BTreeMap<&Arc<str>, &Pack>,
+) -> Option<(String, &'static str)> {
+    let (pack, set) = name.split_once('/')?;
+    let Some(owner) = packs.get(&Arc::from(pack)) else {
+        return Some((
+            format!("the rule names a set of the pack `{pack}`, which is not loaded"),
+            "load it as well",
+        ));
+    };
+    let (owner, user) = (owner.manifest(), user.manifest());
+    if !owner.sets.contains_key(set) {
+        return Some((
+            format!("the pack `{pack}` has no set `{set}`"),
+            "look into its pack.toml",
+        ));
+    }
+    let outlives = owner
+        .valid_to
+        .is_none_or(|end| user.valid_to.is_some_and(|user_end| user_end <= end));
+    if owner.valid_from > user.valid_from || !outlives {
+        let says =
+            format!("the rule names the set `{name}`, which does not hold for as long as the rule does");
+        return Some((says, "make the validity of one pack cover the other's"));
+    }
+    None
+}
+
+fn at_manifest(pack: &Pack, says: String, help: &str) -> PackProblem {
+    let path = Arc::from(format!("{}/pack.toml", pack.manifest().id));
+    Sheet {
+        path: &path,
+        text: "",
+    }
+    .problem(0, says, Some(help))
+}
+
+fn at_rule(rule: &PackRule, says: String, help: &str) -> PackProblem {
+    let pack = rule.rule.id.split('/').next().unwrap_or_default();
+    let file = Arc::from(format!("{pack}/{}", rule.file));
+    PackProblem {
+        file,
+        line: rule.line,
+        col: 1,
+        says,
+        help: Some(help.to_owned()),
+    }
+}
+
+// === impl Era ===
+
+impl Era {
+    fn build(
+        from: Tick,
+        until: Option<Tick>,
+        packs: &[Pack],
+        rules: &[PackRule],
+    ) -> Result<Self, PackProblem> {
+        let holds = |pack: &&Pack| {
+            let manifest = pack.manifest();
+            manifest.valid_from <= from && manifest.valid_to.is_none_or(|end| from < end)
+        };
+        let names: Vec<(String, &BTreeSet<_>)> = (packs.iter().filter(holds))
+            .flat_map(|pack| {
+                let manifest = pack.manifest();
+                manifest
+                    .sets
+                    .iter()
+                    .map(|(name, set)| (format!("{}/{name}", manifest.id), set))
+            })
+            .collect();
+        let current: BTreeSet<&str> = packs
+            .iter()
+            .filter(holds)
+            .map(|pack| &*pack.manifest().id)
+            .collect();
+        let mut permits = PolicySet::new();
+        let mut forbids = PolicySet::new();
+        for (rule, ix) in rules.iter().zip(0_u16..) {
+            let pack = rule.rule.id.split('/').next().unwrap_or_default();
+            if current.contains(pack) {
+                let set = if rule.ruling == Ruling::Allow {
+                    &mut permits
+                } else {
+                    &mut forbids
+                };
+                // Numbers are unique, so none is known to be refused; but a rule may never be left out in silence.
+                set.add(rule.policy.new_id(PolicyId::new(ix.to_string())))
+                    .map_err(|e| {
+                        at_rule(
+                            rule,
+                            e.to_string(),
+                            "this is a defect of tieline; please report it",
+                        )
+                    })?;
+            }
+        }
+        let countries = Countries::new(&names);
+        Ok(Self {
+            countries,
+            forbids,
+            from,
+            permits,
+            until,
+        })
+    }
+}
+
+/// Facts prepared for one verdict.
+struct Whole {
+    channel: Prepared,
+    model: Prepared,
+    posture: Posture,
+}
+
+impl Whole {
+    fn new(facts: &Facts) -> Result<Self, crate::posture::PostureError> {
+        Ok(Self {
+            channel: Prepared::of_channel(&facts.channel)?,
+            model: Prepared::of_model(&facts.model)?,
+            posture: Posture::new(facts.party.clone())?,
+        })
+    }
+
+    fn asked<'a>(&'a self, facts: &'a Facts) -> Asked<'a> {
+        Asked {
+            action: facts.action,
+            channel: &self.channel,
+            end_use: facts.end_use.as_deref(),
+            model: &self.model,
+            region: facts.region.as_deref(),
+        }
+    }
+}

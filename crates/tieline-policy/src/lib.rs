@@ -1,0 +1,41 @@
+//! Who may use what: packs of cited rules, and the engine that maps facts to a [`tieline_core::Verdict`].
+//!
+//! - [`Pack`]: texts in, a checked set of rules out, or every problem with its place. [`PackArchive`] is its stored form.
+//! - [`Epoch`]: packs in force, compiled; [`Epoch::judge`] is the whole of policy as a function of [`Facts`] and a tick.
+//! - [`Judge`]: an epoch, a grid's [`Targets`], the process's [`Postures`], and a cache; what a gateway holds and swaps.
+//! - [`cases`]: what a pack is meant to rule, run through the same engine.
+//!
+//! Contract. No clock, no file, no socket: text and ticks come in. Missing is never favourable: a fact that is not
+//! known, or has expired, is an absent attribute; a rule that cannot be evaluated holds; what the engine cannot read
+//! holds; what no rule permits is denied. Equal inputs give equal verdicts, whatever the order of packs and rules.
+//!
+//! Nothing here is legal advice, and every pack must say so of itself.
+
+mod cache;
+pub mod cases;
+mod country;
+mod date;
+mod engine;
+mod entity;
+mod facts;
+mod fuzz;
+mod pack;
+mod posture;
+mod problem;
+mod schema;
+mod targets;
+
+pub use cache::{Judge, Question, VERDICTS_MAX};
+pub use cases::{Case, CaseOutcome};
+pub use country::{BadCountry, Country};
+pub use engine::{EPOCH_RULES_MAX, EPOCH_V1, Epoch, EpochRecord, OWN_PACK, PACKS_MAX};
+pub use entity::FactsError;
+pub use facts::{Action, BadFactName, ChannelFacts, Class, FactName, Facts, Kind, ModelFacts, PartyFacts};
+pub use fuzz::fuzz_pack;
+pub use pack::{
+    Manifest, PACK_BYTES_MAX, PACK_V1, Pack, PackArchive, PackRule, RULES_MAX, SOURCES_MAX, Source, Status,
+};
+pub use posture::{FACTS_BYTES_MAX, POSTURES_MAX, Posture, PostureError, Postures};
+pub use problem::{PROBLEMS_MAX, PackProblem};
+pub use schema::SCHEMA_TEXT;
+pub use targets::{CODES_MAX, EndUseIx, RegionIx, Targets, TargetsError};

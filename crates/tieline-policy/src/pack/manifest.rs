@@ -1,0 +1,413 @@
+//! `pack.toml`: what a pack is, when it holds, and the sets that its rules name. Every wrong key is reported in one run,
+//! with its place; the file is read as spans, not through a deserializer that stops at the first mistake.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tieline_core::Tick;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::country::Country;
+use crate::date::{self, Edge};
+use crate::problem::{Problems, Sheet};
+
+/// The file that every pack has.
+pub(crate) const MANIFEST: &str = "pack.toml";
+
+/// Sets of one pack. The largest body of rules described to us, the country groups of the EAR, has 17.
+const SETS_MAX: usize = 256;
+
+/// How far a body of rules binds. Which of these enforce is the operator's choice, not the pack's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Law, or an order, that is enforced.
+    InForce,
+    /// Printed law that its authority says it does not enforce.
+    CodifiedUnenforced,
+    /// Law whose effect is suspended for a time.
+    Suspended,
+    /// Not law yet.
+    Proposed,
+    /// Terms of a provider that bind by contract.
+    ProviderTerms,
+    /// A commitment without sanction.
+    Voluntary,
+    /// The operator's own rules.
+    Company,
+}
+
+/// The checked content of `pack.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// What it covers, in sentences for people.
+    pub covers: Vec<Arc<str>>,
+    pub does_not_cover: Vec<Arc<str>>,
+    /// `[a-z0-9-]{1,64}`; the first part of each rule's id.
+    pub id: Arc<str>,
+    /// Says that it is not legal advice.
+    pub notice: Arc<str>,
+    /// When the pack was written down, which may be later than the day from which it holds.
+    pub recorded_at: Tick,
+    /// Sets of countries by name; rules cite them as `CountryGroup::"<pack>/<name>"`.
+    pub sets: BTreeMap<Arc<str>, BTreeSet<Country>>,
+    pub status: Status,
+    pub title: Arc<str>,
+    pub valid_from: Tick,
+    /// The first instant at which it no longer holds.
+    pub valid_to: Option<Tick>,
+    pub version: Arc<str>,
+}
+
+/// Reads `pack.toml`; `None` after a problem.
+pub(crate) fn read(sheet: Sheet<'_>, problems: &mut Problems) -> Option<Manifest> {
+    let (root, errors) = DeTable::parse_recoverable(sheet.text);
+    for error in &errors {
+        let offset = error.span().map_or(0, |span| span.start);
+        problems.push(sheet.problem(offset, one_line(error.message()), Some("this is not TOML 1.1")));
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    let mut fields = Fields {
+        sheet,
+        table: root.get_ref(),
+        place: 0..0,
+        problems,
+    };
+    fields.only(&[
+        "covers",
+        "does_not_cover",
+        "id",
+        "notice",
+        "recorded_at",
+        "sets",
+        "status",
+        "title",
+        "valid_from",
+        "valid_to",
+        "version",
+    ]);
+    // Each line reads its own field, so that one wrong field does not hide the next.
+    let covers = fields.texts("covers");
+    let does_not_cover = fields.texts("does_not_cover");
+    let id = fields.id();
+    let notice = fields.notice();
+    let recorded_at = fields.date("recorded_at", Edge::Begin);
+    let sets = fields.sets();
+    let status = fields.status();
+    let title = fields.text("title");
+    let valid_from = fields.date("valid_from", Edge::Begin);
+    let valid_to = if fields.has("valid_to") {
+        fields.date("valid_to", Edge::End).map(Some)
+    } else {
+        Some(None)
+    };
+    let version = fields.text("version");
+    if let (Some(from), Some(Some(to))) = (valid_from, valid_to)
+        && to <= from
+    {
+        fields.complain(
+            "valid_to",
+            "`valid_to` lies before `valid_from`",
+            Some("a pack holds for at least a day"),
+        );
+        return None;
+    }
+    Some(Manifest {
+        covers: covers?,
+        does_not_cover: does_not_cover?,
+        id: id?,
+        notice: notice?,
+        recorded_at: recorded_at?,
+        sets: sets?,
+        status: status?,
+        title: title?,
+        valid_from: valid_from?,
+        valid_to: valid_to?,
+        version: version?,
+    })
+}
+
+/// `[a-z0-9-]{1,64}`, the shape of ids of packs, rules and sets.
+pub(crate) fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+pub(crate) const ID_HELP: &str = "an id is 1 to 64 of a-z, 0-9 and -";
+
+/// Messages of parsers may run over lines; a problem is one.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A table that is read field by field.
+struct Fields<'a, 't> {
+    sheet: Sheet<'t>,
+    table: &'a DeTable<'t>,
+    /// Of the table itself, for what is missing in it.
+    place: Range<usize>,
+    problems: &'a mut Problems,
+}
+
+impl<'a> Fields<'a, '_> {
+    fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
+    fn only(&mut self, known: &[&str]) {
+        for key in self.table.keys() {
+            if !known.contains(&key.get_ref().as_ref()) {
+                let says = format!("unknown key `{}`", key.get_ref());
+                let help = format!("known keys are {}", known.join(", "));
+                self.problems
+                    .push(self.sheet.problem(key.span().start, says, Some(&help)));
+            }
+        }
+    }
+
+    /// A problem at a field's value, or at the table if the field is absent.
+    fn complain(&mut self, key: &str, says: impl Into<String>, help: Option<&str>) {
+        let offset = self
+            .table
+            .get(key)
+            .map_or(self.place.start, |value| value.span().start);
+        self.problems.push(self.sheet.problem(offset, says, help));
+    }
+
+    fn required(&mut self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+        let found = self.table.get(key);
+        if found.is_none() {
+            self.complain(
+                key,
+                format!("`{key}` is missing"),
+                Some("a pack without it is refused"),
+            );
+        }
+        found
+    }
+
+    fn wrong_type(&mut self, key: &str, expected: &str) {
+        let found = self
+            .table
+            .get(key)
+            .map_or("nothing", |value| value.get_ref().type_str());
+        self.complain(
+            key,
+            format!("`{key}` is of type {found}; expected is {expected}"),
+            None,
+        );
+    }
+
+    fn text(&mut self, key: &str) -> Option<Arc<str>> {
+        let value = self.required(key)?;
+        match value.get_ref().as_str().map(str::trim) {
+            None => self.wrong_type(key, "a string"),
+            Some("") => self.complain(key, format!("`{key}` is empty"), None),
+            Some(text) => return Some(Arc::from(text)),
+        }
+        None
+    }
+
+    fn texts(&mut self, key: &str) -> Option<Vec<Arc<str>>> {
+        let value = self.required(key)?;
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong_type(key, "an array of strings");
+            return None;
+        };
+        let mut out = Vec::new();
+        for item in array {
+            let Some(text) = item.get_ref().as_str() else {
+                let says = format!("`{key}` holds a value of type {}", item.get_ref().type_str());
+                self.problems.push(
+                    self.sheet
+                        .problem(item.span().start, says, Some("strings are expected")),
+                );
+                return None;
+            };
+            out.push(Arc::from(text));
+        }
+        Some(out)
+    }
+
+    fn date(&mut self, key: &str, edge: Edge) -> Option<Tick> {
+        let value = self.required(key)?;
+        let Some(date) = value.get_ref().as_datetime() else {
+            self.wrong_type(key, "a date (without quotes, such as 2026-06-12)");
+            return None;
+        };
+        match date::tick(date, edge) {
+            Ok(tick) => Some(tick),
+            Err(why) => {
+                self.complain(key, format!("`{key}`: {why}"), None);
+                None
+            }
+        }
+    }
+
+    fn id(&mut self) -> Option<Arc<str>> {
+        let id = self.text("id")?;
+        if !is_id(&id) {
+            self.complain("id", format!("`{id}` is no id of a pack"), Some(ID_HELP));
+            return None;
+        }
+        if &*id == crate::engine::OWN_PACK {
+            let says = format!("the id `{id}` is taken: the engine's own rules have it");
+            self.complain("id", says, Some("choose another id"));
+            return None;
+        }
+        Some(id)
+    }
+
+    fn notice(&mut self) -> Option<Arc<str>> {
+        let notice = self.text("notice")?;
+        if notice.to_lowercase().contains("not legal advice") {
+            return Some(notice);
+        }
+        let help = "readers take a cited rule for counsel; write, for example, `notice = \"This is not legal advice.\"`";
+        self.complain(
+            "notice",
+            "`notice` does not say that the pack is not legal advice",
+            Some(help),
+        );
+        None
+    }
+
+    fn status(&mut self) -> Option<Status> {
+        let text = self.text("status")?;
+        let status = Status::parse(&text);
+        if status.is_none() {
+            let names = Status::ALL.map(Status::name).join(", ");
+            self.complain(
+                "status",
+                format!("unknown status `{text}`"),
+                Some(&format!("one of {names}")),
+            );
+        }
+        status
+    }
+
+    fn sets(&mut self) -> Option<BTreeMap<Arc<str>, BTreeSet<Country>>> {
+        let Some(value) = self.table.get("sets") else {
+            return Some(BTreeMap::new());
+        };
+        let Some(table) = value.get_ref().as_table() else {
+            self.wrong_type("sets", "a table");
+            return None;
+        };
+        if table.len() > SETS_MAX {
+            self.complain(
+                "sets",
+                format!("more than {SETS_MAX} sets"),
+                Some("split the pack"),
+            );
+            return None;
+        }
+        let mut out = BTreeMap::new();
+        let mut sound = true;
+        for (key, value) in table {
+            let name = key.get_ref();
+            if !is_id(name) {
+                let says = format!("`{name}` is no name of a set");
+                self.problems
+                    .push(self.sheet.problem(key.span().start, says, Some(ID_HELP)));
+                sound = false;
+            }
+            match self.set(name, key.span(), value) {
+                Some(countries) => drop(out.insert(Arc::from(name.as_ref()), countries)),
+                None => sound = false,
+            }
+        }
+        sound.then_some(out)
+    }
+
+    fn set(
+        &mut self,
+        name: &str,
+        place: Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<BTreeSet<Country>> {
+        let Some(table) = value.get_ref().as_table() else {
+            let says = format!("the set `{name}` is not a table");
+            let help = format!("write `[sets.{name}]` and `countries = [\"DE\"]`");
+            self.problems
+                .push(self.sheet.problem(place.start, says, Some(&help)));
+            return None;
+        };
+        let mut fields = Fields {
+            sheet: self.sheet,
+            table,
+            place,
+            problems: &mut *self.problems,
+        };
+        fields.only(&["countries", "title"]);
+        let title = !fields.has("title") || fields.text("title").is_some();
+        let countries = fields.countries(name);
+        if title { countries } else { None }
+    }
+
+    fn countries(&mut self, set: &str) -> Option<BTreeSet<Country>> {
+        let Some(array) = self.required("countries")?.get_ref().as_array() else {
+            self.wrong_type("countries", "an array of country codes");
+            return None;
+        };
+        if array.is_empty() {
+            let help = "a rule that names an empty set forbids nobody; leave the rule out";
+            self.complain("countries", format!("the set `{set}` is empty"), Some(help));
+            return None;
+        }
+        let mut out = BTreeSet::new();
+        let mut sound = true;
+        for item in array {
+            let says = match item.get_ref().as_str().map(Country::parse) {
+                None => format!("a value of type {} is no country code", item.get_ref().type_str()),
+                Some(Err(bad)) => bad.to_string(),
+                Some(Ok(country)) if out.contains(&country) => format!("`{country}` stands twice in `{set}`"),
+                Some(Ok(country)) => {
+                    out.insert(country);
+                    continue;
+                }
+            };
+            sound = false;
+            self.problems
+                .push(self.sheet.problem(item.span().start, says, None));
+        }
+        sound.then_some(out)
+    }
+}
+
+// === impl Status ===
+
+impl Status {
+    pub const ALL: [Self; 7] = [
+        Self::InForce,
+        Self::CodifiedUnenforced,
+        Self::Suspended,
+        Self::Proposed,
+        Self::ProviderTerms,
+        Self::Voluntary,
+        Self::Company,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InForce => "in_force",
+            Self::CodifiedUnenforced => "codified_unenforced",
+            Self::Suspended => "suspended",
+            Self::Proposed => "proposed",
+            Self::ProviderTerms => "provider_terms",
+            Self::Voluntary => "voluntary",
+            Self::Company => "company",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+}

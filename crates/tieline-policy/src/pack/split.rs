@@ -1,0 +1,159 @@
+//! A `*.cedar` text as its policies, before Cedar parses them: a semicolon outside strings and comments ends a policy,
+//! and nothing else in the grammar does. So a mistake in one policy hides no other, and each has a place.
+//!
+//! Bounds are checked here, because Cedar's parser and its syntax trees recurse: at most [`POLICY_BYTES_MAX`] and
+//! [`NESTING_MAX`] per policy.
+
+/// Bytes of one policy. A list of all countries, written out, is 4 KB. What matters is the longest chain of operators
+/// that fits, since it becomes a tree of that depth: 8 KiB of `1+1+…` are 4,096 levels.
+pub(crate) const POLICY_BYTES_MAX: usize = 8_192;
+
+/// Brackets within brackets. People write fewer than ten.
+pub(crate) const NESTING_MAX: usize = 32;
+
+/// One policy as written.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fragment<'t> {
+    /// Names and offsets (from the start of the fragment) of `@name`, in order.
+    pub(crate) annotations: Vec<(&'t str, usize)>,
+    pub(crate) nesting: usize,
+    /// Where it begins in the text.
+    pub(crate) offset: usize,
+    /// Without the comments before it, with its semicolon.
+    pub(crate) text: &'t str,
+}
+
+/// The policies of a text; the last may lack its semicolon.
+pub(crate) fn split(text: &str) -> Vec<Fragment<'_>> {
+    let mut out = Vec::new();
+    let mut scan = Scan {
+        at: 0,
+        bytes: text.as_bytes(),
+        text,
+    };
+    loop {
+        scan.skip_blank();
+        if scan.peek().is_none() {
+            return out;
+        }
+        out.push(scan.fragment());
+    }
+}
+
+struct Scan<'t> {
+    at: usize,
+    bytes: &'t [u8],
+    text: &'t str,
+}
+
+impl<'t> Scan<'t> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// White space and comments.
+    fn skip_blank(&mut self) {
+        while let Some(byte) = self.peek() {
+            if byte.is_ascii_whitespace() {
+                self.at += 1;
+            } else if !self.skip_comment() {
+                return;
+            }
+        }
+    }
+
+    fn skip_comment(&mut self) -> bool {
+        let is_comment = self
+            .bytes
+            .get(self.at..)
+            .is_some_and(|rest| rest.starts_with(b"//"));
+        if is_comment {
+            while self.peek().is_some_and(|b| b != b'\n') {
+                self.at += 1;
+            }
+        }
+        is_comment
+    }
+
+    /// From the quote under the cursor to behind the one that closes it, or to the end.
+    fn skip_string(&mut self) {
+        self.at += 1;
+        while let Some(byte) = self.peek() {
+            self.at += if byte == b'\\' { 2 } else { 1 };
+            if byte == b'"' {
+                return;
+            }
+        }
+    }
+
+    fn fragment(&mut self) -> Fragment<'t> {
+        let offset = self.at;
+        let mut depth = 0_usize;
+        let mut nesting = 0;
+        let mut annotations = Vec::new();
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => {
+                    self.skip_string();
+                    continue;
+                }
+                b'/' if self.skip_comment() => continue,
+                b'(' | b'[' | b'{' => depth += 1,
+                b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+                b'@' if depth == 0 => annotations.push((self.name(self.at + 1), self.at - offset)),
+                _ => {}
+            }
+            nesting = nesting.max(depth);
+            self.at += 1;
+            if byte == b';' {
+                break;
+            }
+        }
+        self.at = self.at.min(self.bytes.len());
+        let text = self.text.get(offset..self.at).unwrap_or_default();
+        Fragment {
+            annotations,
+            nesting,
+            offset,
+            text,
+        }
+    }
+
+    fn name(&self, from: usize) -> &'t str {
+        let rest = self.text.get(from..).unwrap_or_default();
+        let end = rest
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
+        rest.get(..end).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &[(usize, &str)]) {
+        let found: Vec<_> = split(text).iter().map(|f| (f.offset, f.text)).collect();
+        assert_eq!(found, expected, "{text:?}");
+    }
+
+    #[test]
+    fn semicolons_end_policies_and_nothing_else_does() {
+        check("", &[]);
+        check(" // only a comment; really\n", &[]);
+        check("a;b;", &[(0, "a;"), (2, "b;")]);
+        check("a(\";\\\";\");// x;\n b;", &[(0, "a(\";\\\";\");"), (17, "b;")]);
+        check("a; b", &[(0, "a;"), (3, "b")]);
+        check("a // ;\n;", &[(0, "a // ;\n;")]);
+        check("a \"open; \\", &[(0, "a \"open; \\")]);
+    }
+
+    #[test]
+    fn annotations_and_nesting_are_seen() {
+        let text = "@id(\"@x\") @effect(\"hold\") forbid(principal) when {[(1)]};";
+        let found = split(text);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].annotations, vec![("id", 0), ("effect", 10)]);
+        assert_eq!(found[0].nesting, 3);
+    }
+}

@@ -1,0 +1,15 @@
+//! The crate through its public interface: packs in, verdicts out.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its input should say so and stop"
+)]
+
+mod archive;
+mod bad_packs;
+mod cached;
+mod combine;
+mod demo;
+mod eras;
+mod hostile;
+mod support;
