@@ -21,13 +21,21 @@ pub struct Target {
     pub has_sampling: bool,
     /// Whether the server knows `stream_options`, without which some streams say nothing of usage.
     pub has_stream_options: bool,
-    /// The name of the output limit in OpenAI Chat Completions: `true` for `max_completion_tokens`, which OpenAI's own
-    /// reasoning models require; `false` for `max_tokens`, which every compatible server knows.
-    pub is_completion_limit: bool,
+    /// What OpenAI Chat Completions calls the output limit.
+    pub limit_field: LimitField,
     /// The model's name at the channel.
     pub model: String,
     /// The output limit sent where the dialect requires one and the caller gave none.
     pub output_tokens_default: u64,
+}
+
+/// The two names of the output limit in OpenAI Chat Completions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitField {
+    /// OpenAI's own reasoning models require it.
+    MaxCompletionTokens,
+    /// Every compatible server knows it.
+    MaxTokens,
 }
 
 /// What a writer of answers must know of the request.
@@ -104,9 +112,25 @@ impl Target {
             has_effort: true,
             has_sampling: true,
             has_stream_options: true,
-            is_completion_limit: is_openai_own(model),
+            limit_field: LimitField::of(model),
             model: model.to_owned(),
             output_tokens_default: OUTPUT_TOKENS_DEFAULT,
+        }
+    }
+}
+
+impl LimitField {
+    /// The name that the model takes, guessed from its own: all of OpenAI's (`gpt-…`, `chatgpt-…`, `o3…`) know the new
+    /// one; open-weight `gpt-oss` is served by others.
+    fn of(model: &str) -> Self {
+        let is_o = model
+            .strip_prefix('o')
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let is_gpt = model.starts_with("gpt-") && !model.starts_with("gpt-oss");
+        if is_o || is_gpt || model.starts_with("chatgpt-") {
+            Self::MaxCompletionTokens
+        } else {
+            Self::MaxTokens
         }
     }
 }
@@ -186,14 +210,4 @@ pub(crate) fn fault_of(kind: &str, code: &str, says: &str) -> FaultKind {
     } else {
         FaultKind::Transient
     }
-}
-
-/// Whether the name is one of OpenAI's own models (`gpt-…`, `chatgpt-…`, `o3…`), all of which know
-/// `max_completion_tokens`; open-weight `gpt-oss` is served by others.
-fn is_openai_own(model: &str) -> bool {
-    let is_o = model
-        .strip_prefix('o')
-        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    let is_gpt = model.starts_with("gpt-") && !model.starts_with("gpt-oss");
-    is_o || is_gpt || model.starts_with("chatgpt-")
 }

@@ -189,7 +189,7 @@ fn read_thinking(mut thinking: Thinking, ask: &mut Ask, at: Place, losses: &mut 
             losses.changed(at.key("budget_tokens"), "carried as a level of effort");
             ask.effort = ask.effort.or(Some(match budget.unwrap_or(0) {
                 0..=BUDGET_LOW_TOKENS => Effort::Low,
-                ..=BUDGET_MEDIUM_TOKENS => Effort::Medium,
+                tokens if tokens <= BUDGET_MEDIUM_TOKENS => Effort::Medium,
                 _ => Effort::High,
             }));
         }
@@ -204,11 +204,8 @@ fn read_system(system: Option<StrOr<Vec<Block>>>, ask: &mut Ask, losses: &mut Lo
     let at = Place::ROOT.key("system");
     match system {
         None => {}
-        Some(StrOr::Str(text)) => {
-            if !text.is_empty() {
-                ask.system.push(Text { at, text });
-            }
-        }
+        Some(StrOr::Str(text)) if text.is_empty() => {}
+        Some(StrOr::Str(text)) => ask.system.push(Text { at, text }),
         Some(StrOr::Other(blocks)) => {
             for (i, block) in blocks.into_iter().enumerate() {
                 match read_block(block, at.index(i), losses)? {

@@ -97,40 +97,34 @@ impl Reader {
         let mut event: WireEvent = serde_json::from_slice(data).map_err(|_| FaultKind::Garbage)?;
         let kind = event.kind.take().unwrap_or_default();
         match kind.as_str() {
-            "message_start" => self.start(event, events, losses),
-            "content_block_start" => self.open(event, events, losses),
-            "content_block_delta" => self.grow(event, events, losses),
-            "content_block_stop" => {
-                self.close(events);
-                Ok(())
-            }
-            "message_delta" => {
-                self.end(event, events, losses);
-                Ok(())
-            }
-            "message_stop" => {
-                events.push(Event::Done);
-                Ok(())
-            }
+            "message_start" => self.start(&mut event, events, losses)?,
+            "content_block_start" => self.open(&mut event, events, losses)?,
+            "content_block_delta" => self.grow(&mut event, events, losses)?,
+            "content_block_stop" => self.close(events),
+            "message_delta" => self.end(&mut event, events, losses),
+            "message_stop" => events.push(Event::Done),
             "ping" => {
                 events.push(Event::Ping);
-                Ok(())
+                return Ok(());
             }
             "error" => {
                 let (kind, says) = read_error(event.error.take().unwrap_or_default());
                 events.push(Event::Fault { kind, says });
-                Ok(())
+                return Ok(());
             }
             _ => {
                 losses.unknown(Place::ROOT.key("event"), &kind);
-                Ok(())
+                return Ok(());
             }
         }
+        event.index = None;
+        event.report(Place::ROOT, losses);
+        Ok(())
     }
 
     fn start(
         &mut self,
-        mut event: WireEvent,
+        event: &mut WireEvent,
         events: &mut Vec<Event>,
         losses: &mut Losses,
     ) -> Result<(), FaultKind> {
@@ -163,7 +157,7 @@ impl Reader {
 
     fn open(
         &mut self,
-        mut event: WireEvent,
+        event: &mut WireEvent,
         events: &mut Vec<Event>,
         losses: &mut Losses,
     ) -> Result<(), FaultKind> {
@@ -228,7 +222,7 @@ impl Reader {
 
     fn grow(
         &mut self,
-        mut event: WireEvent,
+        event: &mut WireEvent,
         events: &mut Vec<Event>,
         losses: &mut Losses,
     ) -> Result<(), FaultKind> {
@@ -272,7 +266,7 @@ impl Reader {
         events.push(Event::Close { at: open.at });
     }
 
-    fn end(&mut self, mut event: WireEvent, events: &mut Vec<Event>, losses: &mut Losses) {
+    fn end(&mut self, event: &mut WireEvent, events: &mut Vec<Event>, losses: &mut Losses) {
         if let Some(usage) = event.usage.take() {
             self.read_usage(usage, events, losses);
         }
@@ -283,7 +277,6 @@ impl Reader {
             events.push(Event::Stop(read_halt(Some(&reason), sequence, details, losses)));
         }
         delta.report(Place::ROOT.key("delta"), losses);
-        event.report(Place::ROOT, losses);
     }
 
     fn read_usage(&mut self, usage: super::wire::ReplyUsage, events: &mut Vec<Event>, losses: &mut Losses) {
@@ -331,7 +324,7 @@ impl Writer {
         match event {
             Event::Start { id, .. } => self.start(&id, out),
             Event::Open { at, kind } => return self.open(at, kind, out, losses),
-            Event::Text { at, delta } | Event::Args { at, delta } => return self.grow(at, delta, out),
+            Event::Text { at, delta } | Event::Args { at, delta } => return self.grow(at, &delta, out),
             Event::Close { at } => self.close(at, out),
             Event::Thought { .. }
             | Event::Done
@@ -405,13 +398,13 @@ impl Writer {
         Ok(())
     }
 
-    fn grow(&mut self, at: u32, delta: String, out: &mut Vec<u8>) -> Result<(), FaultKind> {
+    fn grow(&mut self, at: u32, delta: &str, out: &mut Vec<u8>) -> Result<(), FaultKind> {
         if let Some(active) = self.active.as_mut().filter(|active| active.at == at) {
             let delta_out = if let Some(balance) = active.balance.as_mut() {
-                balance.feed(&delta);
-                OutDelta::InputJsonDelta { partial_json: &delta }
+                balance.feed(delta);
+                OutDelta::InputJsonDelta { partial_json: delta }
             } else {
-                OutDelta::TextDelta { text: &delta }
+                OutDelta::TextDelta { text: delta }
             };
             frame(
                 &OutEvent::ContentBlockDelta {
@@ -427,7 +420,7 @@ impl Writer {
             if self.parked_bytes > PARKED_BYTES_MAX {
                 return Err(FaultKind::Garbage);
             }
-            parked.data.push_str(&delta);
+            parked.data.push_str(delta);
             return Ok(());
         }
         // More after complete JSON: white space means nothing, anything else would never have been JSON.

@@ -282,13 +282,13 @@ fn write_result<'a>(result: &'a ToolResult, losses: &mut Losses) -> OutBlock<'a>
             Part::Image(image) => blocks.push(write_image(image, losses)),
             Part::Thought(thought) => losses.dropped(thought.at, "a result holds texts and images only"),
             Part::Call(_) | Part::Result(_) => {
-                losses.dropped(result.at, "a result holds texts and images only")
+                losses.dropped(result.at, "a result holds texts and images only");
             }
         }
     }
     OutBlock::ToolResult {
         tool_use_id: plain_id(&result.call),
-        content: (!blocks.is_empty()).then(|| OutText::Blocks(blocks)),
+        content: (!blocks.is_empty()).then_some(OutText::Blocks(blocks)),
         is_error: result.is_error,
     }
 }

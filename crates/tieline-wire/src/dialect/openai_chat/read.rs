@@ -364,9 +364,13 @@ fn allow(mut allowed: AllowedTools, ask: &mut Ask, at: Place, losses: &mut Losse
     ask.choice = Some(choice_word(&mode).ok_or_else(|| wrong(at.key("mode"), "auto or required"))?);
     let mut names = Vec::new();
     for (i, mut tool) in allowed.tools.take().unwrap_or_default().into_iter().enumerate() {
-        names.extend(tool.function.take().and_then(|mut function| function.name.take()));
+        let at = at.key("tools").index(i);
+        if let Some(mut function) = tool.function.take() {
+            names.extend(function.name.take());
+            function.report(at.key("function"), losses);
+        }
         tool.kind = None;
-        tool.report(at.key("tools").index(i), losses);
+        tool.report(at, losses);
     }
     names.sort_unstable();
     ask.tools.retain(|tool| names.binary_search(&tool.name).is_ok());
@@ -555,11 +559,10 @@ fn read_call(mut call: wire::ToolCall, i: usize, at: Place, losses: &mut Losses)
     read
 }
 
-/// Some servers send the object itself where the dialect has its text.
-pub(super) fn arguments(arguments: Option<StrOr<Raw>>) -> String {
-    match arguments {
-        Some(StrOr::Str(text)) => text,
-        Some(StrOr::Other(raw)) => raw.get().to_owned(),
-        None => String::new(),
-    }
+/// The arguments as text, also from a server that sends the object itself where the dialect has its text.
+pub(super) fn arguments(arguments: Option<Raw>) -> String {
+    let Some(raw) = arguments else {
+        return String::new();
+    };
+    raw.read::<String>().unwrap_or_else(|_| raw.get().to_owned())
 }

@@ -100,7 +100,8 @@ wire_object! {
 
 wire_object! {
     FunctionCall {
-        arguments: StrOr<Raw> = "arguments",
+        /// The text of an object; some servers send the object itself.
+        arguments: Raw = "arguments",
         name: String = "name",
     }
 }

@@ -15,7 +15,7 @@ use super::wire::{
     OutTool, finish_reason,
 };
 use crate::dialect::object::impossible;
-use crate::dialect::{Reply, Target};
+use crate::dialect::{LimitField, Reply, Target};
 use crate::model::answer::settle;
 use crate::model::name::answer_id;
 use crate::model::{
@@ -51,7 +51,7 @@ pub fn ask(target: &Target, ask: &Ask, names: &mut Names, losses: &mut Losses) -
     for turn in &ask.turns {
         write_turn(turn, &mut messages, names, losses);
     }
-    if messages.iter().all(|message| message.role == "system") && ask.system.is_empty() {
+    if messages.iter().all(|message| message.role == "system") {
         return Err(impossible(
             Place::ROOT.key("messages"),
             "nothing is left that the dialect can carry",
@@ -66,8 +66,12 @@ pub fn ask(target: &Target, ask: &Ask, names: &mut Names, losses: &mut Losses) -
     let out = OutRequest {
         model: &target.model,
         messages,
-        max_completion_tokens: ask.output_tokens_max.filter(|_| target.is_completion_limit),
-        max_tokens: ask.output_tokens_max.filter(|_| !target.is_completion_limit),
+        max_completion_tokens: ask
+            .output_tokens_max
+            .filter(|_| target.limit_field == LimitField::MaxCompletionTokens),
+        max_tokens: ask
+            .output_tokens_max
+            .filter(|_| target.limit_field == LimitField::MaxTokens),
         temperature: ask.sampling.temperature.as_ref(),
         top_p: ask.sampling.top_p.as_ref(),
         frequency_penalty: ask.sampling.frequency_penalty.as_ref(),
@@ -171,7 +175,7 @@ fn message<'a>(role: &'static str, content: OutContent<'a>) -> OutMessage<'a> {
 fn write_turn<'a>(turn: &'a Turn, out: &mut Vec<OutMessage<'a>>, names: &mut Names, losses: &mut Losses) {
     match turn.role {
         Role::Assistant => out.extend(assistant(turn, names, losses)),
-        Role::System => out.extend(plain("system", turn, out_parts(&turn.parts, losses))),
+        Role::System => out.extend(plain("system", out_parts(&turn.parts, losses))),
         Role::User => {
             let mut rest = Vec::new();
             for part in &turn.parts {
@@ -180,20 +184,17 @@ fn write_turn<'a>(turn: &'a Turn, out: &mut Vec<OutMessage<'a>>, names: &mut Nam
                 }
             }
             rest.extend(out_parts(&turn.parts, losses));
-            out.extend(plain("user", turn, rest));
+            out.extend(plain("user", rest));
         }
     }
 }
 
 /// A message of parts; a single text is written as a string, which every server takes.
-fn plain<'a>(role: &'static str, turn: &'a Turn, mut parts: Vec<OutPart<'a>>) -> Option<OutMessage<'a>> {
-    let only_results = turn.parts.iter().all(|part| matches!(part, Part::Result(_)));
-    let content = match (parts.pop(), parts.is_empty()) {
-        (None, _) if only_results && !turn.parts.is_empty() => return None,
-        (None, _) if role == "system" => return None,
-        (None, _) => OutContent::Text(Cow::Borrowed("")),
-        (Some(OutPart::Text { text }), true) => OutContent::Text(text),
-        (Some(last), _) => {
+fn plain<'a>(role: &'static str, mut parts: Vec<OutPart<'a>>) -> Option<OutMessage<'a>> {
+    let last = parts.pop()?;
+    let content = match last {
+        OutPart::Text { text } if parts.is_empty() => OutContent::Text(text),
+        last => {
             parts.push(last);
             OutContent::Parts(parts)
         }
