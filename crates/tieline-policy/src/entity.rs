@@ -1,5 +1,5 @@
-//! Facts as Cedar entities. Each is built once, off the path of a call, and cloned into a request; an absent fact is an
-//! absent attribute, and `unknown` weights are absent too.
+//! Facts as Cedar entities, built from values and never parsed from text. Models and channels are prepared once per
+//! grid, a party for each verdict that is made. An absent fact is an absent attribute, and `unknown` weights are absent.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
