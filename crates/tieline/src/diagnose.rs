@@ -237,7 +237,12 @@ impl Report {
     /// `text` is the source that the spans refer to; empty if the file could not be read.
     pub(crate) fn new(path: &str, text: &str, diagnostics: Vec<Diagnostic>, left_off: usize) -> Self {
         let secrets = diagnostics.iter().filter(|d| d.is_secret).filter_map(|d| d.span);
-        Self { left_off, path: path.to_owned(), text: masked(text, secrets), diagnostics }
+        Self {
+            left_off,
+            path: path.to_owned(),
+            text: masked(text, secrets),
+            diagnostics,
+        }
     }
 
     pub(crate) fn diagnostics(&self) -> &[Diagnostic] {
@@ -245,11 +250,17 @@ impl Report {
     }
 
     pub(crate) fn errors(&self) -> usize {
-        self.diagnostics.iter().filter(|d| d.severity == Severity::Error).count()
+        self.diagnostics
+            .iter()
+            .filter(|d| d.severity == Severity::Error)
+            .count()
     }
 
     pub(crate) fn warnings(&self) -> usize {
-        self.diagnostics.iter().filter(|d| d.severity == Severity::Warning).count()
+        self.diagnostics
+            .iter()
+            .filter(|d| d.severity == Severity::Warning)
+            .count()
     }
 
     /// Everything as text, ending in a line that counts; empty if there is nothing to say.
@@ -285,7 +296,11 @@ impl Report {
 
     fn counts(&self) -> String {
         let mut parts = Vec::new();
-        for (count, word) in [(self.errors(), "error"), (self.warnings(), "warning"), (self.left_off, "more")] {
+        for (count, word) in [
+            (self.errors(), "error"),
+            (self.warnings(), "warning"),
+            (self.left_off, "more"),
+        ] {
             if count > 0 {
                 let plural = if count > 1 && word != "more" { "s" } else { "" };
                 parts.push(format!("{count} {word}{plural}"));
@@ -299,11 +314,12 @@ impl Report {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.number());
+        let title = level
+            .primary_title(diagnostic.message.as_str())
+            .id(diagnostic.code.number());
         let mut group = match diagnostic.span {
             Some(span) => title.element(self.snippet(diagnostic, span)),
-            None => Group::with_title(title)
-                .element(annotate_snippets::Origin::path(self.path.as_str())),
+            None => Group::with_title(title).element(annotate_snippets::Origin::path(self.path.as_str())),
         };
         for note in &diagnostic.notes {
             group = group.element(Level::NOTE.message(note.as_str()));
@@ -315,9 +331,16 @@ impl Report {
     }
 
     /// The lines around the places, cut so that the cost of a report does not grow with the file.
-    fn snippet<'a>(&'a self, diagnostic: &'a Diagnostic, span: Span) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    fn snippet<'a>(
+        &'a self,
+        diagnostic: &'a Diagnostic,
+        span: Span,
+    ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
         let span = self.visible(span);
-        let other = diagnostic.other.as_ref().map(|(other, label)| (self.visible(*other), label));
+        let other = diagnostic
+            .other
+            .as_ref()
+            .map(|(other, label)| (self.visible(*other), label));
         let mut window = self.lines_of(span.clone());
         let other = other.filter(|(other, _)| {
             let lines = self.lines_of(other.clone());
@@ -328,16 +351,19 @@ impl Report {
             }
             fits
         });
-        let line = self.text.get(..window.start).map_or(1, |before| before.matches('\n').count() + 1);
+        let line = self
+            .text
+            .get(..window.start)
+            .map_or(1, |before| before.matches('\n').count() + 1);
         let within = |range: Range<usize>| range.start - window.start..range.end - window.start;
         let label = Some(diagnostic.label.as_str()).filter(|l| !l.is_empty());
         Snippet::source(self.text.get(window.clone()).unwrap_or_default())
             .path(self.path.as_str())
             .line_start(line)
             .annotation(AnnotationKind::Primary.span(within(span)).label(label))
-            .annotations(other.map(|(range, label)| {
-                AnnotationKind::Context.span(within(range)).label(label.as_str())
-            }))
+            .annotations(
+                other.map(|(range, label)| AnnotationKind::Context.span(within(range)).label(label.as_str())),
+            )
     }
 
     /// A span as a range that can be shown: inside the text, on character borders, on one line, not empty unless the
@@ -345,9 +371,16 @@ impl Report {
     fn visible(&self, span: Span) -> Range<usize> {
         let start = floor_border(&self.text, span.start);
         let rest = self.text.get(start..).unwrap_or_default();
-        let line_len = rest.find(['\n', '\r']).unwrap_or(rest.len()).min(EXCERPT_BYTES_MAX / 4);
+        let line_len = rest
+            .find(['\n', '\r'])
+            .unwrap_or(rest.len())
+            .min(EXCERPT_BYTES_MAX / 4);
         let end = floor_border(&self.text, span.end.clamp(start, start + line_len));
-        let first = rest.chars().next().filter(|c| !matches!(c, '\n' | '\r')).map_or(0, char::len_utf8);
+        let first = rest
+            .chars()
+            .next()
+            .filter(|c| !matches!(c, '\n' | '\r'))
+            .map_or(0, char::len_utf8);
         start..end.max(start + first)
     }
 
@@ -383,7 +416,11 @@ impl Report {
         let column = before.get(line_start..).map_or(0, |l| l.chars().count()) + 1;
         let line = before.matches('\n').count() + 1;
         let width = self.text.get(range.clone()).map_or(0, |t| t.chars().count());
-        let source = self.text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        let source = self
+            .text
+            .get(line_start..)
+            .and_then(|rest| rest.lines().next())
+            .unwrap_or_default();
         Place {
             line,
             column,
@@ -399,7 +436,11 @@ impl Report {
 impl Look {
     /// Colour on a terminal, unless `NO_COLOR` is set to anything (no-color.org).
     pub(crate) fn of(is_terminal: bool, no_color: Option<&str>) -> Self {
-        if is_terminal && no_color.is_none_or(str::is_empty) { Self::Color } else { Self::Plain }
+        if is_terminal && no_color.is_none_or(str::is_empty) {
+            Self::Color
+        } else {
+            Self::Plain
+        }
     }
 }
 
@@ -407,15 +448,20 @@ impl Look {
 
 impl From<Range<usize>> for Span {
     fn from(range: Range<usize>) -> Self {
-        Self { start: range.start, end: range.end }
+        Self {
+            start: range.start,
+            end: range.end,
+        }
     }
 }
 
 // === secrets ===
 
 /// How the secrets of well-known services begin; what follows is masked wherever it stands, in comments too.
-const SECRET_PREFIXES: &[&str] =
-    &["sk-", "sk_", "rk_", "xai-", "gsk_", "AIza", "hf_", "ghp_", "ABSK", "AKIA", "ASIA", "nvapi-", "pplx-", "tl-"];
+const SECRET_PREFIXES: &[&str] = &[
+    "sk-", "sk_", "rk_", "xai-", "gsk_", "AIza", "hf_", "ghp_", "ABSK", "AKIA", "ASIA", "nvapi-", "pplx-",
+    "tl-",
+];
 
 /// A secret is at least this long; shorter words such as `sk-1` are names.
 const SECRET_LEN_MIN: usize = 20;
@@ -435,7 +481,10 @@ fn masked(text: &str, spans: impl Iterator<Item = Span>) -> String {
         .filter(|range| !range.is_empty())
         .collect();
     let base = text.as_ptr() as usize;
-    for word in text.split(|c: char| !c.is_ascii() || !is_word(c as u8)).filter(|w| looks_secret(w)) {
+    for word in text
+        .split(|c: char| !c.is_ascii() || !is_word(c as u8))
+        .filter(|w| looks_secret(w))
+    {
         let start = word.as_ptr() as usize - base;
         ranges.push(start..start + word.len());
     }
@@ -467,12 +516,15 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     if is_plain {
         return Cow::Borrowed(text);
     }
-    if text.split(|c: char| !c.is_ascii() || !is_word(c as u8)).any(looks_secret) {
+    if text
+        .split(|c: char| !c.is_ascii() || !is_word(c as u8))
+        .any(looks_secret)
+    {
         return Cow::Borrowed("(a secret)");
     }
     let mut cut: String = text.chars().take(60).flat_map(char::escape_debug).collect();
     if text.chars().nth(60).is_some() {
-        cut.push('…');
+        cut.push_str("...");
     }
     Cow::Owned(cut)
 }

@@ -1,6 +1,7 @@
 //! Channels: what decisions depend on goes into the record, how to reach them into the wiring.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,10 +43,13 @@ pub(super) fn check<'a>(
         for (model, _) in channel.models.iter().flat_map(|at| at.value.iter()) {
             *out.served.entry(model.value.as_str()).or_default() += 1;
         }
-        let Some((record, wiring)) = self::channel(name, channel, names, world, sink) else { continue };
+        let Some((record, wiring)) = self::channel(name, channel, names, world, sink) else {
+            continue;
+        };
         if let Some(at) = &channel.weight {
             let weight = value::number(Some(at), "weight", 1, 1, 1_000_000, sink);
-            out.weights.insert(record.name.clone(), u32::try_from(weight).unwrap_or(u32::MAX));
+            out.weights
+                .insert(record.name.clone(), u32::try_from(weight).unwrap_or(u32::MAX));
         }
         out.records.push(record);
         out.wirings.push(wiring);
@@ -66,52 +70,80 @@ fn channel(
     let models = served(at, raw, names, sink);
     let listed = raw.components.as_ref().map_or(&[][..], |at| at.value.as_slice());
     super::grid::listed_twice(listed, sink);
-    let components: Vec<Arc<str>> = listed.iter().filter_map(|at| value::component(at, sink)).collect();
+    let components: Vec<Arc<str>> = listed
+        .iter()
+        .filter_map(|at| value::component(at, sink))
+        .collect();
     let region = raw.region.as_ref().map(|at| value::name(at, "region", sink));
     let limits = limits(raw.limits.as_ref().map(|at| &at.value), sink);
-    let connections_max =
-        value::number(raw.connections_max.as_ref(), "connections_max", CONNECTIONS_MAX_DEFAULT, 1, 65_536, sink);
+    let connections_max = value::number(
+        raw.connections_max.as_ref(),
+        "connections_max",
+        CONNECTIONS_MAX_DEFAULT,
+        1,
+        65_536,
+        sink,
+    );
     let ca = ca(raw, world, sink);
-    let credential = credential(at, raw, provider, world, sink);
+    let credential = credential(at, raw, provider.as_ref(), world, sink);
     let provider = provider?;
-    let dialect = dialect(raw, provider, sink)?;
-    let endpoint = endpoint(at, raw, provider, sink);
+    let dialect = dialect(raw, &provider, sink)?;
+    let endpoint = endpoint(at, raw, &provider, sink);
     if let Some(endpoint) = &endpoint {
         exposed(at, raw, endpoint, &credential, sink);
+        own_listener(at, raw, endpoint, world, sink);
     }
-    if !provider.is_carried {
-        uncarried(raw, provider, sink);
+    if provider.carrier.is_none() {
+        uncarried(raw, &provider, sink);
     }
     let name = name?;
     let wiring = ChannelWiring {
         ca,
+        carrier: provider.carrier,
         connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
         credential,
         dialect,
         endpoint: endpoint?,
-        is_carried: provider.is_carried,
         name: name.clone(),
         provider: provider.name,
     };
     let region = region.flatten();
-    Some((ChannelRecord { components, dialect, limits, models, name, provider: provider.name.into(), region }, wiring))
+    Some((
+        ChannelRecord {
+            components,
+            dialect,
+            limits,
+            models,
+            name,
+            provider: provider.name.into(),
+            region,
+        },
+        wiring,
+    ))
 }
 
 // === provider, dialect, place ===
 
-fn provider(at: &At<String>, raw: &RawChannel, sink: &mut Sink) -> Option<&'static Provider> {
+fn provider(at: &At<String>, raw: &RawChannel, sink: &mut Sink) -> Option<Provider> {
     let Some(stated) = &raw.provider else {
         if !raw.seen.contains(&"provider") {
-            missing(at, "provider", &format!("one of {}", quoted(&provider::names())), sink);
+            missing(
+                at,
+                "provider",
+                &format!("one of {}", quoted(&provider::names())),
+                sink,
+            );
         }
         return None;
     };
     let found = provider::find(&stated.value);
     if found.is_none() {
-        let diagnostic =
-            Diagnostic::error(Code::ProviderUnknown, format!("there is no provider `{}`", shown(&stated.value)))
-                .at(stated.span, "unknown provider")
-                .did_you_mean(nearest(&stated.value, provider::names()));
+        let diagnostic = Diagnostic::error(
+            Code::ProviderUnknown,
+            format!("there is no provider `{}`", shown(&stated.value)),
+        )
+        .at(stated.span, "unknown provider")
+        .did_you_mean(nearest(&stated.value, provider::names()));
         sink.push(diagnostic.hint(format!(
             "one of {}; the compatible ones take any server of that dialect",
             quoted(&provider::names())
@@ -123,7 +155,11 @@ fn provider(at: &At<String>, raw: &RawChannel, sink: &mut Sink) -> Option<&'stat
 fn dialect(raw: &RawChannel, provider: &Provider, sink: &mut Sink) -> Option<Dialect> {
     let usual = provider.dialects.first().copied();
     let Some(stated) = &raw.dialect else {
-        return if raw.seen.contains(&"dialect") { None } else { usual };
+        return if raw.seen.contains(&"dialect") {
+            None
+        } else {
+            usual
+        };
     };
     let dialect = match stated.value {
         RawDialect::OpenaiChat => Dialect::OpenaiChat,
@@ -134,9 +170,12 @@ fn dialect(raw: &RawChannel, provider: &Provider, sink: &mut Sink) -> Option<Dia
     }
     let spoken: Vec<&str> = provider.dialects.iter().map(|dialect| dialect.name()).collect();
     sink.push(
-        Diagnostic::error(Code::DialectWrong, format!("`{}` does not speak `{}`", provider.name, dialect.name()))
-            .at(stated.span, format!("speaks {}", quoted(&spoken)))
-            .hint("leave `dialect` out: tieline translates between what the application and the channel speak"),
+        Diagnostic::error(
+            Code::DialectWrong,
+            format!("`{}` does not speak `{}`", provider.name, dialect.name()),
+        )
+        .at(stated.span, format!("speaks {}", quoted(&spoken)))
+        .hint("leave `dialect` out: tieline translates between what the application and the channel speak"),
     );
     None
 }
@@ -150,15 +189,44 @@ fn endpoint(at: &At<String>, raw: &RawChannel, provider: &Provider, sink: &mut S
     }
     match (provider.url, &raw.region) {
         (UrlDefault::Fixed(url), _) => value::endpoint(url).ok(),
-        (UrlDefault::OfRegion(url), Some(region)) => value::endpoint(&url.replace("{}", &region.value)).ok(),
+        (UrlDefault::OfRegion(url), Some(region)) => {
+            let is_label = region
+                .value
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            let endpoint = value::endpoint(&url.replace("{}", &region.value))
+                .ok()
+                .filter(|_| is_label);
+            if endpoint.is_none() {
+                sink.push(
+                    Diagnostic::error(
+                        Code::UrlBad,
+                        format!("no URL follows from the region `{}`", shown(&region.value)),
+                    )
+                    .at(region.span, "wants letters, digits and `-`")
+                    .hint("correct the region, or state `url`"),
+                );
+            }
+            endpoint
+        }
         (UrlDefault::OfRegion(_), None) => {
             if !raw.seen.contains(&"region") {
-                missing(at, "region", "the URL follows from it: `region = \"us-east-1\"`", sink);
+                missing(
+                    at,
+                    "region",
+                    "the URL follows from it: `region = \"us-east-1\"`",
+                    sink,
+                );
             }
             None
         }
         (UrlDefault::Needed(example), _) => {
-            missing(at, "url", &format!("say where it listens: `url = \"{example}\"`"), sink);
+            missing(
+                at,
+                "url",
+                &format!("say where it listens: `url = \"{example}\"`"),
+                sink,
+            );
             None
         }
     }
@@ -190,10 +258,33 @@ fn exposed(
     sink.push(
         Diagnostic::warning(
             Code::CredentialExposed,
-            format!("the credential of `{}` crosses the network in clear text", shown(&at.value)),
+            format!(
+                "the credential of `{}` crosses the network in clear text",
+                shown(&at.value)
+            ),
         )
         .at(place, "not `https://`")
         .hint("use `https://`, or a server on this machine"),
+    );
+}
+
+/// A channel that is this gateway's own listener would carry a call in circles until its time is up.
+fn own_listener(at: &At<String>, raw: &RawChannel, endpoint: &Endpoint, world: World<'_>, sink: &mut Sink) {
+    let is_own = |address: &SocketAddr| {
+        let is_here = address.ip().is_loopback() || address.ip().is_unspecified();
+        address.port() == endpoint.port && is_here && endpoint.is_loopback()
+    };
+    let Some(address) = world.listeners.iter().find(|address| is_own(address)) else {
+        return;
+    };
+    let place = raw.url.as_ref().map_or(at.span, |url| url.span);
+    sink.push(
+        Diagnostic::error(
+            Code::ChannelLoops,
+            format!("`{}` is this gateway itself", shown(&at.value)),
+        )
+        .at(place, format!("tieline listens on {address}"))
+        .hint("give one of the two another port: `url` of the channel, or `listen` under `[gateway]`"),
     );
 }
 
@@ -203,12 +294,18 @@ fn ca(raw: &RawChannel, world: World<'_>, sink: &mut Sink) -> Option<PathBuf> {
     match (world.read)(&path) {
         Ok(bytes) if super::gateway::holds(&bytes, "CERTIFICATE") => {}
         Ok(_) => sink.push(
-            Diagnostic::error(Code::TlsBad, format!("`{}` holds no certificate", shown(&stated.value)))
-                .at(stated.span, "wants PEM: `-----BEGIN CERTIFICATE-----`"),
+            Diagnostic::error(
+                Code::TlsBad,
+                format!("`{}` holds no certificate", shown(&stated.value)),
+            )
+            .at(stated.span, "wants PEM: `-----BEGIN CERTIFICATE-----`"),
         ),
         Err(error) => sink.push(
-            Diagnostic::error(Code::FileUnreadable, format!("`{}` cannot be read", shown(&stated.value)))
-                .at(stated.span, kind(&error)),
+            Diagnostic::error(
+                Code::FileUnreadable,
+                format!("`{}` cannot be read", shown(&stated.value)),
+            )
+            .at(stated.span, kind(&error)),
         ),
     }
     Some(path)
@@ -219,35 +316,73 @@ fn ca(raw: &RawChannel, world: World<'_>, sink: &mut Sink) -> Option<PathBuf> {
 fn served(at: &At<String>, raw: &RawChannel, names: &Names<'_>, sink: &mut Sink) -> Vec<ServedRecord> {
     let Some(models) = &raw.models else {
         if !raw.seen.contains(&"models") {
-            missing(at, "models", "say what it serves: `models = { \"<model>\" = \"<its name there>\" }`", sink);
+            missing(
+                at,
+                "models",
+                "say what it serves: `models = { \"<model>\" = \"<its name there>\" }`",
+                sink,
+            );
         }
         return Vec::new();
     };
     if models.value.0.is_empty() {
         sink.push(
-            Diagnostic::warning(Code::ModelUnserved, format!("the channel `{}` serves no model", shown(&at.value)))
-                .at(models.span, "empty")
-                .hint("write `models = { \"<model>\" = \"<its name there>\" }`"),
+            Diagnostic::warning(
+                Code::ModelUnserved,
+                format!("the channel `{}` serves no model", shown(&at.value)),
+            )
+            .at(models.span, "empty")
+            .hint("write `models = { \"<model>\" = \"<its name there>\" }`"),
         );
     }
-    models.value.iter().filter_map(|(model, raw)| served_one(model, raw, names, sink)).collect()
+    models
+        .value
+        .iter()
+        .filter_map(|(model, raw)| served_one(model, raw, names, sink))
+        .collect()
 }
 
-fn served_one(model: &At<String>, raw: &RawServed, names: &Names<'_>, sink: &mut Sink) -> Option<ServedRecord> {
+fn served_one(
+    model: &At<String>,
+    raw: &RawServed,
+    names: &Names<'_>,
+    sink: &mut Sink,
+) -> Option<ServedRecord> {
     if !names.models.contains_key(model.value.as_str()) {
-        unknown(Code::ModelUnknown, "model", model, names.models.keys().copied(), sink);
+        unknown(
+            Code::ModelUnknown,
+            "model",
+            model,
+            names.models.keys().copied(),
+            sink,
+        );
     }
     let (name, price) = match raw {
         RawServed::Name(name) => (value::name_there(name, sink)?, None),
         RawServed::Table(table) => {
             let price = served_price(model, table, names, sink);
-            (table.name.as_ref().map_or_else(|| Some(Arc::from(model.value.as_str())), |at| value::name_there(at, sink))?, price)
+            (
+                table.name.as_ref().map_or_else(
+                    || Some(Arc::from(model.value.as_str())),
+                    |at| value::name_there(at, sink),
+                )?,
+                price,
+            )
         }
     };
-    Some(ServedRecord { model: Arc::from(model.value.as_str()), name, price })
+    Some(ServedRecord {
+        model: Arc::from(model.value.as_str()),
+        name,
+        price,
+    })
 }
 
-fn served_price(model: &At<String>, raw: &RawServedTable, names: &Names<'_>, sink: &mut Sink) -> Option<Price> {
+fn served_price(
+    model: &At<String>,
+    raw: &RawServedTable,
+    names: &Names<'_>,
+    sink: &mut Sink,
+) -> Option<Price> {
     let stated = raw.price.as_ref()?;
     let word = match &stated.value {
         RawPrice::Table(table) => return value::price(table, stated.span, sink),
@@ -287,7 +422,8 @@ fn served_price(model: &At<String>, raw: &RawServedTable, names: &Names<'_>, sin
 fn limits(raw: Option<&RawLimits>, sink: &mut Sink) -> Limits {
     let Some(raw) = raw else { return Limits::default() };
     let mut small = |at: &Option<At<u64>>, key: &str| {
-        value::number_if_stated(at.as_ref(), key, u64::from(u32::MAX), sink).and_then(|n| u32::try_from(n).ok())
+        value::number_if_stated(at.as_ref(), key, u64::from(u32::MAX), sink)
+            .and_then(|n| u32::try_from(n).ok())
     };
     let concurrency = small(&raw.concurrency, "concurrency");
     let requests_per_day = small(&raw.requests_per_day, "requests_per_day");
@@ -298,7 +434,12 @@ fn limits(raw: Option<&RawLimits>, sink: &mut Sink) -> Limits {
         concurrency,
         requests_per_day,
         requests_per_minute,
-        tokens_per_day: value::number_if_stated(raw.tokens_per_day.as_ref(), "tokens_per_day", tokens_max, sink),
+        tokens_per_day: value::number_if_stated(
+            raw.tokens_per_day.as_ref(),
+            "tokens_per_day",
+            tokens_max,
+            sink,
+        ),
         tokens_per_minute: value::number_if_stated(
             raw.tokens_per_minute.as_ref(),
             "tokens_per_minute",
@@ -328,7 +469,11 @@ fn credential(
     let table = &stated.value.0;
     let seen: BTreeSet<&str> = table.seen.iter().copied().collect();
     if seen.len() != 1 {
-        let label = if seen.is_empty() { "none stated" } else { "more than one stated" };
+        let label = if seen.is_empty() {
+            "none stated"
+        } else {
+            "more than one stated"
+        };
         sink.push(
             Diagnostic::error(Code::CredentialBad, "a credential is found in exactly one place")
                 .at(stated.span, label)
@@ -364,13 +509,20 @@ fn source(
     }
     let command = table.command.as_ref()?;
     if command.value.trim().is_empty() {
-        sink.push(Diagnostic::error(Code::CredentialBad, "the command is empty").at(command.span, "prints nothing"));
+        sink.push(
+            Diagnostic::error(Code::CredentialBad, "the command is empty").at(command.span, "prints nothing"),
+        );
         return None;
     }
     Some(CredentialSource::Command(command.value.clone()))
 }
 
-fn env_source(at: &At<String>, env: &At<String>, world: World<'_>, sink: &mut Sink) -> Option<CredentialSource> {
+fn env_source(
+    at: &At<String>,
+    env: &At<String>,
+    world: World<'_>,
+    sink: &mut Sink,
+) -> Option<CredentialSource> {
     let is_variable = |text: &str| {
         text.len() <= 128
             && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -378,34 +530,55 @@ fn env_source(at: &At<String>, env: &At<String>, world: World<'_>, sink: &mut Si
     };
     if looks_secret(&env.value) || (!is_variable(&env.value) && env.value.len() >= 16) {
         sink.push(
-            Diagnostic::error(Code::SecretInFile, "`env` wants the name of a variable, not the secret itself")
-                .at(env.span, "shown as `*`")
-                .secret()
-                .hint("set the variable in the environment, and name it here: `env = \"NAME\"`")
-                .hint("whoever could read this file may have the secret: replace it"),
+            Diagnostic::error(
+                Code::SecretInFile,
+                "`env` wants the name of a variable, not the secret itself",
+            )
+            .at(env.span, "shown as `*`")
+            .secret()
+            .hint("set the variable in the environment, and name it here: `env = \"NAME\"`")
+            .hint("whoever could read this file may have the secret: replace it"),
         );
         return None;
     }
     if !is_variable(&env.value) {
-        let message = format!("`{}` cannot be the name of an environment variable", shown(&env.value));
+        let message = format!(
+            "`{}` cannot be the name of an environment variable",
+            shown(&env.value)
+        );
         let hint = env.value.strip_prefix('$').map_or_else(
             || "letters, digits and `_`, not starting with a digit".to_owned(),
             |name| format!("without the `$`: `{}`", shown(name)),
         );
-        sink.push(Diagnostic::error(Code::CredentialBad, message).at(env.span, "wants a name").hint(hint));
+        sink.push(
+            Diagnostic::error(Code::CredentialBad, message)
+                .at(env.span, "wants a name")
+                .hint(hint),
+        );
         return None;
     }
     if (world.env)(&env.value).is_none_or(|value| value.trim().is_empty()) {
         sink.push(
-            Diagnostic::warning(Code::CredentialMissing, format!("the variable `{}` is not set", shown(&env.value)))
-                .at(env.span, format!("`{}` will be refused", shown(&at.value)))
-                .hint(format!("`export {}=…` before `tieline serve`", shown(&env.value))),
+            Diagnostic::warning(
+                Code::CredentialMissing,
+                format!("the variable `{}` is not set", shown(&env.value)),
+            )
+            .at(env.span, format!("`{}` will be refused", shown(&at.value)))
+            .hint(format!(
+                "`export {}=...` before `tieline serve`",
+                shown(&env.value)
+            )),
         );
     }
     Some(CredentialSource::Env(env.value.clone()))
 }
 
-fn file_source(at: &At<String>, file: &At<String>, world: World<'_>, sink: &mut Sink) -> Option<CredentialSource> {
+fn file_source(
+    at: &At<String>,
+    file: &At<String>,
+    world: World<'_>,
+    sink: &mut Sink,
+) -> Option<CredentialSource> {
     if looks_secret(&file.value) {
         sink.push(
             Diagnostic::error(Code::SecretInFile, "`file` wants a path, not the secret itself")
@@ -423,9 +596,15 @@ fn file_source(at: &At<String>, file: &At<String>, world: World<'_>, sink: &mut 
     };
     if let Some(problem) = problem {
         sink.push(
-            Diagnostic::warning(Code::CredentialMissing, format!("the file `{}` cannot be used", shown(&file.value)))
-                .at(file.span, problem)
-                .hint(format!("until it can, `{}` will be refused and the other channels carry its load", shown(&at.value))),
+            Diagnostic::warning(
+                Code::CredentialMissing,
+                format!("the file `{}` cannot be used", shown(&file.value)),
+            )
+            .at(file.span, problem)
+            .hint(format!(
+                "until it can, `{}` will be refused and the other channels carry its load",
+                shown(&at.value)
+            )),
         );
     }
     Some(CredentialSource::File(path))

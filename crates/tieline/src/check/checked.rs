@@ -60,22 +60,22 @@ pub(crate) struct LogSettings {
 pub(crate) struct ChannelWiring {
     /// A certificate authority (PEM) to trust instead of the public ones.
     pub(crate) ca: Option<PathBuf>,
+    /// How calls are carried. Without it the channel counts in analyses alone, and the gateway takes it as out.
+    pub(crate) carrier: Option<tieline_wire::Provider>,
     pub(crate) connections_max: usize,
     pub(crate) credential: CredentialSource,
     pub(crate) dialect: Dialect,
     pub(crate) endpoint: Endpoint,
-    /// Whether the gateway can carry calls over the provider; otherwise the channel counts in analyses alone, and the
-    /// gateway must take it as out.
-    pub(crate) is_carried: bool,
     pub(crate) name: Arc<str>,
-    /// One of [`super::provider::names`].
+    /// One of [`super::provider::names`], as in the grid's record.
     pub(crate) provider: &'static str,
 }
 
 /// Where a channel listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    /// Path before the dialect's own `/v1/…`: empty, or with a slash at the start and none at the end.
+    /// Path before the dialect's own: empty, or with a slash at the start and none at the end. It may end as the
+    /// dialect's path begins (`/v1`); `tieline_wire::url_path` writes that once.
     pub(crate) base: String,
     /// A name or an IP address, that of version 6 in brackets.
     pub(crate) host: String,
@@ -137,13 +137,19 @@ impl Endpoint {
     /// `host`, or `host:port` where the port is not the scheme's own: what the Host header says (RFC 9110, 7.2).
     pub(crate) fn authority(&self) -> String {
         let usual = if self.tls { 443 } else { 80 };
-        if self.port == usual { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
+        if self.port == usual {
+            self.host.clone()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 
     /// Whether the host is this machine, by its address or as `localhost`.
     pub(crate) fn is_loopback(&self) -> bool {
         let address = self.host.trim_start_matches('[').trim_end_matches(']');
         self.host.eq_ignore_ascii_case("localhost")
-            || address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            || address
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback())
     }
 }

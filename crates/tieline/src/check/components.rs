@@ -12,8 +12,10 @@ use crate::raw::shape::{RawChannel, RawComponent};
 use crate::raw::{At, Entries, distance};
 
 /// The kinds that the documentation names. Others are allowed, unless they are nearly one of these.
-const KINDS: &[&str] =
-    &["account", "cloud", "dns", "edge", "identity", "lab", "licence", "machine", "network", "payment", "region"];
+const KINDS: &[&str] = &[
+    "account", "cloud", "dns", "edge", "identity", "lab", "licence", "machine", "network", "payment",
+    "region",
+];
 
 /// Names shorter than this differ by one letter too often: `us` and `uk`.
 const UNLIKE_LEN_MIN: usize = 5;
@@ -30,7 +32,8 @@ pub(super) fn check(
     let mentions = mentions(raw, channels);
     if let Some((name, at)) = mentions.iter().nth(COMPONENTS_MAX) {
         let message = format!("the grid has {} components", mentions.len());
-        let diagnostic = Diagnostic::error(Code::TooMany, message).at(at.first, format!("a grid holds {COMPONENTS_MAX}"));
+        let diagnostic =
+            Diagnostic::error(Code::TooMany, message).at(at.first, format!("a grid holds {COMPONENTS_MAX}"));
         sink.push(diagnostic.note(format!("`{}` is one of those beyond", shown(name))));
         return entries;
     }
@@ -44,7 +47,12 @@ fn entries(raw: &Entries<RawComponent>, sink: &mut Sink) -> BTreeMap<Arc<str>, V
     for (name, entry) in raw.iter() {
         let component = value::component(name, sink);
         if !entry.seen.contains(&"needs") {
-            grid::missing(name, "needs", "list what it does not work without: `needs = [\"cloud:aws\"]`", sink);
+            grid::missing(
+                name,
+                "needs",
+                "list what it does not work without: `needs = [\"cloud:aws\"]`",
+                sink,
+            );
         }
         let list = entry.needs.as_ref().map_or(&[][..], |at| at.value.as_slice());
         grid::listed_twice(list, sink);
@@ -62,13 +70,23 @@ struct Mention {
     count: usize,
 }
 
-fn mentions<'a>(raw: &'a Entries<RawComponent>, channels: &'a Entries<RawChannel>) -> BTreeMap<&'a str, Mention> {
-    let of_channels = channels.iter().filter_map(|(_, channel)| channel.components.as_ref());
+fn mentions<'a>(
+    raw: &'a Entries<RawComponent>,
+    channels: &'a Entries<RawChannel>,
+) -> BTreeMap<&'a str, Mention> {
+    let of_channels = channels
+        .iter()
+        .filter_map(|(_, channel)| channel.components.as_ref());
     let of_needs = raw.iter().filter_map(|(_, entry)| entry.needs.as_ref());
     let lists = of_channels.chain(of_needs).flat_map(|list| &list.value);
     let mut out: BTreeMap<&str, Mention> = BTreeMap::new();
     for At { span, value } in raw.iter().map(|(name, _)| name).chain(lists) {
-        out.entry(value).or_insert(Mention { first: *span, count: 0 }).count += 1;
+        out.entry(value)
+            .or_insert(Mention {
+                first: *span,
+                count: 0,
+            })
+            .count += 1;
     }
     out
 }
@@ -76,8 +94,12 @@ fn mentions<'a>(raw: &'a Entries<RawComponent>, channels: &'a Entries<RawChannel
 /// Warn about kinds and names that are one letter away from another.
 fn unlike(mentions: &BTreeMap<&str, Mention>, sink: &mut Sink) {
     for (name, mention) in mentions.iter().filter(|(_, mention)| mention.count == 1) {
-        let Some((kind, own)) = name.split_once(':') else { continue };
-        let near_kind = KINDS.iter().find(|known| kind.len() > 3 && distance(kind, known) == Some(1));
+        let Some((kind, own)) = name.split_once(':') else {
+            continue;
+        };
+        let near_kind = KINDS
+            .iter()
+            .find(|known| kind.len() > 3 && distance(kind, known) == Some(1));
         let near = match near_kind {
             Some(known) if !KINDS.contains(&kind) => Some(format!("{known}:{own}")),
             _ => near_name(name, kind, own, mentions),
@@ -117,8 +139,13 @@ fn unused(
     entries: &BTreeMap<Arc<str>, Vec<Arc<str>>>,
     sink: &mut Sink,
 ) {
-    let lists = channels.iter().filter_map(|(_, channel)| channel.components.as_ref());
-    let mut open: Vec<&str> = lists.flat_map(|list| &list.value).map(|at| at.value.as_str()).collect();
+    let lists = channels
+        .iter()
+        .filter_map(|(_, channel)| channel.components.as_ref());
+    let mut open: Vec<&str> = lists
+        .flat_map(|list| &list.value)
+        .map(|at| at.value.as_str())
+        .collect();
     let mut reached: BTreeSet<&str> = BTreeSet::new();
     // Each name is expanded once: at most the 256 components of a grid.
     while let Some(name) = open.pop() {
@@ -126,11 +153,17 @@ fn unused(
             open.extend(entries.get(name).into_iter().flatten().map(|need| &**need));
         }
     }
-    for (name, _) in raw.iter().filter(|(name, _)| !reached.contains(name.value.as_str())) {
+    for (name, _) in raw
+        .iter()
+        .filter(|(name, _)| !reached.contains(name.value.as_str()))
+    {
         sink.push(
-            Diagnostic::warning(Code::ComponentUnused, format!("no channel depends on `{}`", shown(&name.value)))
-                .at(name.span, "changes nothing")
-                .hint("name it in the `components` of a channel, or remove the entry"),
+            Diagnostic::warning(
+                Code::ComponentUnused,
+                format!("no channel depends on `{}`", shown(&name.value)),
+            )
+            .at(name.span, "changes nothing")
+            .hint("name it in the `components` of a channel, or remove the entry"),
         );
     }
 }

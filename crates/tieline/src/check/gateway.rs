@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use tieline_policy::Status;
 
-use super::checked::{Durability, GatewaySettings, LedgerSettings, LogSettings, OnFull, PolicySettings, TlsFiles};
+use super::checked::{
+    Durability, GatewaySettings, LedgerSettings, LogSettings, OnFull, PolicySettings, TlsFiles,
+};
 use super::{World, grid, kind, value};
 use crate::diagnose::{Code, Diagnostic, Sink, shown};
 use crate::raw::At;
@@ -33,8 +35,14 @@ const QUEUE_ENTRIES: u64 = 1 << 16;
 pub(super) fn gateway(raw: Option<&At<RawGateway>>, world: World<'_>, sink: &mut Sink) -> GatewaySettings {
     let empty = RawGateway::default();
     let raw = raw.map_or(&empty, |at| &at.value);
-    let listen = raw.listen.as_ref().map_or(Some(LISTEN), |at| value::address(at, "listen", sink));
-    let admin = raw.admin.as_ref().map_or(Some(ADMIN), |at| value::address(at, "admin", sink));
+    let listen = raw
+        .listen
+        .as_ref()
+        .map_or(Some(LISTEN), |at| value::address(at, "listen", sink));
+    let admin = raw
+        .admin
+        .as_ref()
+        .map_or(Some(ADMIN), |at| value::address(at, "admin", sink));
     if let (Some(listen), Some(admin)) = (listen, admin) {
         addresses(raw, listen, admin, sink);
     }
@@ -47,12 +55,30 @@ pub(super) fn gateway(raw: Option<&At<RawGateway>>, world: World<'_>, sink: &mut
     GatewaySettings {
         admin,
         admin_is_tls: tls.is_some() && !admin.ip().is_loopback(),
-        body_bytes_max: size(number(&raw.body_bytes_max, "body_bytes_max", 32 << 20, 1 << 10, 1 << 30)),
+        body_bytes_max: size(number(
+            &raw.body_bytes_max,
+            "body_bytes_max",
+            32 << 20,
+            1 << 10,
+            1 << 30,
+        )),
         body_ms: number(&raw.body_ms, "body_ms", 30_000, 1, WAIT_MS_MAX),
         calls_max: size(number(&raw.calls_max, "calls_max", 10_000, 1, CONNECTIONS_MAX)),
-        connections_max: size(number(&raw.connections_max, "connections_max", 10_000, 1, CONNECTIONS_MAX)),
+        connections_max: size(number(
+            &raw.connections_max,
+            "connections_max",
+            10_000,
+            1,
+            CONNECTIONS_MAX,
+        )),
         drain_ms: number(&raw.drain_ms, "drain_ms", 10_000, 0, WAIT_MS_MAX),
-        header_bytes_max: size(number(&raw.header_bytes_max, "header_bytes_max", 64 << 10, 1 << 10, 1 << 20)),
+        header_bytes_max: size(number(
+            &raw.header_bytes_max,
+            "header_bytes_max",
+            64 << 10,
+            1 << 10,
+            1 << 20,
+        )),
         header_ms: number(&raw.header_ms, "header_ms", 30_000, 1, WAIT_MS_MAX / 6),
         listen,
         threads: size(number(&raw.threads, "threads", 0, 0, 1_024)),
@@ -86,25 +112,44 @@ fn addresses(raw: &RawGateway, listen: SocketAddr, admin: SocketAddr, sink: &mut
         sink.push(diagnostic);
     }
     let has_tls = raw.seen.contains(&"tls");
-    if let Some(at) = raw.admin.as_ref().filter(|_| !admin.ip().is_loopback() && !has_tls) {
+    if let Some(at) = raw
+        .admin
+        .as_ref()
+        .filter(|_| !admin.ip().is_loopback() && !has_tls)
+    {
         sink.push(
-            Diagnostic::error(Code::AddressExposed, "the admin listener is open to other machines without TLS")
-                .at(at.span, "admin keys would cross the network in clear text")
-                .hint("listen on `127.0.0.1`, or set `tls = { cert = \"…\", key = \"…\" }` under `[gateway]`"),
+            Diagnostic::error(
+                Code::AddressExposed,
+                "the admin listener is open to other machines without TLS",
+            )
+            .at(at.span, "admin keys would cross the network in clear text")
+            .hint(
+                "listen on `127.0.0.1`, or set `tls = { cert = \"...\", key = \"...\" }` under `[gateway]`",
+            ),
         );
     }
-    if let Some(at) = raw.listen.as_ref().filter(|_| !listen.ip().is_loopback() && !has_tls) {
+    if let Some(at) = raw
+        .listen
+        .as_ref()
+        .filter(|_| !listen.ip().is_loopback() && !has_tls)
+    {
         sink.push(
-            Diagnostic::warning(Code::AddressExposed, "the public listener is open to other machines without TLS")
-                .at(at.span, "keys and prompts cross the network in clear text")
-                .hint("set `tls` under `[gateway]`, unless something in front of tieline ends TLS"),
+            Diagnostic::warning(
+                Code::AddressExposed,
+                "the public listener is open to other machines without TLS",
+            )
+            .at(at.span, "keys and prompts cross the network in clear text")
+            .hint("set `tls` under `[gateway]`, unless something in front of tieline ends TLS"),
         );
     }
 }
 
 fn tls(raw: &RawGateway, world: World<'_>, sink: &mut Sink) -> Option<TlsFiles> {
     let at = raw.tls.as_ref()?;
-    for key in ["cert", "key"].into_iter().filter(|key| !at.value.seen.contains(key)) {
+    for key in ["cert", "key"]
+        .into_iter()
+        .filter(|key| !at.value.seen.contains(key))
+    {
         sink.push(
             Diagnostic::error(Code::KeyMissing, format!("`tls` has no `{key}`"))
                 .at(at.span, format!("wants `{key}`"))
@@ -113,11 +158,20 @@ fn tls(raw: &RawGateway, world: World<'_>, sink: &mut Sink) -> Option<TlsFiles> 
     }
     let cert = pem(at.value.cert.as_ref(), "CERTIFICATE", "certificate", world, sink);
     let key = pem(at.value.key.as_ref(), "PRIVATE KEY", "private key", world, sink);
-    Some(TlsFiles { cert: cert?, key: key? })
+    Some(TlsFiles {
+        cert: cert?,
+        key: key?,
+    })
 }
 
 /// A PEM file that holds at least one block of a kind.
-fn pem(at: Option<&At<String>>, block: &str, what: &str, world: World<'_>, sink: &mut Sink) -> Option<PathBuf> {
+fn pem(
+    at: Option<&At<String>>,
+    block: &str,
+    what: &str,
+    world: World<'_>,
+    sink: &mut Sink,
+) -> Option<PathBuf> {
     let at = at?;
     let path = value::path(world.base, &at.value);
     match (world.read)(&path) {
@@ -127,9 +181,12 @@ fn pem(at: Option<&At<String>>, block: &str, what: &str, world: World<'_>, sink:
                 .at(at.span, format!("wants PEM with a {what}")),
         ),
         Err(error) => sink.push(
-            Diagnostic::error(Code::FileUnreadable, format!("`{}` cannot be read", shown(&at.value)))
-                .at(at.span, kind(&error))
-                .hint("the path is relative to the folder of this file"),
+            Diagnostic::error(
+                Code::FileUnreadable,
+                format!("`{}` cannot be read", shown(&at.value)),
+            )
+            .at(at.span, kind(&error))
+            .hint("the path is relative to the folder of this file"),
         ),
     }
     Some(path)
@@ -137,7 +194,9 @@ fn pem(at: Option<&At<String>>, block: &str, what: &str, world: World<'_>, sink:
 
 /// Whether a PEM text (RFC 7468) has a block whose label ends in `label`, such as `EC PRIVATE KEY`.
 pub(super) fn holds(bytes: &[u8], label: &str) -> bool {
-    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return false;
+    };
     text.lines().any(|line| {
         line.trim_end()
             .strip_prefix("-----BEGIN ")
@@ -173,9 +232,12 @@ pub(super) fn policy(raw: Option<&At<RawPolicy>>, world: World<'_>, sink: &mut S
             let folder = value::path(world.base, &at.value);
             if let Err(error) = (world.read)(&folder.join("pack.toml")) {
                 sink.push(
-                    Diagnostic::error(Code::PackUnknown, format!("there is no pack at `{}`", shown(&at.value)))
-                        .at(at.span, format!("`pack.toml`: {}", kind(&error)))
-                        .hint("name the folder that holds `pack.toml`, relative to the folder of this file"),
+                    Diagnostic::error(
+                        Code::PackUnknown,
+                        format!("there is no pack at `{}`", shown(&at.value)),
+                    )
+                    .at(at.span, format!("`pack.toml`: {}", kind(&error)))
+                    .hint("name the folder that holds `pack.toml`, relative to the folder of this file"),
                 );
             }
             folder
@@ -185,7 +247,9 @@ pub(super) fn policy(raw: Option<&At<RawPolicy>>, world: World<'_>, sink: &mut S
     let mut enforce: Vec<Status> = statuses.iter().map(|at| status(at.value)).collect();
     enforce.sort_unstable();
     enforce.dedup();
-    if packs.is_empty() && let Some(at) = raw.enforce.as_ref().filter(|_| !raw.seen.contains(&"packs")) {
+    if packs.is_empty()
+        && let Some(at) = raw.enforce.as_ref().filter(|_| !raw.seen.contains(&"packs"))
+    {
         sink.push(
             Diagnostic::warning(Code::SettingIdle, "`enforce` has nothing to enforce")
                 .at(at.span, "no pack is named")
@@ -210,7 +274,14 @@ const fn status(raw: RawStatus) -> Status {
 pub(super) fn ledger(raw: Option<&At<RawLedger>>, sink: &mut Sink) -> LedgerSettings {
     let empty = RawLedger::default();
     let raw = raw.map_or(&empty, |at| &at.value);
-    let queue = value::number(raw.queue_entries_max.as_ref(), "queue_entries_max", QUEUE_ENTRIES, 256, 1 << 20, sink);
+    let queue = value::number(
+        raw.queue_entries_max.as_ref(),
+        "queue_entries_max",
+        QUEUE_ENTRIES,
+        256,
+        1 << 20,
+        sink,
+    );
     LedgerSettings {
         durability: match raw.durability.as_ref().map(|at| at.value) {
             Some(RawDurability::System) => Durability::System,
@@ -220,7 +291,10 @@ pub(super) fn ledger(raw: Option<&At<RawLedger>>, sink: &mut Sink) -> LedgerSett
             Some(RawOnFull::Gap) => OnFull::Gap,
             Some(RawOnFull::Refuse) | None => OnFull::Refuse,
         },
-        origin: raw.origin.as_ref().map_or_else(|| ORIGIN.to_owned(), |at| origin(at, sink)),
+        origin: raw
+            .origin
+            .as_ref()
+            .map_or_else(|| ORIGIN.to_owned(), |at| origin(at, sink)),
         queue_entries_max: usize::try_from(queue).unwrap_or(usize::MAX),
     }
 }
@@ -231,13 +305,22 @@ fn origin(at: &At<String>, sink: &mut Sink) -> String {
     let is_fit = !text.is_empty()
         && text.len() <= 255
         && !text.contains("://")
-        && !text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+');
+        && !text
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || c == '+');
     if !is_fit {
-        let hint = if text.contains("://") { "leave out the scheme" } else { "for example `example.org/tieline`" };
+        let hint = if text.contains("://") {
+            "leave out the scheme"
+        } else {
+            "for example `example.org/tieline`"
+        };
         sink.push(
-            Diagnostic::error(Code::OriginBad, format!("`{}` cannot be the origin of a log", shown(text)))
-                .at(at.span, "wants a URL without scheme")
-                .hint(hint),
+            Diagnostic::error(
+                Code::OriginBad,
+                format!("`{}` cannot be the origin of a log", shown(text)),
+            )
+            .at(at.span, "wants a URL without scheme")
+            .hint(hint),
         );
     }
     text.to_owned()

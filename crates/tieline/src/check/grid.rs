@@ -51,7 +51,10 @@ pub(super) fn check(
     let raw_models = raw.models.as_ref().map_or(&no_models, |at| &at.value);
     let raw_channels = raw.channels.as_ref().map_or(&no_channels, |at| &at.value);
     let raw_pools = raw.pool.as_ref().map_or(&no_pools, |at| &at.value);
-    let mut names = Names { labs: names_of(raw_labs), models: BTreeMap::new() };
+    let mut names = Names {
+        labs: names_of(raw_labs),
+        models: BTreeMap::new(),
+    };
     let labs = labs(raw_labs, sink);
     let models = models(raw_models, &mut names, sink);
     let channels = channel::check(raw_channels, &names, world, sink);
@@ -61,11 +64,22 @@ pub(super) fn check(
     let components = components::check(raw.components.as_ref().map(|at| &at.value), raw_channels, sink);
     if raw_channels.0.is_empty() && !raw.seen.contains(&"channels") {
         sink.push(
-            Diagnostic::warning(Code::KeyMissing, "the configuration has no channel, so nothing can be served")
-                .hint("add `[channels.<name>]` with `provider` and `models`"),
+            Diagnostic::warning(
+                Code::KeyMissing,
+                "the configuration has no channel, so nothing can be served",
+            )
+            .hint("add `[channels.<name>]` with `provider` and `models`"),
         );
     }
-    let record = GridRecord { channels: channels.records, components, labs, models, pools, settings, t: GRID_V1.into() };
+    let record = GridRecord {
+        channels: channels.records,
+        components,
+        labs,
+        models,
+        pools,
+        settings,
+        t: GRID_V1.into(),
+    };
     (record, channels.wirings, channels.weights)
 }
 
@@ -90,7 +104,11 @@ pub(super) fn unknown<'a>(
     known: impl Iterator<Item = &'a str>,
     sink: &mut Sink,
 ) {
-    let near = if sink.is_full() { None } else { nearest(&at.value, known) };
+    let near = if sink.is_full() {
+        None
+    } else {
+        nearest(&at.value, known)
+    };
     let diagnostic = Diagnostic::error(code, format!("there is no {what} `{}`", shown(&at.value)))
         .at(at.span, format!("unknown {what}"));
     sink.push(match near {
@@ -101,16 +119,26 @@ pub(super) fn unknown<'a>(
 
 /// A name as a TOML key: quoted unless it can stand bare.
 fn key_of(name: &str) -> String {
-    let is_bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if is_bare { name.to_owned() } else { format!("\"{}\"", shown(name)) }
+    let is_bare = !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if is_bare {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", shown(name))
+    }
 }
 
 /// A key that a table must have and does not.
 pub(super) fn missing(name: &At<String>, key: &str, hint: &str, sink: &mut Sink) {
     sink.push(
-        Diagnostic::error(Code::KeyMissing, format!("`{}` has no `{key}`", shown(&name.value)))
-            .at(name.span, format!("wants `{key}`"))
-            .hint(hint),
+        Diagnostic::error(
+            Code::KeyMissing,
+            format!("`{}` has no `{key}`", shown(&name.value)),
+        )
+        .at(name.span, format!("wants `{key}`"))
+        .hint(hint),
     );
 }
 
@@ -120,20 +148,42 @@ fn labs(raw: &Entries<RawLab>, sink: &mut Sink) -> Vec<LabRecord> {
     too_many(raw, "labs", NAMES_MAX, sink);
     raw.iter()
         .filter_map(|(name, lab)| {
-            let jurisdiction = lab.jurisdiction.as_ref().and_then(|at| value::jurisdiction(at, sink));
-            Some(LabRecord { jurisdiction, name: value::name(name, "lab", sink)? })
+            let jurisdiction = lab
+                .jurisdiction
+                .as_ref()
+                .and_then(|at| value::jurisdiction(at, sink));
+            Some(LabRecord {
+                jurisdiction,
+                name: value::name(name, "lab", sink)?,
+            })
         })
         .collect()
 }
 
 fn models<'a>(raw: &'a Entries<RawModel>, names: &mut Names<'a>, sink: &mut Sink) -> Vec<ModelRecord> {
     too_many(raw, "models", NAMES_MAX, sink);
-    raw.iter().filter_map(|(name, model)| self::model(name, model, names, sink)).collect()
+    raw.iter()
+        .filter_map(|(name, model)| self::model(name, model, names, sink))
+        .collect()
 }
 
-fn model<'a>(name: &'a At<String>, raw: &RawModel, names: &mut Names<'a>, sink: &mut Sink) -> Option<ModelRecord> {
-    let price = raw.price.as_ref().and_then(|at| value::price(&at.value, at.span, sink));
-    names.models.insert(&name.value, ListPrice { is_stated: raw.seen.contains(&"price"), price });
+fn model<'a>(
+    name: &'a At<String>,
+    raw: &RawModel,
+    names: &mut Names<'a>,
+    sink: &mut Sink,
+) -> Option<ModelRecord> {
+    let price = raw
+        .price
+        .as_ref()
+        .and_then(|at| value::price(&at.value, at.span, sink));
+    names.models.insert(
+        &name.value,
+        ListPrice {
+            is_stated: raw.seen.contains(&"price"),
+            price,
+        },
+    );
     let context = raw.context.as_ref();
     let context_tokens = value::number_if_stated(context, "context", 1_000_000_000, sink);
     let training_flop = raw.training_flop.as_ref().and_then(|at| value::flop(at, sink));
@@ -178,7 +228,12 @@ macro_rules! settings {
             .unwrap_or(base.attempts_max),
             call_ms: ms(&raw.call_ms, "call_ms", base.call_ms, CALL_MS_MAX),
             connect_ms: ms(&raw.connect_ms, "connect_ms", base.connect_ms, CALL_MS_MAX / 6),
-            first_content_ms: ms(&raw.first_content_ms, "first_content_ms", base.first_content_ms, CALL_MS_MAX),
+            first_content_ms: ms(
+                &raw.first_content_ms,
+                "first_content_ms",
+                base.first_content_ms,
+                CALL_MS_MAX,
+            ),
             head_ms: ms(&raw.head_ms, "head_ms", base.head_ms, CALL_MS_MAX),
             idle_ms: ms(&raw.idle_ms, "idle_ms", base.idle_ms, CALL_MS_MAX),
             record: raw.record.as_ref().map_or(base.record, |at| record(at.value)),
@@ -223,7 +278,9 @@ const fn resume(raw: RawResume) -> Resume {
 
 /// A wait that is stated and longer than the call never ends by itself.
 fn beyond_the_call(at: Option<&At<u64>>, key: &str, call_ms: u32, sink: &mut Sink) {
-    let Some(at) = at.filter(|at| at.value > u64::from(call_ms) && at.value <= CALL_MS_MAX) else { return };
+    let Some(at) = at.filter(|at| at.value > u64::from(call_ms) && at.value <= CALL_MS_MAX) else {
+        return;
+    };
     sink.push(
         Diagnostic::warning(Code::SettingIdle, format!("`{key}` can never take effect"))
             .at(at.span, format!("the whole call has {call_ms} ms"))
@@ -231,39 +288,67 @@ fn beyond_the_call(at: Option<&At<u64>>, key: &str, call_ms: u32, sink: &mut Sin
     );
 }
 
-fn pools(raw: &Entries<RawPool>, models: &Entries<RawModel>, base: &Settings, sink: &mut Sink) -> Vec<PoolRecord> {
+fn pools(
+    raw: &Entries<RawPool>,
+    models: &Entries<RawModel>,
+    base: &Settings,
+    sink: &mut Sink,
+) -> Vec<PoolRecord> {
     too_many(raw, "pools", NAMES_MAX, sink);
-    let places: BTreeMap<&str, Span> = models.iter().map(|(name, _)| (name.value.as_str(), name.span)).collect();
+    let places: BTreeMap<&str, Span> = models
+        .iter()
+        .map(|(name, _)| (name.value.as_str(), name.span))
+        .collect();
     raw.iter()
         .filter_map(|(name, pool)| {
             if let Some(model) = places.get(name.value.as_str()) {
                 sink.push(
-                    Diagnostic::error(Code::NameShared, format!("`{}` is a pool and a model", shown(&name.value)))
-                        .at(name.span, "the pool")
-                        .also(*model, "the model")
-                        .hint("rename the pool: `model` in a request must mean one thing"),
+                    Diagnostic::error(
+                        Code::NameShared,
+                        format!("`{}` is a pool and a model", shown(&name.value)),
+                    )
+                    .at(name.span, "the pool")
+                    .also(*model, "the model")
+                    .hint("rename the pool: `model` in a request must mean one thing"),
                 );
             }
             let settings = settings!(pool, base, sink);
             let checked_name = value::name(name, "pool", sink);
             let models = pool_models(name, pool, &places, sink);
-            Some(PoolRecord { models, name: checked_name?, settings })
+            Some(PoolRecord {
+                models,
+                name: checked_name?,
+                settings,
+            })
         })
         .collect()
 }
 
-fn pool_models(name: &At<String>, raw: &RawPool, places: &BTreeMap<&str, Span>, sink: &mut Sink) -> Vec<Arc<str>> {
+fn pool_models(
+    name: &At<String>,
+    raw: &RawPool,
+    places: &BTreeMap<&str, Span>,
+    sink: &mut Sink,
+) -> Vec<Arc<str>> {
     let Some(list) = raw.models.as_ref() else {
         if !raw.seen.contains(&"models") {
-            missing(name, "models", "list the models that may stand in for each other, most wanted first", sink);
+            missing(
+                name,
+                "models",
+                "list the models that may stand in for each other, most wanted first",
+                sink,
+            );
         }
         return Vec::new();
     };
     if list.value.is_empty() {
         sink.push(
-            Diagnostic::error(Code::PoolEmpty, format!("the pool `{}` has no models", shown(&name.value)))
-                .at(list.span, "empty")
-                .hint("list the models that may stand in for each other, most wanted first"),
+            Diagnostic::error(
+                Code::PoolEmpty,
+                format!("the pool `{}` has no models", shown(&name.value)),
+            )
+            .at(list.span, "empty")
+            .hint("list the models that may stand in for each other, most wanted first"),
         );
     }
     for model in &list.value {
@@ -281,9 +366,12 @@ pub(super) fn listed_twice(list: &[At<String>], sink: &mut Sink) {
     for at in list {
         if let Some(first) = seen.get(at.value.as_str()) {
             sink.push(
-                Diagnostic::error(Code::ListedTwice, format!("`{}` is listed twice", shown(&at.value)))
-                    .at(at.span, "here again")
-                    .also(*first, "here first"),
+                Diagnostic::error(
+                    Code::ListedTwice,
+                    format!("`{}` is listed twice", shown(&at.value)),
+                )
+                .at(at.span, "here again")
+                .also(*first, "here first"),
             );
         } else {
             seen.insert(&at.value, at.span);
@@ -302,9 +390,12 @@ fn candidates(
     for (name, _) in models.iter() {
         match count(&name.value) {
             0 => sink.push(
-                Diagnostic::warning(Code::ModelUnserved, format!("no channel serves `{}`", shown(&name.value)))
-                    .at(name.span, "cannot be reached")
-                    .hint("add it to the `models` of a channel"),
+                Diagnostic::warning(
+                    Code::ModelUnserved,
+                    format!("no channel serves `{}`", shown(&name.value)),
+                )
+                .at(name.span, "cannot be reached")
+                .hint("add it to the `models` of a channel"),
             ),
             n if n > ROWS_MAX => sink.push(too_many_candidates(name, "model", n)),
             _ => {}
@@ -322,7 +413,10 @@ fn candidates(
 fn too_many_candidates(name: &At<String>, what: &str, count: usize) -> Diagnostic {
     Diagnostic::error(
         Code::CandidatesTooMany,
-        format!("the {what} `{}` has {count} candidates, and a call sees {ROWS_MAX}", shown(&name.value)),
+        format!(
+            "the {what} `{}` has {count} candidates, and a call sees {ROWS_MAX}",
+            shown(&name.value)
+        ),
     )
     .at(name.span, format!("{count} models on channels"))
     .hint("take models or channels away, or split it")

@@ -18,6 +18,7 @@ mod value;
 mod tests;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,11 +34,13 @@ pub(crate) const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// What a check may ask of the world.
 #[derive(Clone, Copy)]
-pub(crate) struct World<'a> {
+struct World<'a> {
     /// The folder that relative paths start from.
-    pub(crate) base: &'a Path,
-    pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
-    pub(crate) read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    base: &'a Path,
+    env: &'a dyn Fn(&str) -> Option<String>,
+    /// The addresses that this gateway listens on.
+    listeners: &'a [SocketAddr],
+    read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
 }
 
 /// Read and check a file. The report of an unusable one has at least one error.
@@ -55,7 +58,12 @@ pub(crate) fn examine(path: &Path) -> (Option<Checked>, Report) {
     };
     let base = path.parent().unwrap_or(Path::new(""));
     let env = |key: &str| std::env::var(key).ok();
-    let world = World { base, env: &env, read: &read_start };
+    let world = World {
+        base,
+        env: &env,
+        listeners: &[],
+        read: &read_start,
+    };
     let (checked, sink) = check(&text, world);
     let (diagnostics, left_off) = sink.into_sorted();
     (checked, Report::new(&name, &text, diagnostics, left_off))
@@ -69,7 +77,15 @@ pub(crate) fn check_text(
     env: &dyn Fn(&str) -> Option<String>,
     read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> (Option<Checked>, Report) {
-    let (checked, sink) = check(text, World { base: base_dir, env, read });
+    let (checked, sink) = check(
+        text,
+        World {
+            base: base_dir,
+            env,
+            listeners: &[],
+            read,
+        },
+    );
     let (diagnostics, left_off) = sink.into_sorted();
     (checked, Report::new(path_name, text, diagnostics, left_off))
 }
@@ -79,8 +95,13 @@ fn check(text: &str, world: World<'_>) -> (Option<Checked>, Sink) {
     let Some(raw) = raw::parse(text, &mut sink) else {
         return (None, sink);
     };
-    let (grid, wirings, weights) = grid::check(&raw, world, &mut sink);
     let gateway = gateway::gateway(raw.gateway.as_ref(), world, &mut sink);
+    let listeners = [gateway.listen, gateway.admin];
+    let world = World {
+        listeners: &listeners,
+        ..world
+    };
+    let (grid, wirings, weights) = grid::check(&raw, world, &mut sink);
     let log = gateway::log(raw.gateway.as_ref());
     let policy = gateway::policy(raw.policy.as_ref(), world, &mut sink);
     let ledger = gateway::ledger(raw.ledger.as_ref(), &mut sink);
@@ -90,10 +111,24 @@ fn check(text: &str, world: World<'_>) -> (Option<Checked>, Sink) {
     let grid = Arc::new(grid);
     // The digest does not matter here: only whether the record resolves.
     if let Err(error) = Snapshot::build(Arc::clone(&grid), [0; 32]) {
-        sink.push(Diagnostic::error(Code::GridBad, format!("the grid does not hold together: {error}")));
+        sink.push(Diagnostic::error(
+            Code::GridBad,
+            format!("the grid does not hold together: {error}"),
+        ));
         return (None, sink);
     }
-    (Some(Checked { channels: wirings, gateway, grid, ledger, log, policy, weights }), sink)
+    (
+        Some(Checked {
+            channels: wirings,
+            gateway,
+            grid,
+            ledger,
+            log,
+            policy,
+            weights,
+        }),
+        sink,
+    )
 }
 
 // === files ===
@@ -103,7 +138,9 @@ fn text_of(path: &Path) -> Result<String, Box<Diagnostic>> {
     let size = std::fs::metadata(path).map_err(|error| Box::new(unreadable(&error)))?;
     if size.is_dir() {
         let diagnostic = Diagnostic::error(Code::FileUnreadable, "the configuration is a folder, not a file");
-        return Err(Box::new(diagnostic.hint("name the file in it, such as `tieline.toml`")));
+        return Err(Box::new(
+            diagnostic.hint("name the file in it, such as `tieline.toml`"),
+        ));
     }
     let bytes = read_start(path).map_err(|error| Box::new(unreadable(&error)))?;
     text_from(bytes)
@@ -113,24 +150,35 @@ fn text_of(path: &Path) -> Result<String, Box<Diagnostic>> {
 fn text_from(bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         let message = format!("the configuration is larger than {} MiB", FILE_BYTES_MAX >> 20);
-        return Err(Box::new(Diagnostic::error(Code::FileTooLarge, message).hint("is it the right file?")));
+        return Err(Box::new(
+            Diagnostic::error(Code::FileTooLarge, message).hint("is it the right file?"),
+        ));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        let line = valid.iter().filter(|b| **b == b'\n').count() + 1;
+        let valid = error
+            .as_bytes()
+            .get(..error.utf8_error().valid_up_to())
+            .unwrap_or_default();
+        let line = valid.split(|b| *b == b'\n').count();
         let hint = match error.as_bytes() {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it looks like UTF-16; save it as UTF-8",
             _ => "save it as UTF-8; a name with accents may have been written in another encoding",
         };
         Box::new(
-            Diagnostic::error(Code::FileNotUtf8, format!("the configuration is not UTF-8 from line {line} on"))
-                .hint(hint),
+            Diagnostic::error(
+                Code::FileNotUtf8,
+                format!("the configuration is not UTF-8 from line {line} on"),
+            )
+            .hint(hint),
         )
     })
 }
 
 fn unreadable(error: &io::Error) -> Diagnostic {
-    let diagnostic = Diagnostic::error(Code::FileUnreadable, format!("the configuration cannot be read: {}", kind(error)));
+    let diagnostic = Diagnostic::error(
+        Code::FileUnreadable,
+        format!("the configuration cannot be read: {}", kind(error)),
+    );
     match error.kind() {
         io::ErrorKind::NotFound => {
             diagnostic.hint("name it with `--config PATH`; `tieline up` writes one into its state folder")
@@ -152,6 +200,9 @@ pub(crate) fn kind(error: &io::Error) -> String {
 /// The content of a file, one byte beyond the limit at most, so that a device or a wrong file cannot fill the memory.
 fn read_start(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut io::Read::take(std::fs::File::open(path)?, FILE_BYTES_MAX + 1), &mut bytes)?;
+    io::Read::read_to_end(
+        &mut io::Read::take(std::fs::File::open(path)?, FILE_BYTES_MAX + 1),
+        &mut bytes,
+    )?;
     Ok(bytes)
 }

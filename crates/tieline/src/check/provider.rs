@@ -1,19 +1,20 @@
-//! The providers that a channel can name: which dialects each speaks, where it listens, whether it wants a credential.
-//! One table; what a provider's bytes look like is `tieline_wire`'s part.
+//! The providers that a channel can name: those that `tieline_wire` can call, and a few that it cannot, which still belong
+//! into a grid. Names are compared without regard to `-` and `_`, for people mix them.
 
 use tieline_core::Dialect;
+use tieline_wire::Provider as Carrier;
 
 /// A provider as the configuration sees it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Provider {
     pub(crate) name: &'static str,
+    /// How calls are carried; none where the gateway cannot.
+    pub(crate) carrier: Option<Carrier>,
+    /// The environment variable that its own tools read, if it wants a credential.
+    pub(crate) credential_env: Option<&'static str>,
     /// The dialects that it speaks, the default first.
     pub(crate) dialects: &'static [Dialect],
     pub(crate) url: UrlDefault,
-    /// The environment variable that its own tools read, if it wants a credential.
-    pub(crate) credential_env: Option<&'static str>,
-    /// Whether the gateway can carry calls over it.
-    pub(crate) is_carried: bool,
 }
 
 /// Where a provider listens if the channel does not say.
@@ -26,80 +27,75 @@ pub(crate) enum UrlDefault {
     OfRegion(&'static str),
 }
 
-const CHAT: Dialect = Dialect::OpenaiChat;
-const MESSAGES: Dialect = Dialect::AnthropicMessages;
-
-/// All providers.
-pub(crate) const PROVIDERS: &[Provider] = &[
-    Provider {
-        name: "anthropic",
-        dialects: &[MESSAGES],
-        url: UrlDefault::Fixed("https://api.anthropic.com"),
-        credential_env: Some("ANTHROPIC_API_KEY"),
-        is_carried: true,
-    },
-    Provider {
-        name: "anthropic_compatible",
-        dialects: &[MESSAGES],
-        url: UrlDefault::Needed("https://models.example.org"),
-        credential_env: None,
-        is_carried: true,
-    },
-    Provider {
-        name: "azure",
-        dialects: &[CHAT],
-        url: UrlDefault::Needed("https://NAME.openai.azure.com/openai"),
-        credential_env: Some("AZURE_OPENAI_API_KEY"),
-        is_carried: true,
-    },
+/// Services whose framing or signing tieline does not speak.
+const UNCARRIED: &[Provider] = &[
     Provider {
         name: "bedrock",
-        dialects: &[MESSAGES, CHAT],
-        url: UrlDefault::OfRegion("https://bedrock-runtime.{}.amazonaws.com"),
+        carrier: None,
         credential_env: Some("AWS_BEARER_TOKEN_BEDROCK"),
-        is_carried: false,
+        dialects: &[Dialect::AnthropicMessages, Dialect::OpenaiChat],
+        url: UrlDefault::OfRegion("https://bedrock-runtime.{}.amazonaws.com"),
     },
     Provider {
-        name: "llamacpp",
-        dialects: &[CHAT, MESSAGES],
-        url: UrlDefault::Needed("http://127.0.0.1:8090"),
-        credential_env: None,
-        is_carried: true,
-    },
-    Provider {
-        name: "ollama",
-        dialects: &[CHAT, MESSAGES],
-        url: UrlDefault::Fixed("http://127.0.0.1:11434"),
-        credential_env: None,
-        is_carried: true,
-    },
-    Provider {
-        name: "openai",
-        dialects: &[CHAT],
-        url: UrlDefault::Fixed("https://api.openai.com"),
-        credential_env: Some("OPENAI_API_KEY"),
-        is_carried: true,
-    },
-    Provider {
-        name: "openai_compatible",
-        dialects: &[CHAT],
-        url: UrlDefault::Needed("https://models.example.org"),
-        credential_env: None,
-        is_carried: true,
+        name: "gemini",
+        carrier: None,
+        credential_env: Some("GEMINI_API_KEY"),
+        dialects: &[Dialect::OpenaiChat],
+        url: UrlDefault::Fixed("https://generativelanguage.googleapis.com"),
     },
     Provider {
         name: "vertex",
-        dialects: &[MESSAGES, CHAT],
-        url: UrlDefault::OfRegion("https://{}-aiplatform.googleapis.com"),
+        carrier: None,
         credential_env: Some("GOOGLE_OAUTH_ACCESS_TOKEN"),
-        is_carried: false,
+        dialects: &[Dialect::OpenaiChat, Dialect::AnthropicMessages],
+        url: UrlDefault::OfRegion("https://{}-aiplatform.googleapis.com"),
     },
 ];
 
-pub(crate) fn names() -> Vec<&'static str> {
-    PROVIDERS.iter().map(|provider| provider.name).collect()
+/// Every provider, sorted by name.
+pub(crate) fn all() -> Vec<Provider> {
+    let mut all: Vec<Provider> = Carrier::ALL.iter().map(|carrier| carried(*carrier)).collect();
+    all.extend(UNCARRIED);
+    all.sort_by_key(|provider| provider.name);
+    all
 }
 
-pub(crate) fn find(name: &str) -> Option<&'static Provider> {
-    PROVIDERS.iter().find(|provider| provider.name == name)
+pub(crate) fn names() -> Vec<&'static str> {
+    all().iter().map(|provider| provider.name).collect()
+}
+
+pub(crate) fn find(name: &str) -> Option<Provider> {
+    let is_same = |known: &str| known.bytes().map(folded).eq(name.bytes().map(folded));
+    all().into_iter().find(|provider| is_same(provider.name))
+}
+
+const fn folded(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte }
+}
+
+fn carried(carrier: Carrier) -> Provider {
+    let example = match carrier {
+        Carrier::Azure => "https://NAME.openai.azure.com",
+        _ => "https://models.example.org",
+    };
+    let credential_env = match carrier {
+        Carrier::Anthropic => "ANTHROPIC_API_KEY",
+        Carrier::Azure => "AZURE_OPENAI_API_KEY",
+        Carrier::Deepseek => "DEEPSEEK_API_KEY",
+        Carrier::Groq => "GROQ_API_KEY",
+        Carrier::Mistral => "MISTRAL_API_KEY",
+        Carrier::Openai => "OPENAI_API_KEY",
+        Carrier::Openrouter => "OPENROUTER_API_KEY",
+        Carrier::Xai => "XAI_API_KEY",
+        _ => "CHANNEL_API_KEY",
+    };
+    Provider {
+        name: carrier.name(),
+        carrier: Some(carrier),
+        credential_env: carrier.wants_credential().then_some(credential_env),
+        dialects: carrier.dialects(),
+        url: carrier
+            .endpoint()
+            .map_or(UrlDefault::Needed(example), UrlDefault::Fixed),
+    }
 }

@@ -21,7 +21,14 @@ const FLOP_DIGITS_MAX: usize = 31;
 
 /// A number in a range, or the default if it is not stated. A number out of range is reported and replaced by the
 /// default.
-pub(crate) fn number(raw: Option<&At<u64>>, key: &str, default: u64, min: u64, max: u64, sink: &mut Sink) -> u64 {
+pub(crate) fn number(
+    raw: Option<&At<u64>>,
+    key: &str,
+    default: u64,
+    min: u64,
+    max: u64,
+    sink: &mut Sink,
+) -> u64 {
     let Some(at) = raw else { return default };
     if (min..=max).contains(&at.value) {
         return at.value;
@@ -64,8 +71,11 @@ pub(crate) fn name(at: &At<String>, what: &str, sink: &mut Sink) -> Option<Arc<s
         return Some(Arc::from(text));
     };
     sink.push(
-        Diagnostic::error(Code::NameBad, format!("`{}` cannot be the name of a {what}", shown(text)))
-            .at(at.span, label),
+        Diagnostic::error(
+            Code::NameBad,
+            format!("`{}` cannot be the name of a {what}", shown(text)),
+        )
+        .at(at.span, label),
     );
     None
 }
@@ -87,45 +97,76 @@ pub(crate) fn name_there(at: &At<String>, sink: &mut Sink) -> Option<Arc<str>> {
 pub(crate) fn component(at: &At<String>, sink: &mut Sink) -> Option<Arc<str>> {
     let is_kind = |kind: &str| {
         kind.starts_with(|c: char| c.is_ascii_lowercase())
-            && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            && kind
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
     let is_name = |name: &str| {
-        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/@-".contains(&b))
+        !name.is_empty()
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._/@-".contains(&b))
     };
     let text = at.value.as_str();
-    if text.len() <= NAME_BYTES_MAX && text.split_once(':').is_some_and(|(kind, name)| is_kind(kind) && is_name(name)) {
+    if text.len() <= NAME_BYTES_MAX
+        && text
+            .split_once(':')
+            .is_some_and(|(kind, name)| is_kind(kind) && is_name(name))
+    {
         return Some(Arc::from(text));
     }
-    let diagnostic = Diagnostic::error(Code::ComponentBad, format!("`{}` is not a component", shown(text)))
-        .at(at.span, "wants `kind:name`");
+    let diagnostic = Diagnostic::error(
+        Code::ComponentBad,
+        format!("`{}` is not a component", shown(text)),
+    )
+    .at(at.span, "wants `kind:name`");
     let lower = text.to_ascii_lowercase();
-    sink.push(if lower != text && text.contains(':') && lower.split(':').next().is_some_and(is_kind) {
-        diagnostic.hint("the kind is written in lower case")
-    } else {
-        diagnostic.hint("for example `cloud:aws`, `region:aws/us-east-1`, `lab:anthropic` or `edge:cloudflare`")
-    });
+    sink.push(
+        if lower != text && text.contains(':') && lower.split(':').next().is_some_and(is_kind) {
+            diagnostic.hint("the kind is written in lower case")
+        } else {
+            diagnostic
+                .hint("for example `cloud:aws`, `region:aws/us-east-1`, `lab:anthropic` or `edge:cloudflare`")
+        },
+    );
     None
 }
 
 /// A price table. Cache tokens without a price of their own cost as much as input: what is not known to be cheaper is not
 /// taken to be.
 pub(crate) fn price(raw: &RawPriceTable, place: Span, sink: &mut Sink) -> Option<Price> {
-    for (key, is_missing) in
-        [("input", !raw.seen.contains(&"input")), ("output", !raw.seen.contains(&"output"))]
-    {
+    for (key, is_missing) in [
+        ("input", !raw.seen.contains(&"input")),
+        ("output", !raw.seen.contains(&"output")),
+    ] {
         if is_missing {
             sink.push(
                 Diagnostic::error(Code::KeyMissing, format!("the price has no `{key}`"))
                     .at(place, format!("wants `{key}`"))
-                    .hint("a price that is not known is written `price = \"unknown\"`, not left out in part"),
+                    .hint(
+                        "if it is not known, leave out the whole `price`: it is then unknown, and not zero",
+                    ),
             );
         }
     }
     let input = amount(raw.input.as_ref(), sink);
     let output = amount(raw.output.as_ref(), sink);
-    let cache_read = if raw.seen.contains(&"cache_read") { amount(raw.cache_read.as_ref(), sink) } else { input };
-    let cache_write = if raw.seen.contains(&"cache_write") { amount(raw.cache_write.as_ref(), sink) } else { input };
-    Some(Price { cache_read: cache_read?, cache_write: cache_write?, input: input?, output: output? })
+    let cache_read = if raw.seen.contains(&"cache_read") {
+        amount(raw.cache_read.as_ref(), sink)
+    } else {
+        input
+    };
+    let cache_write = if raw.seen.contains(&"cache_write") {
+        amount(raw.cache_write.as_ref(), sink)
+    } else {
+        input
+    };
+    Some(Price {
+        cache_read: cache_read?,
+        cache_write: cache_write?,
+        input: input?,
+        output: output?,
+    })
 }
 
 fn amount(raw: Option<&At<String>>, sink: &mut Sink) -> Option<PicoPerToken> {
@@ -156,9 +197,12 @@ pub(crate) fn flop(at: &At<String>, sink: &mut Sink) -> Option<Arc<str>> {
     let digits = flop_digits(&at.value);
     if digits.is_none() {
         sink.push(
-            Diagnostic::error(Code::FlopBad, format!("`{}` is not a count of operations", shown(&at.value)))
-                .at(at.span, "wants FLOP")
-                .hint("a whole number up to 1e30, such as \"3.8e25\", or \"unknown\""),
+            Diagnostic::error(
+                Code::FlopBad,
+                format!("`{}` is not a count of operations", shown(&at.value)),
+            )
+            .at(at.span, "wants FLOP")
+            .hint("a whole number up to 1e30, such as \"3.8e25\", or \"unknown\""),
         );
     }
     digits.map(Arc::from)
@@ -191,13 +235,19 @@ pub(crate) fn jurisdiction(at: &At<String>, sink: &mut Sink) -> Option<Arc<str>>
         return Some(Arc::from(at.value.as_str()));
     }
     let upper = at.value.to_ascii_uppercase();
-    let diagnostic = Diagnostic::error(Code::JurisdictionBad, format!("`{}` is not a country code", shown(&at.value)))
-        .at(at.span, "wants ISO 3166-1 alpha-2");
+    let diagnostic = Diagnostic::error(
+        Code::JurisdictionBad,
+        format!("`{}` is not a country code", shown(&at.value)),
+    )
+    .at(at.span, "wants ISO 3166-1 alpha-2");
     let hint = match upper.as_str() {
         "UK" => "the code of the United Kingdom is `GB`".to_owned(),
-        "EU" => "the Union is no country: name the member state whose law the lab is under, such as `FR`".to_owned(),
+        "EU" => "the Union is no country: name the member state whose law the lab is under, such as `FR`"
+            .to_owned(),
         "USA" => "the code has two letters: `US`".to_owned(),
-        _ if upper.len() == 2 && Country::parse(&upper).is_ok() => format!("codes are written in capitals: `{upper}`"),
+        _ if upper.len() == 2 && Country::parse(&upper).is_ok() => {
+            format!("codes are written in capitals: `{upper}`")
+        }
         _ => "for example `US`, `FR`, `CN` or `DE`".to_owned(),
     };
     sink.push(diagnostic.hint(hint));
@@ -209,8 +259,11 @@ pub(crate) fn address(at: &At<String>, key: &str, sink: &mut Sink) -> Option<Soc
     if let Ok(address) = at.value.parse() {
         return Some(address);
     }
-    let diagnostic = Diagnostic::error(Code::AddressBad, format!("`{key}` is not an address: `{}`", shown(&at.value)))
-        .at(at.span, "wants `address:port`");
+    let diagnostic = Diagnostic::error(
+        Code::AddressBad,
+        format!("`{key}` is not an address: `{}`", shown(&at.value)),
+    )
+    .at(at.span, "wants `address:port`");
     let (host, port) = at.value.rsplit_once(':').unwrap_or((&at.value, ""));
     let hint = if host == "localhost" && port.parse::<u16>().is_ok() {
         format!("an IP address, not a name: `127.0.0.1:{port}`")
@@ -233,10 +286,19 @@ pub(crate) fn url(at: &At<String>, sink: &mut Sink) -> Option<Endpoint> {
         Ok(endpoint) => Some(endpoint),
         Err((label, hint)) => {
             let has_secret = at.value.contains('@') || at.value.contains('?');
-            let message =
-                if has_secret { "the URL cannot be used".to_owned() } else { format!("`{}` cannot be used as a URL", shown(&at.value)) };
-            let diagnostic = Diagnostic::error(Code::UrlBad, message).at(at.span, label).hint(hint);
-            sink.push(if has_secret { diagnostic.secret() } else { diagnostic });
+            let message = if has_secret {
+                "the URL cannot be used".to_owned()
+            } else {
+                format!("`{}` cannot be used as a URL", shown(&at.value))
+            };
+            let diagnostic = Diagnostic::error(Code::UrlBad, message)
+                .at(at.span, label)
+                .hint(hint);
+            sink.push(if has_secret {
+                diagnostic.secret()
+            } else {
+                diagnostic
+            });
             None
         }
     }
@@ -244,10 +306,11 @@ pub(crate) fn url(at: &At<String>, sink: &mut Sink) -> Option<Endpoint> {
 
 type Refusal = (&'static str, &'static str);
 
-/// The parts of `scheme://host[:port][/path]` (RFC 3986). A path that ends in `/v1` loses it, because the dialects' paths
-/// begin with it and the base URLs of SDKs end with it.
+/// The parts of `scheme://host[:port][/path]` (RFC 3986).
 pub(crate) fn endpoint(text: &str) -> Result<Endpoint, Refusal> {
-    let (scheme, rest) = text.split_once("://").ok_or(("no scheme", "start with `https://`"))?;
+    let (scheme, rest) = text
+        .split_once("://")
+        .ok_or(("no scheme", "start with `https://`"))?;
     let tls = match scheme.to_ascii_lowercase().as_str() {
         "https" => true,
         "http" => false,
@@ -255,19 +318,24 @@ pub(crate) fn endpoint(text: &str) -> Result<Endpoint, Refusal> {
     };
     let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     if rest.contains(['?', '#']) {
-        return Err(("a query or fragment", "leave out what follows `?` or `#`; a key belongs into `credential`"));
+        return Err((
+            "a query or fragment",
+            "leave out what follows `?` or `#`; a key belongs into `credential`",
+        ));
     }
     if authority.contains('@') {
-        return Err(("credentials in the URL", "move them into `credential`, and replace them: they were written down"));
+        return Err((
+            "credentials in the URL",
+            "move them into `credential`, and replace them: they were written down",
+        ));
     }
     let (host, port) = host_and_port(authority).ok_or(("no usable host", "write `host` or `host:port`"))?;
     let is_path = |b: u8| b.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&b);
     if !path.bytes().all(is_path) {
         return Err(("a path that no URL has", "escape it with `%`"));
     }
-    let path = path.trim_end_matches('/');
     Ok(Endpoint {
-        base: path.strip_suffix("/v1").unwrap_or(path).trim_end_matches('/').to_owned(),
+        base: path.trim_end_matches('/').to_owned(),
         host,
         port: port.unwrap_or(if tls { 443 } else { 80 }),
         tls,
@@ -275,32 +343,36 @@ pub(crate) fn endpoint(text: &str) -> Result<Endpoint, Refusal> {
 }
 
 fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (address, port) = rest.split_once(']')?;
-            address.parse::<std::net::Ipv6Addr>().ok()?;
-            (format!("[{address}]"), port)
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        address.parse::<std::net::Ipv6Addr>().ok()?;
+        (format!("[{address}]"), port)
+    } else {
+        let at = authority.find(':').unwrap_or(authority.len());
+        let (host, port) = authority.split_at_checked(at)?;
+        let is_host = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_';
+        if host.is_empty() || host.len() > 253 || !host.bytes().all(is_host) {
+            return None;
         }
-        None => {
-            let at = authority.find(':').unwrap_or(authority.len());
-            let (host, port) = authority.split_at_checked(at)?;
-            let is_host = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_';
-            if host.is_empty() || host.len() > 253 || !host.bytes().all(is_host) {
-                return None;
-            }
-            (host.to_ascii_lowercase(), port)
-        }
+        (host.to_ascii_lowercase(), port)
     };
     match port.strip_prefix(':') {
         None if port.is_empty() => Some((host, None)),
-        Some(port) => port.parse().ok().filter(|port| *port > 0).map(|port| (host, Some(port))),
+        Some(port) => port
+            .parse()
+            .ok()
+            .filter(|port| *port > 0)
+            .map(|port| (host, Some(port))),
         None => None,
     }
 }
 
 /// A path of the file, from the file's folder.
 pub(crate) fn path(base: &Path, text: &str) -> PathBuf {
-    base.join(text).components().filter(|part| !matches!(part, Component::CurDir)).collect()
+    base.join(text)
+        .components()
+        .filter(|part| !matches!(part, Component::CurDir))
+        .collect()
 }
 
 #[cfg(test)]
@@ -309,13 +381,16 @@ mod tests {
 
     #[test]
     fn training_compute_is_exact() {
-        let check = |text: &str, digits: Option<&str>| assert_eq!(flop_digits(text).as_deref(), digits, "{text}");
+        let check =
+            |text: &str, digits: Option<&str>| assert_eq!(flop_digits(text).as_deref(), digits, "{text}");
         check("1e25", Some("10000000000000000000000000"));
         check("3.8e25", Some("38000000000000000000000000"));
         check("1e30", Some("1000000000000000000000000000000"));
         check("1e+3", Some("1000"));
         check("12.50e1", Some("125"));
-        for bad in ["", "e25", "1e31", "2e30", "-1e25", "1.5", "1e", "0", "0e3", "1e-3", "10^25", "NaN"] {
+        for bad in [
+            "", "e25", "1e31", "2e30", "-1e25", "1.5", "1e", "0", "0e3", "1e-3", "10^25", "NaN",
+        ] {
             check(bad, None);
         }
     }
@@ -323,17 +398,41 @@ mod tests {
     #[test]
     fn urls_are_taken_apart() {
         let check = |text: &str, host: &str, port: u16, base: &str, tls: bool| {
-            let expected = Endpoint { base: base.into(), host: host.into(), port, tls };
+            let expected = Endpoint {
+                base: base.into(),
+                host: host.into(),
+                port,
+                tls,
+            };
             assert_eq!(endpoint(text), Ok(expected), "{text}");
         };
         check("https://api.openai.com", "api.openai.com", 443, "", true);
-        check("https://api.openai.com/v1/", "api.openai.com", 443, "", true);
+        check("https://api.openai.com/v1/", "api.openai.com", 443, "/v1", true);
         check("http://[::1]:8090", "[::1]", 8090, "", false);
-        check("https://X.example/openai/v1", "x.example", 443, "/openai", true);
+        check(
+            "https://X.example/openai/v1",
+            "x.example",
+            443,
+            "/openai/v1",
+            true,
+        );
         check("HTTP://127.0.0.1:80/a/b/", "127.0.0.1", 80, "/a/b", false);
         for bad in [
-            "", "api.openai.com", "ftp://a", "https://", "https:///v1", "https://a:b", "https://a:0", "https://a:65536",
-            "https://u:p@a", "https://a?x=1", "https://a/#f", "https://[::1", "https://[x]", "https://a b", "https://a/\u{e9}",
+            "",
+            "api.openai.com",
+            "ftp://a",
+            "https://",
+            "https:///v1",
+            "https://a:b",
+            "https://a:0",
+            "https://a:65536",
+            "https://u:p@a",
+            "https://a?x=1",
+            "https://a/#f",
+            "https://[::1",
+            "https://[x]",
+            "https://a b",
+            "https://a/\u{e9}",
             "https://a:1:2",
         ] {
             assert!(endpoint(bad).is_err(), "{bad}");
@@ -343,7 +442,13 @@ mod tests {
     #[test]
     fn the_authority_leaves_out_the_usual_port() {
         assert_eq!(endpoint("https://a.example").unwrap().authority(), "a.example");
-        assert_eq!(endpoint("https://a.example:8443").unwrap().authority(), "a.example:8443");
-        assert_eq!(endpoint("http://a.example:443").unwrap().authority(), "a.example:443");
+        assert_eq!(
+            endpoint("https://a.example:8443").unwrap().authority(),
+            "a.example:8443"
+        );
+        assert_eq!(
+            endpoint("http://a.example:443").unwrap().authority(),
+            "a.example:443"
+        );
     }
 }

@@ -3,14 +3,14 @@
 /// Longer names get no suggestion: the cost of a comparison grows with the product of the lengths.
 const NAME_BYTES_MAX: usize = 64;
 
-/// The nearest candidate, if it is near enough to be meant: at most a third of the letters differ.
+/// The nearest candidate, if it is near enough to be meant: at most a third of the letters differ, and four at most.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (name.chars().count() / 3).clamp(1, 4);
+    let limit = (name.chars().count() / 3).min(4);
     candidates
         .into_iter()
-        .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit * 4 && *candidate != name)
+        .filter(|candidate| *candidate != name)
         .filter_map(|candidate| Some((distance(name, candidate)?, candidate)))
-        .filter(|(distance, candidate)| *distance <= limit || *distance == 0 || is_part(name, candidate))
+        .filter(|(distance, candidate)| *distance <= limit || is_part(name, candidate))
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -68,5 +68,7 @@ mod tests {
         assert_eq!(nearest("body_max", keys), Some("body_bytes_max"));
         assert_eq!(nearest("LISTEN", keys), Some("listen"));
         assert_eq!(nearest("credential", keys), None);
+        assert_eq!(nearest("n", ["m"]), None);
+        assert_eq!(nearest("M", ["m"]), Some("m"));
     }
 }

@@ -110,7 +110,10 @@ pub(super) fn read_fields<T: Fields>(table: &DeTable<'_>, sink: &mut Sink) -> T 
 }
 
 pub(crate) fn read_at<T: Read>(value: &Spanned<DeValue<'_>>, key: &str, sink: &mut Sink) -> Option<At<T>> {
-    Some(At { span: value.span().into(), value: T::read(value, key, sink)? })
+    Some(At {
+        span: value.span().into(),
+        value: T::read(value, key, sink)?,
+    })
 }
 
 pub(crate) fn no_such_word<T>(
@@ -138,8 +141,11 @@ pub(super) fn wrong_type<T>(
     sink: &mut Sink,
 ) -> Option<T> {
     let found = kind_of(value.get_ref());
-    let mut diagnostic = Diagnostic::error(Code::TypeWrong, format!("`{}` wants {wants}, not {found}", shown(key)))
-        .at(value.span().into(), found);
+    let mut diagnostic = Diagnostic::error(
+        Code::TypeWrong,
+        format!("`{}` wants {wants}, not {found}", shown(key)),
+    )
+    .at(value.span().into(), found);
     if let Some(hint) = hint {
         diagnostic = diagnostic.hint(hint);
     }
@@ -160,17 +166,25 @@ pub(crate) fn quoted(words: &[&str]) -> String {
 }
 
 /// The entries of a table as they stand in the file; the parser sorts them by name.
-fn in_order<'a, 'i>(
-    table: &'a DeTable<'i>,
-) -> Vec<(&'a Spanned<Cow<'i, str>>, &'a Spanned<DeValue<'i>>)> {
+fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<(&'a Spanned<Cow<'i, str>>, &'a Spanned<DeValue<'i>>)> {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
 }
 
 /// Keys under which people put secrets.
-const SECRET_KEYS: &[&str] =
-    &["api_key", "apikey", "api-key", "key", "secret", "token", "password", "bearer", "auth", "authorization"];
+const SECRET_KEYS: &[&str] = &[
+    "api_key",
+    "apikey",
+    "api-key",
+    "key",
+    "secret",
+    "token",
+    "password",
+    "bearer",
+    "auth",
+    "authorization",
+];
 
 fn unknown_key(key: &Spanned<Cow<'_, str>>, value: &Spanned<DeValue<'_>>, known: &[&str], sink: &mut Sink) {
     let name = key.get_ref().as_ref();
@@ -178,22 +192,36 @@ fn unknown_key(key: &Spanned<Cow<'_, str>>, value: &Spanned<DeValue<'_>>, known:
     let holds_secret = SECRET_KEYS.contains(&name.to_ascii_lowercase().as_str()) && !text.is_empty();
     if holds_secret || looks_secret(text) {
         sink.push(
-            secret_in_file(value.span().into())
-                .note(format!("`{}` is not a key of this table", shown(name))),
+            secret_in_file(value.span().into()).note(format!("`{}` is not a key of this table", shown(name))),
         );
         return;
     }
-    let near = if sink.is_full() { None } else { nearest(name, known.iter().copied()) };
-    let mut diagnostic = Diagnostic::error(Code::KeyUnknown, format!("there is no key `{}` here", shown(name)))
-        .at(key.span().into(), "unknown key")
-        .did_you_mean(near);
-    if near.is_none() {
-        diagnostic = diagnostic.hint(format!("the keys of this table are {}", quoted(known).replace(" or ", " and ")));
-    }
-    if value.get_ref().is_table() && name.starts_with(|c: char| c.is_ascii_digit()) {
-        diagnostic = diagnostic.hint("a name with dots needs quotes, such as `[models.\"gpt-4.1\"]`");
-    }
-    sink.push(diagnostic);
+    let near = if sink.is_full() {
+        None
+    } else {
+        nearest(name, known.iter().copied())
+    };
+    let what = if value.get_ref().is_table() {
+        "table"
+    } else {
+        "key"
+    };
+    let diagnostic = Diagnostic::error(
+        Code::KeyUnknown,
+        format!("there is no {what} `{}` here", shown(name)),
+    )
+    .at(key.span().into(), format!("unknown {what}"));
+    let is_rest_of_name = what == "table" && name.starts_with(|c: char| c.is_ascii_digit());
+    sink.push(if near.is_some() {
+        diagnostic.did_you_mean(near)
+    } else if is_rest_of_name {
+        diagnostic.hint("a name with dots needs quotes, such as `[models.\"gpt-4.1\"]`")
+    } else {
+        diagnostic.hint(format!(
+            "known here are {}",
+            quoted(known).replace(" or ", " and ")
+        ))
+    });
 }
 
 /// A secret where a reference to one belongs.
@@ -239,7 +267,11 @@ impl Read for u64 {
                 let number = number.and_then(|n| Self::try_from(n).ok());
                 if number.is_none() {
                     let is_negative = integer.as_str().starts_with('-');
-                    let what = if is_negative { "be negative" } else { "be that large" };
+                    let what = if is_negative {
+                        "be negative"
+                    } else {
+                        "be that large"
+                    };
                     sink.push(
                         Diagnostic::error(Code::OutOfRange, format!("`{key}` cannot {what}"))
                             .at(value.span().into(), "out of range"),
@@ -247,9 +279,13 @@ impl Read for u64 {
                 }
                 number
             }
-            DeValue::String(_) => {
-                wrong_type(value, key, "an integer", Some("write it without quotes, in the unit that the key names"), sink)
-            }
+            DeValue::String(_) => wrong_type(
+                value,
+                key,
+                "an integer",
+                Some("write it without quotes, in the unit that the key names"),
+                sink,
+            ),
             _ => wrong_type(value, key, "an integer", None, sink),
         }
     }
@@ -268,7 +304,13 @@ impl<T: Read> Read for List<T> {
     fn read(value: &Spanned<DeValue<'_>>, key: &str, sink: &mut Sink) -> Option<Self> {
         match value.get_ref() {
             DeValue::Array(array) => Some(array.iter().filter_map(|item| read_at(item, key, sink)).collect()),
-            DeValue::String(_) => wrong_type(value, key, "a list", Some("put it in brackets: `[\"…\"]`"), sink),
+            DeValue::String(_) => wrong_type(
+                value,
+                key,
+                "a list",
+                Some("put it in brackets: `[\"...\"]`"),
+                sink,
+            ),
             _ => wrong_type(value, key, "a list", None, sink),
         }
     }
@@ -281,7 +323,13 @@ impl<T: Read> Read for Entries<T> {
         };
         let entries = in_order(table).into_iter().filter_map(|(name, entry)| {
             let read = T::read(entry, name.get_ref(), sink)?;
-            Some((At { span: name.span().into(), value: name.get_ref().as_ref().to_owned() }, read))
+            Some((
+                At {
+                    span: name.span().into(),
+                    value: name.get_ref().as_ref().to_owned(),
+                },
+                read,
+            ))
         });
         Some(Self(entries.collect()))
     }

@@ -115,7 +115,7 @@ raw_table! {
         provider: String,
         /// The dialect spoken there. Default: the provider's own.
         dialect: RawDialect,
-        /// Where it is: scheme, host, port, and the path before `/v1/…`. Default: the provider's own.
+        /// Where it is: scheme, host, port, and the path before the dialect's own. Default: the provider's own.
         url: String,
         /// The operator's name of the region, such as `us-east-1`.
         region: String,
@@ -320,7 +320,7 @@ pub(crate) enum RawPrice {
 #[derive(Clone, Debug)]
 pub(crate) enum RawServed {
     Name(At<String>),
-    Table(RawServedTable),
+    Table(Box<RawServedTable>),
 }
 
 /// Where a credential is found.
@@ -349,8 +349,14 @@ impl Read for RawServed {
     fn read(value: &Spanned<DeValue<'_>>, key: &str, sink: &mut Sink) -> Option<Self> {
         match value.get_ref() {
             DeValue::String(_) => read_at(value, key, sink).map(Self::Name),
-            DeValue::Table(table) => Some(Self::Table(read_fields(table, sink))),
-            _ => wrong_type(value, key, "the model's name on this channel, or a table", None, sink),
+            DeValue::Table(table) => Some(Self::Table(Box::new(read_fields(table, sink)))),
+            _ => wrong_type(
+                value,
+                key,
+                "the model's name on this channel, or a table",
+                None,
+                sink,
+            ),
         }
     }
 }
@@ -373,7 +379,13 @@ impl Read for RawCredential {
                 sink.push(secret_in_file(value.span().into()));
                 None
             }
-            _ => wrong_type(value, key, "a table", Some("for example `credential = { env = \"NAME\" }`"), sink),
+            _ => wrong_type(
+                value,
+                key,
+                "a table",
+                Some("for example `credential = { env = \"NAME\" }`"),
+                sink,
+            ),
         }
     }
 }

@@ -26,7 +26,9 @@ pub(super) fn parse<'t>(text: &'t str, sink: &mut Sink) -> Option<DeTable<'t>> {
         }
         line_before = line;
         if is_duplicate {
-            let is_header = text.get(line..).is_some_and(|rest| rest.trim_start().starts_with('['));
+            let is_header = text
+                .get(line..)
+                .is_some_and(|rest| rest.trim_start().starts_with('['));
             if is_header {
                 quiet_until = next_header(text, span.end);
             }
@@ -41,21 +43,36 @@ pub(super) fn parse<'t>(text: &'t str, sink: &mut Sink) -> Option<DeTable<'t>> {
 fn duplicate(text: &str, span: Span, is_header: bool) -> Diagnostic {
     let key = text.get(span.start..span.end).unwrap_or_default();
     let what = if is_header { "table" } else { "key" };
-    let diagnostic =
-        Diagnostic::error(Code::NameTwice, format!("the {what} `{}` is written twice", crate::diagnose::shown(key)))
-            .at(span, "here again");
+    let diagnostic = Diagnostic::error(
+        Code::NameTwice,
+        format!("the {what} `{}` is written twice", crate::diagnose::shown(key)),
+    )
+    .at(span, "here again");
     let diagnostic = match first_mention(text, span, is_header) {
         Some(first) => diagnostic.also(first, "written here first"),
         None => diagnostic,
     };
-    let advice = if is_header { "rename one of the two, or merge them into one table" } else { "keep one of the two" };
+    let advice = if is_header {
+        "rename one of the two, or merge them into one table"
+    } else {
+        "keep one of the two"
+    };
     diagnostic.hint(advice)
 }
 
 fn syntax(text: &str, error: &Error, span: Span) -> Diagnostic {
-    let message = error.message();
+    let line = text
+        .get(line_start(text, span.start)..)
+        .and_then(|rest| rest.lines().next())
+        .unwrap_or_default();
+    // The parser asks for quotes where there is nothing to put into them.
+    let has_value = !line.trim_end().ends_with('=');
+    let message = if has_value {
+        error.message()
+    } else {
+        "a value is missing"
+    };
     let diagnostic = Diagnostic::error(Code::Syntax, format!("not valid TOML: {message}")).at(span, "");
-    let line = text.get(line_start(text, span.start)..).and_then(|rest| rest.lines().next()).unwrap_or_default();
     if line.contains(['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}']) {
         diagnostic.hint("the line has typographic quotes; TOML wants `\"`")
     } else if message.contains("string") {
@@ -88,13 +105,20 @@ fn first_mention(text: &str, span: Span, is_header: bool) -> Option<Span> {
 /// What two lines that name the same thing have in common.
 fn squeezed(line: &str, is_header: bool) -> String {
     let end = if is_header { ']' } else { '=' };
-    line.chars().take_while(|c| *c != end).filter(|c| !c.is_whitespace() && !matches!(c, '"' | '\'')).collect()
+    line.chars()
+        .take_while(|c| *c != end)
+        .filter(|c| !c.is_whitespace() && !matches!(c, '"' | '\''))
+        .collect()
 }
 
 fn line_start(text: &str, at: usize) -> usize {
-    text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1)
+    text.get(..at)
+        .and_then(|before| before.rfind('\n'))
+        .map_or(0, |newline| newline + 1)
 }
 
 fn next_header(text: &str, at: usize) -> usize {
-    text.get(at..).and_then(|rest| rest.find("\n[")).map_or(usize::MAX, |offset| at + offset)
+    text.get(at..)
+        .and_then(|rest| rest.find("\n["))
+        .map_or(usize::MAX, |offset| at + offset)
 }
