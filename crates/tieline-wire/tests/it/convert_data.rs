@@ -60,6 +60,19 @@ fn recorded_streams_say_the_same_in_the_other_dialect() {
 }
 
 #[test]
+fn a_recorded_stream_whose_calls_start_at_one_says_the_same() {
+    let Some(folder) = data::folder() else { return };
+    let path = "wire/recorded/openai-compatible/chat--anthropic-fallback-tool-call.sse";
+    let source = events(&std::fs::read_to_string(folder.join(path)).unwrap());
+    let out = bridge(&context(Dialect::AnthropicMessages, Dialect::OpenaiChat), &source);
+    assert!(out.complete, "{:?}", out.fault);
+    let target = events(std::str::from_utf8(&out.bytes).unwrap());
+    let said = said_by_openai(&source).0;
+    assert_eq!(said.calls.len(), 1);
+    assert_eq!(said_by_anthropic(&target).0, said);
+}
+
+#[test]
 fn recorded_answers_say_the_same_in_the_other_dialect() {
     for (name, dialect, body) in data::answers() {
         let out = convert::response(&context(other(dialect), dialect), &body);

@@ -98,7 +98,12 @@ pub fn answer(body: &[u8], losses: &mut Losses) -> Result<Answer, FaultKind> {
         .into_iter()
         .enumerate()
     {
-        parts.push(Part::Call(read_call(call, i, at_calls, losses)));
+        let call = read_call(call, i, at_calls, losses);
+        match (call.name.is_empty(), call.arguments.is_empty()) {
+            (false, _) => parts.push(Part::Call(call)),
+            (true, true) => losses.dropped(call.at, "a call without a name"),
+            (true, false) => return Err(FaultKind::Garbage),
+        }
     }
     message.role = None;
     message.annotations = message.annotations.filter(|list| !list.is_empty());

@@ -20,6 +20,10 @@ use crate::model::{Event, Halt, Kind, Losses, Part, Place};
 /// under 200 bytes are 50 KiB.
 const CALLS_MAX: usize = 256;
 
+/// Bytes of arguments that wait for their call's name. Every known server sends the name first, so that a chunk's worth
+/// is generous.
+const WAITING_BYTES_MAX: usize = 64 * 1024;
+
 /// Reads chunks.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -47,7 +51,7 @@ pub struct Writer {
 
 #[derive(Debug)]
 struct Call {
-    /// The block, once it is opened: when both its id and its name are known.
+    /// The block, once it is opened: when its name is known.
     at: Option<u32>,
     id: String,
     index: u64,
@@ -100,7 +104,7 @@ impl Reader {
                 self.read_delta(delta, at.key("delta"), events, losses)?;
             }
             if let Some(reason) = choice.finish_reason.take().filter(|reason| !reason.is_empty()) {
-                self.stop(&reason, events);
+                self.stop(&reason, at.key("delta").key("tool_calls"), events, losses)?;
             }
             choice.report(at, losses);
         }
@@ -197,14 +201,12 @@ impl Reader {
             return Ok(());
         };
         call.learn(id, name);
-        call.grow(delta, next, events);
-        Ok(())
+        call.grow(delta, next, events)
     }
 
     /// The block that the run of this kind writes to; opens one if the last run was another.
     fn run(&mut self, run: Run, kind: Kind, events: &mut Vec<Event>) -> u32 {
-        if let Some((open, at)) = self.run.filter(|(open, _)| *open == run) {
-            debug_assert_eq!(open, run);
+        if let Some((_, at)) = self.run.filter(|(open, _)| *open == run) {
             return at;
         }
         self.end_run(events);
@@ -221,22 +223,31 @@ impl Reader {
         }
     }
 
-    fn stop(&mut self, reason: &str, events: &mut Vec<Event>) {
+    fn stop(
+        &mut self,
+        reason: &str,
+        at_calls: Place,
+        events: &mut Vec<Event>,
+        losses: &mut Losses,
+    ) -> Result<(), FaultKind> {
         if self.stopped {
-            return;
+            return Ok(());
         }
         self.stopped = true;
         self.end_run(events);
-        for call in &mut self.calls {
-            // A call that never got a name cannot be made, but must not vanish in silence either.
-            call.open(&mut self.next, events);
-            events.extend(call.at.map(|at| Event::Close { at }));
+        for call in &self.calls {
+            match call.at {
+                Some(at) => events.push(Event::Close { at }),
+                None if call.waiting.is_empty() => losses.dropped(at_calls, "a call without a name"),
+                None => return Err(FaultKind::Garbage),
+            }
         }
         let stop = match stop_of(reason) {
             Stop::End | Stop::Other if self.refused => Stop::Refusal,
             stop => stop,
         };
         events.push(Event::Stop(Halt::plain(stop)));
+        Ok(())
     }
 }
 
@@ -268,15 +279,19 @@ impl Call {
         }
     }
 
-    fn grow(&mut self, delta: String, next: &mut u32, events: &mut Vec<Event>) {
+    fn grow(&mut self, delta: String, next: &mut u32, events: &mut Vec<Event>) -> Result<(), FaultKind> {
         if !self.name.is_empty() {
             self.open(next, events);
         }
         match self.at {
             Some(at) if !delta.is_empty() => events.push(Event::Args { at, delta }),
             Some(_) => {}
+            None if self.waiting.len().saturating_add(delta.len()) > WAITING_BYTES_MAX => {
+                return Err(FaultKind::Garbage);
+            }
             None => self.waiting.push_str(&delta),
         }
+        Ok(())
     }
 
     fn open(&mut self, next: &mut u32, events: &mut Vec<Event>) {
