@@ -11,9 +11,12 @@ use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 use tieline_core::{Dialect, FaultKind, Mark, Problem};
 
+use crate::convert::{self, BridgeOut, Context, StreamBridge};
+use crate::dialect::{LimitField, Target};
+use crate::frame::sse::Frames;
 use crate::json::{Edits, Head, PIECES, StreamOptions, quote_into};
 use crate::model::Loss;
-use crate::pass::{self, Out, Pass};
+use crate::pass::{self, Out, Pass, Told};
 use crate::provider::Provider;
 
 /// The channel's side of an attempt.
@@ -60,39 +63,81 @@ pub struct Exchange {
 #[derive(Debug)]
 enum Mode {
     Pass(Pass),
+    Translate {
+        context: Box<Context>,
+        stream: Option<Box<Bridge>>,
+    },
+}
+
+/// A stream on its way between dialects.
+#[derive(Debug)]
+struct Bridge {
+    failed: bool,
+    frames: Frames,
+    reader: pass::Reader,
+    told: BridgeOut,
+    translator: StreamBridge,
 }
 
 /// Prepares the attempt of a call, whose `body` was scanned as `head`, on the channel `far`.
 ///
 /// # Errors
-/// `TranslationImpossible` if the request cannot be expressed in the channel's dialect.
+/// `TranslationImpossible` if the request cannot be expressed in the channel's dialect, `FieldMissing` and `FieldWrong` if
+/// it is not what its own dialect allows (between equal dialects that is left to the channel).
 pub fn prepare(
     near: Dialect,
     body: &Bytes,
     head: &Head,
     far: &Far<'_>,
 ) -> Result<(Outgoing, Exchange), Problem> {
-    if near != far.dialect {
-        return Err(Problem::plain(tieline_core::Code::TranslationImpossible));
-    }
-    let (body, body_len) = splice(near, body, head, far);
+    let (mode, pieces, body_len, loss) = if near == far.dialect {
+        let (pieces, body_len) = splice(near, body, head, far);
+        let strip_usage = near == Dialect::OpenaiChat && !head.include_usage;
+        (
+            Mode::Pass(Pass::new(near, strip_usage)),
+            pieces,
+            body_len,
+            Vec::new(),
+        )
+    } else {
+        let (body, context, loss) = convert::request_for(near, &target(far), body)?;
+        let body_len = body.len() as u64;
+        let mode = Mode::Translate {
+            context: Box::new(context),
+            stream: None,
+        };
+        (mode, smallvec![Bytes::from(body)], body_len, loss)
+    };
     let outgoing = Outgoing {
-        body,
+        body: pieces,
         body_len,
         headers: headers(far.dialect),
-        loss: Vec::new(),
+        loss,
         path: Cow::Borrowed(far.provider.path(far.dialect)),
     };
-    let strip_usage = near == Dialect::OpenaiChat && !head.include_usage;
-    let exchange = Exchange {
-        mode: Mode::Pass(Pass::new(near, strip_usage)),
-        near,
-        stream: head.stream,
-    };
-    Ok((outgoing, exchange))
+    Ok((
+        outgoing,
+        Exchange {
+            mode,
+            near,
+            stream: head.stream,
+        },
+    ))
 }
 
+// === impl Exchange ===
+
 impl Exchange {
+    /// Gives the time of the answer, in seconds since 1970, for a dialect that dates its answers and a channel whose
+    /// dialect does not. Without it they are dated 0.
+    #[must_use]
+    pub fn dated(mut self, created_s: u64) -> Self {
+        if let Mode::Translate { context, .. } = &mut self.mode {
+            context.created_unix_s = created_s;
+        }
+        self
+    }
+
     /// Whether the caller asked for a stream.
     pub const fn is_stream(&self) -> bool {
         self.stream
@@ -103,12 +148,21 @@ impl Exchange {
     /// # Errors
     /// `Garbage` if it is not an answer of the channel's dialect, or the fault that the body reports.
     pub fn buffered(&mut self, body: &Bytes) -> Result<Buffered, FaultKind> {
-        match &mut self.mode {
+        match &self.mode {
             Mode::Pass(_) => {
                 let marks = pass::buffered(self.near, body)?;
                 Ok(Buffered {
                     body: body.clone(),
                     loss: Vec::new(),
+                    marks,
+                })
+            }
+            Mode::Translate { context, .. } => {
+                let marks = pass::buffered(context.far, body)?;
+                let answer = convert::response(context, body)?;
+                Ok(Buffered {
+                    body: Bytes::from(answer.body),
+                    loss: answer.loss,
                     marks,
                 })
             }
@@ -119,6 +173,11 @@ impl Exchange {
     pub fn feed(&mut self, chunk: Bytes, out: &mut Out) {
         match &mut self.mode {
             Mode::Pass(pass) => pass.feed(chunk, out),
+            Mode::Translate { context, stream } => {
+                stream
+                    .get_or_insert_with(|| Box::new(Bridge::new(context)))
+                    .feed(&chunk, out);
+            }
         }
     }
 
@@ -127,8 +186,99 @@ impl Exchange {
     pub fn end(&mut self, out: &mut Out) {
         match &mut self.mode {
             Mode::Pass(pass) => pass.end(out),
+            Mode::Translate { context, stream } => {
+                stream
+                    .get_or_insert_with(|| Box::new(Bridge::new(context)))
+                    .end(out);
+            }
         }
     }
+}
+
+// === impl Bridge ===
+
+impl Bridge {
+    fn new(context: &Context) -> Self {
+        Self {
+            failed: false,
+            frames: Frames::default(),
+            reader: pass::Reader::new(context.far),
+            told: BridgeOut::default(),
+            translator: StreamBridge::new(context),
+        }
+    }
+
+    /// Marks are the tap's, as on the verbatim path; bytes and completeness are the translator's.
+    fn feed(&mut self, chunk: &Bytes, out: &mut Out) {
+        if self.failed {
+            return;
+        }
+        let Self {
+            failed,
+            frames,
+            reader,
+            told,
+            translator,
+        } = self;
+        frames.feed(chunk, |cut| {
+            let Some(frame) = cut.bytes(chunk) else {
+                out.fail(FaultKind::Garbage, Bytes::new());
+                *failed = true;
+                return false;
+            };
+            match reader.read(frame, &mut out.marks) {
+                Some((_, Told::Fault(kind))) => {
+                    out.fail(kind, Bytes::new());
+                    *failed = true;
+                }
+                Some((event, _)) => {
+                    let name = event.name.and_then(|name| std::str::from_utf8(name).ok());
+                    translator.feed_event(name, &event.data, told);
+                    *failed = told.fault.is_some();
+                }
+                None => {}
+            }
+            !*failed
+        });
+        self.reader.tap.flush(&mut out.marks);
+        self.hand_out(out);
+    }
+
+    fn end(&mut self, out: &mut Out) {
+        if self.failed {
+            return;
+        }
+        self.translator.end(&mut self.told);
+        if self.told.fault == Some(FaultKind::Reset) {
+            self.told.fault = Some(self.reader.tap.cut_fault());
+        }
+        self.failed = true;
+        self.hand_out(out);
+    }
+
+    fn hand_out(&mut self, out: &mut Out) {
+        if !self.told.bytes.is_empty() {
+            out.bytes.push(Bytes::from(std::mem::take(&mut self.told.bytes)));
+        }
+        out.complete = self.told.complete;
+        out.loss.append(&mut self.told.loss);
+        if let Some(kind) = self.told.fault.take() {
+            out.fail(kind, Bytes::new());
+        }
+        self.told.fault_says = None;
+        self.told.marks.clear();
+    }
+}
+
+/// What is known of the channel for the writer of its request.
+fn target(far: &Far<'_>) -> Target {
+    let mut target = Target::new(far.dialect, far.model_name);
+    target.has_stream_options = far.provider.takes_stream_options();
+    // A deployment's name says nothing about the model behind it, and all models that Azure serves know the new field.
+    if matches!(far.provider, Provider::Azure | Provider::Openai) {
+        target.limit_field = LimitField::MaxCompletionTokens;
+    }
+    target
 }
 
 fn splice(near: Dialect, body: &Bytes, head: &Head, far: &Far<'_>) -> (SmallVec<[Bytes; PIECES]>, u64) {

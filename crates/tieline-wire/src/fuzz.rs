@@ -37,12 +37,12 @@ pub fn fuzz_sse(data: &[u8]) {
         frames.feed(chunk, |cut| {
             match cut {
                 Cut::Joined(frame) => {
-                    let _ = sse::event(&frame);
+                    let _ = sse::event(&frame, len == 0);
                     len += frame.len();
                 }
                 Cut::Oversize => {}
                 Cut::Within(range) => {
-                    let _ = sse::event(chunk.get(range.clone()).unwrap_or_default());
+                    let _ = sse::event(chunk.get(range.clone()).unwrap_or_default(), len == 0);
                     len += range.len();
                 }
             }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use smallvec::SmallVec;
 use tieline_core::{CallId, Code, Dialect, Problem, Retry};
 
+use crate::convert;
 use crate::json::quote_into;
 
 /// Headers of a rendered reply; the types of header values that occur are few and short.
@@ -81,8 +82,10 @@ pub fn relay_error(near: Dialect, far: Dialect, status: u16, body: &Bytes, call:
         };
     }
     let text = |name: &str| error.and_then(|e| e.get(name)).and_then(Value::as_str);
-    let message = text("message").or_else(|| value.get("error").and_then(Value::as_str));
-    let message = message.unwrap_or("The channel refused the request without saying why.");
+    let said = convert::error_body(far, head).map(|(_, says)| says);
+    let message = said
+        .as_deref()
+        .unwrap_or("The channel refused the request without saying why.");
     let lower = message.to_ascii_lowercase();
     let is_context = text("code") == Some("context_length_exceeded")
         || ["prompt is too long", "maximum context length", "context window"]

@@ -24,6 +24,26 @@ pub enum Cut {
     Within(Range<usize>),
 }
 
+impl Cut {
+    /// The frame, if it is one of `chunk`'s feeding.
+    pub fn bytes<'c>(&'c self, chunk: &'c [u8]) -> Option<&'c [u8]> {
+        match self {
+            Self::Joined(frame) => Some(frame),
+            Self::Oversize => None,
+            Self::Within(range) => chunk.get(range.clone()),
+        }
+    }
+
+    /// The frame as bytes of its own; empty for one that is oversize.
+    pub fn into_bytes(self, chunk: &Bytes) -> Bytes {
+        match self {
+            Self::Joined(frame) => frame,
+            Self::Oversize => Bytes::new(),
+            Self::Within(range) => chunk.slice(range),
+        }
+    }
+}
+
 /// Cuts a stream into frames.
 #[derive(Debug)]
 pub struct Frames {
@@ -48,6 +68,14 @@ impl Frames {
     /// Takes a chunk; `sink` gets each frame that it completes, and returns whether to go on.
     pub fn feed(&mut self, chunk: &[u8], mut sink: impl FnMut(Cut) -> bool) {
         let mut start = 0;
+        // The second half of a CRLF whose first half ended a frame is a frame of its own: the event is long handed on.
+        if self.after_cr && self.carry.is_empty() && chunk.first() == Some(&b'\n') {
+            self.after_cr = false;
+            start = 1;
+            if !sink(Cut::Within(0..1)) {
+                return;
+            }
+        }
         while let Some(rest) = chunk.get(start..).filter(|r| !r.is_empty()) {
             let Some(len) = self.boundary(rest) else {
                 if self.carry.len() + rest.len() > EVENT_BYTES_MAX {
@@ -115,12 +143,15 @@ pub struct Event<'a> {
     pub name: Option<&'a [u8]>,
 }
 
-/// Reads a frame. `None` if it carries no data: comments, keep-alives, stray blank lines.
-pub fn event(frame: &[u8]) -> Option<Event<'_>> {
+/// Reads a frame. `None` if it carries no data: comments, keep-alives, stray blank lines. A byte order mark may open the
+/// first frame of a stream and no other.
+pub fn event(frame: &[u8], is_first: bool) -> Option<Event<'_>> {
     let mut data: Option<Cow<'_, [u8]>> = None;
     let mut name = None;
-    // A byte order mark may open the stream and nothing else; no field's name begins with one, so it may go anywhere.
-    let mut rest = frame.strip_prefix(b"\xef\xbb\xbf").unwrap_or(frame);
+    let mut rest = frame;
+    if is_first {
+        rest = frame.strip_prefix(b"\xef\xbb\xbf").unwrap_or(frame);
+    }
     while !rest.is_empty() {
         let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
         let (line, tail) = rest.split_at(end);

@@ -116,6 +116,10 @@ impl Tap {
             return Told::Pass;
         };
         if facts.error || (event.name == Some(b"error") && !facts.answer) {
+            // What comes after the stop cannot take the answer back.
+            if self.complete {
+                return Told::Pass;
+            }
             return Told::Fault(classify::in_stream(data));
         }
         self.parsed |= facts.answer;
