@@ -4,25 +4,47 @@
 use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
-use tieline_core::{Desk, DeskReply, Fleet, Health, Observation, Row, Snapshot, Tick, Usage, View};
+use tieline_core::{
+    ChannelIx, Desk, DeskReply, Fleet, Health, Observation, Row, Snapshot, Tick, Usage, View,
+};
 
 #[derive(Debug)]
 pub(crate) struct Board {
     pub(crate) desk: Desk,
     pub(crate) fleet: Fleet,
     pub(crate) snapshot: Arc<Snapshot>,
+    /// Channels that cannot be carried, whatever an operator restores.
+    uncarried: Vec<ChannelIx>,
 }
 
 impl Board {
-    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
-        Self { desk: Desk::default(), fleet: Fleet::default(), snapshot }
+    pub(crate) fn new(snapshot: Arc<Snapshot>, uncarried: Vec<ChannelIx>) -> Self {
+        let mut board = Self {
+            desk: Desk::default(),
+            fleet: Fleet::default(),
+            snapshot,
+            uncarried,
+        };
+        board.hold_out_uncarried();
+        board
     }
 
     /// Move to another grid: what has the same name keeps its state.
-    pub(crate) fn carry(&mut self, snapshot: Arc<Snapshot>) {
+    pub(crate) fn carry(&mut self, snapshot: Arc<Snapshot>, uncarried: Vec<ChannelIx>) {
+        for channel in std::mem::take(&mut self.uncarried) {
+            self.fleet.restore_channel(channel);
+        }
         self.fleet = self.fleet.carry(&self.snapshot, &snapshot);
         self.desk.carry(&self.snapshot, &snapshot);
         self.snapshot = snapshot;
+        self.uncarried = uncarried;
+        self.hold_out_uncarried();
+    }
+
+    pub(crate) fn hold_out_uncarried(&mut self) {
+        for channel in &self.uncarried {
+            self.fleet.cut_channel(*channel);
+        }
     }
 
     pub(crate) fn view(&self, of: &Snapshot, candidates: &[Candidate], now: Tick) -> View {
@@ -30,25 +52,55 @@ impl Board {
             return self.fleet.view(&self.snapshot, candidates, now);
         }
         // What the grid no longer has is out.
-        let gone = Row { health: Health::Open, in_flight: 0, out: true, ttft_us: None };
+        let gone = Row {
+            health: Health::Open,
+            in_flight: 0,
+            out: true,
+            ttft_us: None,
+        };
         let row = |candidate: &Candidate| {
             let here = self.place(of, *candidate)?;
-            self.fleet.view(&self.snapshot, &[here], now).rows.first().copied()
+            self.fleet
+                .view(&self.snapshot, &[here], now)
+                .rows
+                .first()
+                .copied()
         };
-        View { rows: candidates.iter().map(|candidate| row(candidate).unwrap_or(gone)).collect() }
+        View {
+            rows: candidates
+                .iter()
+                .map(|candidate| row(candidate).unwrap_or(gone))
+                .collect(),
+        }
     }
 
     pub(crate) fn observe(&mut self, of: &Snapshot, observation: Observation, now: Tick) {
-        let candidate = Candidate { channel: observation.channel, model: observation.model, served: 0 };
+        let candidate = Candidate {
+            channel: observation.channel,
+            model: observation.model,
+            served: 0,
+        };
         if let Some(here) = self.place(of, candidate) {
-            let moved = Observation { channel: here.channel, model: here.model, seen: observation.seen };
+            let moved = Observation {
+                channel: here.channel,
+                model: here.model,
+                seen: observation.seen,
+            };
             self.fleet.observe(moved, now);
         }
     }
 
-    pub(crate) fn reserve(&mut self, of: &Snapshot, candidate: Candidate, tokens: u64, now: Tick) -> DeskReply {
+    pub(crate) fn reserve(
+        &mut self,
+        of: &Snapshot,
+        candidate: Candidate,
+        tokens: u64,
+        now: Tick,
+    ) -> DeskReply {
         let here = self.place(of, candidate);
-        let limits = here.and_then(|here| self.snapshot.channel(here.channel)).map(|channel| channel.limits);
+        let limits = here
+            .and_then(|here| self.snapshot.channel(here.channel))
+            .map(|channel| channel.limits);
         match (here, limits) {
             (Some(here), Some(limits)) => self.desk.reserve_channel(here.channel, &limits, tokens, now),
             // A channel that is gone has no limit to keep; the view says that it is out.
@@ -64,9 +116,14 @@ impl Board {
         used: Option<&Usage>,
         now: Tick,
     ) {
-        let Some(here) = self.place(of, candidate) else { return };
-        let Some(limits) = self.snapshot.channel(here.channel).map(|channel| channel.limits) else { return };
-        self.desk.settle_channel(here.channel, &limits, reserved, used, now);
+        let Some(here) = self.place(of, candidate) else {
+            return;
+        };
+        let Some(limits) = self.snapshot.channel(here.channel).map(|channel| channel.limits) else {
+            return;
+        };
+        self.desk
+            .settle_channel(here.channel, &limits, reserved, used, now);
     }
 
     /// A candidate of another grid in this one, by its names.
@@ -82,6 +139,14 @@ pub(crate) fn place(of: &Snapshot, to: &Snapshot, candidate: Candidate) -> Optio
     }
     let channel = to.channel_named(&of.channel(candidate.channel)?.name)?;
     let model = to.model_named(&of.model(candidate.model)?.name)?;
-    let served = to.channel(channel)?.served.iter().position(|served| served.model == model)?;
-    Some(Candidate { channel, model, served: u16::try_from(served).ok()? })
+    let served = to
+        .channel(channel)?
+        .served
+        .iter()
+        .position(|served| served.model == model)?;
+    Some(Candidate {
+        channel,
+        model,
+        served: u16::try_from(served).ok()?,
+    })
 }

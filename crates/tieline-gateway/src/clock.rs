@@ -14,8 +14,13 @@ pub(crate) struct Clock {
 impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the process's one clock is read here")]
     pub(crate) fn start() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Self { started: Instant::now(), wall_us: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX) }
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        Self {
+            started: Instant::now(),
+            wall_us: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX),
+        }
     }
 
     pub(crate) fn now(&self) -> Tick {

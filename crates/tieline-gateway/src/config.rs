@@ -31,6 +31,8 @@ pub struct ChannelWiring {
     pub connections_max: usize,
     pub dialect: Dialect,
     pub endpoint: Endpoint,
+    /// Whether calls can be carried over it; otherwise it counts in analyses alone and is always out.
+    pub is_carried: bool,
     pub name: Arc<str>,
     pub provider: Provider,
     pub secret: Option<Secret>,
@@ -120,7 +122,11 @@ impl Default for GatewaySettings {
 impl Default for LedgerSettings {
     /// 65,536 entries of about 1 KB are 64 MiB, and a second of the writer's work.
     fn default() -> Self {
-        Self { on_full: OnFull::Refuse, origin: "tieline.local/log".into(), queue_entries_max: 1 << 16 }
+        Self {
+            on_full: OnFull::Refuse,
+            origin: "tieline.local/log".into(),
+            queue_entries_max: 1 << 16,
+        }
     }
 }
 

@@ -36,7 +36,9 @@ const IDLE: Duration = Duration::from_secs(50);
 impl Connector {
     pub(crate) fn new(wirings: &[ChannelWiring], connect_ms: u32) -> Result<Self, String> {
         let clients = wirings.iter().map(|wiring| client(wiring, connect_ms));
-        Ok(Self { clients: clients.collect::<Result<_, _>>()? })
+        Ok(Self {
+            clients: clients.collect::<Result<_, _>>()?,
+        })
     }
 
     pub(crate) async fn send(
@@ -59,7 +61,10 @@ fn client(
     http.set_connect_timeout(Some(Duration::from_millis(connect_ms.into())));
     http.set_keepalive(Some(Duration::from_secs(30)));
     let tls = tls::client_config(wiring.ca.as_deref())?;
-    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions();
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_all_versions();
     Ok(Client::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE)
         .pool_timer(TokioTimer::new())
@@ -70,7 +75,9 @@ fn client(
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connector").field("channels", &self.clients.len()).finish()
+        f.debug_struct("Connector")
+            .field("channels", &self.clients.len())
+            .finish()
     }
 }
 
@@ -79,7 +86,11 @@ impl std::fmt::Debug for Connector {
 impl Slices {
     pub(crate) fn new(slices: SmallVec<[Bytes; 6]>) -> Self {
         let left = slices.iter().map(|slice| slice.len() as u64).sum();
-        Self { left, next: 0, slices }
+        Self {
+            left,
+            next: 0,
+            slices,
+        }
     }
 }
 
@@ -92,7 +103,9 @@ impl Body for Slices {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let next = self.next;
-        let Some(slice) = self.slices.get_mut(next).map(std::mem::take) else { return Poll::Ready(None) };
+        let Some(slice) = self.slices.get_mut(next).map(std::mem::take) else {
+            return Poll::Ready(None);
+        };
         self.next += 1;
         self.left = self.left.saturating_sub(slice.len() as u64);
         Poll::Ready(Some(Ok(Frame::data(slice))))

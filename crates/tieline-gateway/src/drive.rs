@@ -131,7 +131,8 @@ impl Drive {
             match self.reply.take() {
                 Some(Reply::Break(problem)) => {
                     let call = self.call.intake().call;
-                    self.held.push_back(tieline_wire::render_in_stream(self.near.dialect, &problem, call));
+                    self.held
+                        .push_back(tieline_wire::render_in_stream(self.near.dialect, &problem, call));
                     continue;
                 }
                 Some(Reply::Finish | Reply::Refuse(_) | Reply::Relay) => return Poll::Ready(None),
@@ -160,7 +161,9 @@ impl Drive {
                     let now = self.shared.now();
                     self.shared.board().observe(&self.live.snapshot, observation, now);
                 }
-                Effect::SettleChannel { row, reserved, used } => self.settle_channel(row, reserved, used.as_ref()),
+                Effect::SettleChannel { row, reserved, used } => {
+                    self.settle_channel(row, reserved, used.as_ref())
+                }
                 Effect::SettleKey { reserved, used } => self.settle_key(reserved, used.as_ref()),
                 Effect::Reply(reply) => self.reply = Some(reply),
                 Effect::Close => self.close(),
@@ -189,36 +192,53 @@ impl Drive {
 
     fn look(&mut self) {
         let now = self.shared.now();
-        let view = self.shared.board().view(&self.live.snapshot, self.call.candidates(), now);
+        let view = self
+            .shared
+            .board()
+            .view(&self.live.snapshot, self.call.candidates(), now);
         self.feed(Input::View(view));
     }
 
     fn reserve_key(&mut self, tokens: u64) {
         let now = self.shared.now();
         let subject = self.call.intake().subject.clone();
-        let reply = self.shared.board().desk.reserve_key(subject.desk_ix, &subject.limits, tokens, now);
+        let reply = self
+            .shared
+            .board()
+            .desk
+            .reserve_key(subject.desk_ix, &subject.limits, tokens, now);
         self.feed(Input::Desk(reply));
     }
 
     fn reserve_channel(&mut self, row: u8, tokens: u64) {
         let now = self.shared.now();
         let reply = match self.call.candidate(row) {
-            Some(candidate) => self.shared.board().reserve(&self.live.snapshot, candidate, tokens, now),
+            Some(candidate) => self
+                .shared
+                .board()
+                .reserve(&self.live.snapshot, candidate, tokens, now),
             None => DeskReply::Granted,
         };
         self.feed(Input::Desk(reply));
     }
 
     fn settle_channel(&self, row: u8, reserved: u64, used: Option<&Usage>) {
-        let Some(candidate) = self.call.candidate(row) else { return };
+        let Some(candidate) = self.call.candidate(row) else {
+            return;
+        };
         let now = self.shared.now();
-        self.shared.board().settle(&self.live.snapshot, candidate, reserved, used, now);
+        self.shared
+            .board()
+            .settle(&self.live.snapshot, candidate, reserved, used, now);
     }
 
     fn settle_key(&self, reserved: u64, used: Option<&Usage>) {
         let subject = &self.call.intake().subject;
         let now = self.shared.now();
-        self.shared.board().desk.settle_key(subject.desk_ix, &subject.limits, reserved, used, now);
+        self.shared
+            .board()
+            .desk
+            .settle_key(subject.desk_ix, &subject.limits, reserved, used, now);
     }
 
     fn record(&mut self, strict: bool) {
@@ -237,7 +257,9 @@ impl Drive {
 
     fn close(&self) {
         let entry = self.call.outcome_entry();
-        self.shared.metrics.outcome(self.near.dialect.name(), self.near.began, &entry);
+        self.shared
+            .metrics
+            .outcome(self.near.dialect.name(), self.near.began, &entry);
         self.shared.recorder.outcome(&entry);
         if entry.result != tieline_core::record::Outcome::Served {
             // One line for each call that was not served, at its end.
@@ -287,7 +309,11 @@ impl Drive {
         let incapable = Fault::new(FaultKind::Incapable, Phase::Connect);
         let candidate = self.call.candidate(row).ok_or(incapable)?;
         let served = self.live.snapshot.served(candidate).ok_or(incapable)?;
-        let wiring = self.live.wirings.get(usize::from(candidate.channel.0)).ok_or(incapable)?;
+        let wiring = self
+            .live
+            .wirings
+            .get(usize::from(candidate.channel.0))
+            .ok_or(incapable)?;
         self.far = Some((wiring.provider, wiring.dialect));
         let (request, exchange, loss) = self.near.outgoing(wiring, &served.name).map_err(|_| incapable)?;
         self.exchange = Some(exchange);
@@ -303,7 +329,9 @@ impl Drive {
         if !head.status.is_success() {
             return self.failed(head, body).await;
         }
-        self.feed(Input::Opened { status: head.status.as_u16() });
+        self.feed(Input::Opened {
+            status: head.status.as_u16(),
+        });
         outgoing::keep_headers(&head.headers, &mut self.reply_headers);
         let is_stream = outgoing::is_event_stream(&head.headers);
         if is_stream != self.near.stream {
@@ -322,7 +350,9 @@ impl Drive {
 
     /// A whole answer: translate, tell the core what was in it, and end.
     fn whole(&mut self, bytes: &Bytes) {
-        let Some(exchange) = &mut self.exchange else { return };
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
         match exchange.buffered(bytes) {
             Err(kind) => self.feed(Input::Fault(Fault::new(kind, Phase::Body))),
             Ok(buffered) => {
@@ -345,7 +375,9 @@ impl Drive {
             Some(body) => body.unwrap_or_default(),
             None => return,
         };
-        let Some((provider, dialect)) = self.far else { return };
+        let Some((provider, dialect)) = self.far else {
+            return;
+        };
         let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
         let fault = tieline_wire::classify(provider, head.status.as_u16(), &header, &body);
         self.relay = Some((head.status, body, dialect));
@@ -401,7 +433,9 @@ impl Drive {
 
     /// Wait for the next fact of any kind, and feed it.
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(incoming) = &mut self.incoming else { return self.poll_waits(cx) };
+        let Some(incoming) = &mut self.incoming else {
+            return self.poll_waits(cx);
+        };
         match Pin::new(incoming).poll_frame(cx) {
             Poll::Pending => self.poll_waits(cx),
             Poll::Ready(Some(Ok(frame))) => {
@@ -429,10 +463,14 @@ impl Drive {
             }
             return Poll::Ready(());
         }
-        let Some((deadline, _)) = self.call.deadline() else { return Poll::Pending };
+        let Some((deadline, _)) = self.call.deadline() else {
+            return Poll::Pending;
+        };
         let wake = tokio::time::Instant::from_std(self.shared.clock.instant(deadline));
         let armed = self.armed;
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wake)));
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wake)));
         // A deadline that moved away is met when the armed one fires; only one that came nearer needs the timer now.
         if armed.is_none_or(|armed| deadline < armed) {
             sleep.as_mut().reset(wake);
@@ -451,7 +489,9 @@ impl Drive {
     // === a stream ===
 
     fn piece(&mut self, data: Bytes) {
-        let Some(exchange) = &mut self.exchange else { return };
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
         exchange.feed(data, &mut self.out);
         self.take_out();
     }
@@ -459,7 +499,9 @@ impl Drive {
     /// The channel's stream ended. The exchange says whether the answer was whole; a connection that breaks after the
     /// terminator broke nothing.
     fn stream_end(&mut self) {
-        let Some(exchange) = &mut self.exchange else { return };
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
         exchange.end(&mut self.out);
         let complete = self.out.complete;
         self.take_out();
@@ -471,7 +513,11 @@ impl Drive {
     /// Take what the exchange made of a piece: bytes for the caller, marks for the core.
     fn take_out(&mut self) {
         for bytes in self.out.bytes.drain(..) {
-            self.held_bytes = if self.released { 0 } else { self.held_bytes + bytes.len() };
+            self.held_bytes = if self.released {
+                0
+            } else {
+                self.held_bytes + bytes.len()
+            };
             self.held.push_back(bytes);
         }
         let mut marks = std::mem::take(&mut self.out.marks);
@@ -485,7 +531,11 @@ impl Drive {
             self.feed(Input::Loss(outgoing::losses(&loss)));
         }
         let too_much = self.held_bytes > HELD_BYTES_MAX;
-        let fault = self.out.fault.take().or(too_much.then(|| Fault::new(FaultKind::Garbage, Phase::Body)));
+        let fault = self
+            .out
+            .fault
+            .take()
+            .or(too_much.then(|| Fault::new(FaultKind::Garbage, Phase::Body)));
         if let Some(fault) = fault
             && self.is_attempting()
         {
@@ -501,8 +551,13 @@ impl Drive {
         let mut response = Response::new(Answer::Whole(None));
         *response.headers_mut() = std::mem::take(&mut self.reply_headers);
         self.stamp(response.headers_mut());
-        response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        response.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response.headers_mut().insert(
+            http::header::CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream"),
+        );
+        response
+            .headers_mut()
+            .insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         *response.body_mut() = Answer::Stream(self);
         response
     }
@@ -535,7 +590,10 @@ impl Drive {
         }
         let mut response = Response::new(Answer::whole(whole.freeze()));
         *response.headers_mut() = std::mem::take(&mut self.reply_headers);
-        response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        response.headers_mut().insert(
+            http::header::CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream"),
+        );
         self.stamp(response.headers_mut());
         response
     }
@@ -594,6 +652,8 @@ impl Drop for Drive {
 
 impl std::fmt::Debug for Drive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Drive").field("call", &self.call.intake().call).finish_non_exhaustive()
+        f.debug_struct("Drive")
+            .field("call", &self.call.intake().call)
+            .finish_non_exhaustive()
     }
 }

@@ -18,7 +18,11 @@ use crate::outgoing::{self, Near};
 use crate::shared::{Live, Shared};
 
 /// Serve one call.
-pub(crate) async fn call(shared: Arc<Shared>, dialect: Dialect, request: Request<Incoming>) -> Response<Answer> {
+pub(crate) async fn call(
+    shared: Arc<Shared>,
+    dialect: Dialect,
+    request: Request<Incoming>,
+) -> Response<Answer> {
     let began = shared.now();
     let live = shared.live.load_full();
     let refuse = |problem: &Problem| {
@@ -42,11 +46,31 @@ pub(crate) async fn call(shared: Arc<Shared>, dialect: Dialect, request: Request
         Ok((scanned, body)) => {
             let ask = live.snapshot.resolve(&scanned.model);
             let stream = scanned.stream;
-            (Ok(ask), Near { began, body, dialect, head: Some(scanned), headers: head.headers, stream })
+            (
+                Ok(ask),
+                Near {
+                    began,
+                    body,
+                    dialect,
+                    head: Some(scanned),
+                    headers: head.headers,
+                    stream,
+                },
+            )
         }
         Err(problem) => {
             let body = Bytes::new();
-            (Err(problem), Near { began, body, dialect, head: None, headers: head.headers, stream: false })
+            (
+                Err(problem),
+                Near {
+                    began,
+                    body,
+                    dialect,
+                    head: None,
+                    headers: head.headers,
+                    stream: false,
+                },
+            )
         }
     };
     let (id, seed) = shared.new_call(began);
@@ -65,16 +89,26 @@ pub(crate) async fn call(shared: Arc<Shared>, dialect: Dialect, request: Request
             Box::new(Drive::new(shared, live, call, near)).run().await
         }
         Err(problem) => {
-            let call = Call::new(live.snapshot.clone(), intake(Ask::Unreadable(problem.code)), seed, began);
-            Box::new(Drive::unreadable(shared, live, call, near, problem)).run().await
+            let call = Call::new(
+                live.snapshot.clone(),
+                intake(Ask::Unreadable(problem.code)),
+                seed,
+                began,
+            );
+            Box::new(Drive::unreadable(shared, live, call, near, problem))
+                .run()
+                .await
         }
     }
 }
 
 /// The list of what a key may ask for.
 pub(crate) fn models(shared: &Shared, headers: &HeaderMap) -> Response<Answer> {
-    let dialect =
-        if headers.contains_key("anthropic-version") { Dialect::AnthropicMessages } else { Dialect::OpenaiChat };
+    let dialect = if headers.contains_key("anthropic-version") {
+        Dialect::AnthropicMessages
+    } else {
+        Dialect::OpenaiChat
+    };
     let subject = match subject(shared, headers) {
         Ok(subject) => subject,
         Err(code) => {
@@ -83,7 +117,10 @@ pub(crate) fn models(shared: &Shared, headers: &HeaderMap) -> Response<Answer> {
         }
     };
     let live = shared.live.load();
-    let names = live.snapshot.names().filter(|(name, _)| subject.scope.allows(name));
+    let names = live
+        .snapshot
+        .names()
+        .filter(|(name, _)| subject.scope.allows(name));
     let names: Vec<&str> = names.map(|(name, _)| &**name).collect();
     let body = tieline_wire::models_list(dialect, &names, shared.now().0 / 1_000_000);
     let mut response = Response::new(Answer::whole(body));
@@ -99,7 +136,10 @@ fn subject(shared: &Shared, headers: &HeaderMap) -> Result<Arc<Subject>, Code> {
     match shared.keys.load().party(token) {
         Some(Entry::Live(key)) => {
             if let Some(record) = key.to_archive() {
-                shared.recorder.archive_bytes(record).map_err(|_| Code::LedgerFull)?;
+                shared
+                    .recorder
+                    .archive_bytes(record)
+                    .map_err(|_| Code::LedgerFull)?;
             }
             Ok(key.subject.clone())
         }
@@ -111,7 +151,12 @@ fn subject(shared: &Shared, headers: &HeaderMap) -> Result<Arc<Subject>, Code> {
 /// The whole body, within the limits of size and time.
 async fn read(body: Incoming, live: &Live) -> Result<Bytes, Problem> {
     let limit = live.settings.body_bytes_max;
-    let too_large = || Problem::new(Code::BodyTooLarge, format!("The request body is larger than {limit} bytes."));
+    let too_large = || {
+        Problem::new(
+            Code::BodyTooLarge,
+            format!("The request body is larger than {limit} bytes."),
+        )
+    };
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
@@ -134,7 +179,9 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Broken> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Broken::Connection)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| Broken::Connection)?.into_data() else {
+            continue;
+        };
         if first.len() + rest.len() + data.len() > limit {
             return Err(Broken::TooLarge);
         }

@@ -88,7 +88,10 @@ impl Token {
         let mut text = String::with_capacity(prefix.len() + 52);
         text.push_str(prefix);
         base32(entropy, &mut text);
-        Self { digest: Self::digest_of(&text), text }
+        Self {
+            digest: Self::digest_of(&text),
+            text,
+        }
     }
 }
 
@@ -100,7 +103,11 @@ impl std::fmt::Debug for Token {
 
 impl PartyKey {
     pub(crate) fn new(subject: Arc<Subject>, record: Vec<u8>) -> Self {
-        Self { archived: AtomicBool::new(false), record, subject }
+        Self {
+            archived: AtomicBool::new(false),
+            record,
+            subject,
+        }
     }
 
     /// The party's record, the first time that it is cited by this process.
@@ -139,7 +146,9 @@ impl Role {
     }
 
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Auditor, Self::Officer, Self::Operator, Self::Reader].into_iter().find(|role| role.name() == name)
+        [Self::Auditor, Self::Officer, Self::Operator, Self::Reader]
+            .into_iter()
+            .find(|role| role.name() == name)
     }
 }
 

@@ -56,7 +56,9 @@ pub(crate) struct ReloadLabel {
 }
 
 /// Seconds: from a local model's first token to a long answer.
-const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0];
+const BUCKETS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0,
+];
 
 impl Metrics {
     pub(crate) fn new() -> Self {
@@ -76,10 +78,26 @@ impl Metrics {
         registry.register("calls", "Calls that ended", metrics.calls.clone());
         registry.register("attempts", "Attempts that ended", metrics.attempts.clone());
         registry.register("calls_in_flight", "Calls in flight", metrics.in_flight.clone());
-        registry.register("unauthenticated", "Requests without a valid key", metrics.unauthenticated.clone());
-        registry.register("call_seconds", "From arrival to end of a call", metrics.seconds.clone());
-        registry.register("first_content_seconds", "From dial to first content", metrics.ttft.clone());
-        registry.register("tokens", "Tokens by kind, as channels report them", metrics.tokens.clone());
+        registry.register(
+            "unauthenticated",
+            "Requests without a valid key",
+            metrics.unauthenticated.clone(),
+        );
+        registry.register(
+            "call_seconds",
+            "From arrival to end of a call",
+            metrics.seconds.clone(),
+        );
+        registry.register(
+            "first_content_seconds",
+            "From dial to first content",
+            metrics.ttft.clone(),
+        );
+        registry.register(
+            "tokens",
+            "Tokens by kind, as channels report them",
+            metrics.tokens.clone(),
+        );
         registry.register("reloads", "Reloads by result", metrics.reloads.clone());
         Self { registry, ..metrics }
     }
@@ -101,23 +119,42 @@ impl Metrics {
         };
         self.calls.get_or_create(&labels).inc();
         for attempt in &outcome.attempts {
-            let channel = ChannelLabel { channel: attempt.channel.to_string() };
+            let channel = ChannelLabel {
+                channel: attempt.channel.to_string(),
+            };
             let fault = attempt.fault.map_or("none", |fault| fault.kind.name());
-            self.attempts.get_or_create(&AttemptLabels { channel: channel.channel.clone(), fault }).inc();
+            self.attempts
+                .get_or_create(&AttemptLabels {
+                    channel: channel.channel.clone(),
+                    fault,
+                })
+                .inc();
             if let Some(ttft) = attempt.ttft_us {
                 self.ttft.get_or_create(&channel).observe(seconds(ttft));
             }
             if let Some(usage) = attempt.usage {
-                let kinds = [("input", usage.input), ("output", usage.output), ("cache_read", usage.cache_read)];
+                let kinds = [
+                    ("input", usage.input),
+                    ("output", usage.output),
+                    ("cache_read", usage.cache_read),
+                ];
                 let more = [("cache_write", usage.cache_write), ("reasoning", usage.reasoning)];
                 for (kind, tokens) in kinds.into_iter().chain(more).filter(|(_, tokens)| *tokens > 0) {
-                    let labels = TokenLabels { channel: channel.channel.clone(), kind };
+                    let labels = TokenLabels {
+                        channel: channel.channel.clone(),
+                        kind,
+                    };
                     self.tokens.get_or_create(&labels).inc_by(tokens);
                 }
             }
         }
-        let last = outcome.attempts.last().map_or_else(String::new, |attempt| attempt.channel.to_string());
-        self.seconds.get_or_create(&ChannelLabel { channel: last }).observe(seconds(outcome.at.since(began)));
+        let last = outcome
+            .attempts
+            .last()
+            .map_or_else(String::new, |attempt| attempt.channel.to_string());
+        self.seconds
+            .get_or_create(&ChannelLabel { channel: last })
+            .observe(seconds(outcome.at.since(began)));
     }
 
     /// The exposition text, with the gauges of the ledger and the breakers appended by the caller.
@@ -131,7 +168,10 @@ impl Metrics {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a histogram's seconds are approximate by nature")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a histogram's seconds are approximate by nature"
+)]
 fn seconds(span: tieline_core::Span) -> f64 {
     span.0 as f64 / 1e6
 }

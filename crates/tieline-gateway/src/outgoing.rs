@@ -38,8 +38,15 @@ impl Near {
         wiring: &ChannelWiring,
         model_name: &str,
     ) -> Result<(Request<Slices>, Exchange, Vec<Loss>), Problem> {
-        let head = self.head.as_ref().ok_or(Problem::plain(tieline_core::Code::Internal))?;
-        let far = Far { dialect: wiring.dialect, model_name, provider: wiring.provider };
+        let head = self
+            .head
+            .as_ref()
+            .ok_or(Problem::plain(tieline_core::Code::Internal))?;
+        let far = Far {
+            dialect: wiring.dialect,
+            model_name,
+            provider: wiring.provider,
+        };
         let (outgoing, exchange) = tieline_wire::prepare(self.dialect, &self.body, head, &far)?;
         let mut request = Request::new(Slices::new(outgoing.body));
         *request.method_mut() = Method::POST;
@@ -79,7 +86,9 @@ impl Near {
     /// The caller's headers that a channel may see.
     fn forward(&self, far: Dialect, headers: &mut HeaderMap) {
         for (name, value) in &self.headers {
-            if tieline_wire::forwards(self.dialect, far, name.as_str()) || TRACE_HEADERS.contains(&name.as_str()) {
+            if tieline_wire::forwards(self.dialect, far, name.as_str())
+                || TRACE_HEADERS.contains(&name.as_str())
+            {
                 headers.insert(name.clone(), value.clone());
             }
         }
@@ -107,7 +116,9 @@ pub(crate) fn keep_headers(from: &HeaderMap, to: &mut HeaderMap) {
 
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    value.get(..17).is_some_and(|head| head.eq_ignore_ascii_case(b"text/event-stream"))
+    value
+        .get(..17)
+        .is_some_and(|head| head.eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 /// What failed before there was an answer.
@@ -131,7 +142,11 @@ pub(crate) fn losses(losses: &[Loss]) -> Arc<[CoreLoss]> {
 /// `x-tieline-loss`: what translation could not carry, as `kind path` separated by commas.
 pub(crate) fn loss_header(losses: &[Loss], headers: &mut HeaderMap) {
     let name = HeaderName::from_static("x-tieline-loss");
-    let mut text = headers.get(&name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let mut text = headers
+        .get(&name)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     for loss in losses {
         let item = format!("{} {}", kind_name(loss.kind), loss.path);
         if text.len() + item.len() + 2 > LOSS_HEADER_MAX {

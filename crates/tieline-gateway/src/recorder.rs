@@ -33,12 +33,17 @@ const ARCHIVED_MAX: usize = 65_536;
 
 impl Recorder {
     pub(crate) fn new(writer: Writer) -> Self {
-        Self { archived: Mutex::default(), writer }
+        Self {
+            archived: Mutex::default(),
+            writer,
+        }
     }
 
     /// Queue a decision's entry; false if the ledger cannot take it.
     pub(crate) fn decision<T: Serialize>(&self, entry: &T, durable: Option<Done>) -> bool {
-        let Some(bytes) = canonical(entry) else { return false };
+        let Some(bytes) = canonical(entry) else {
+            return false;
+        };
         let pushed = match durable {
             Some(done) => self.writer.push_durable(bytes, done),
             None => self.writer.push(bytes),
@@ -50,7 +55,10 @@ impl Recorder {
     pub(crate) fn outcome<T: Serialize>(&self, entry: &T) {
         let pushed = canonical(entry).map(|bytes| self.writer.push_owed(bytes));
         if !matches!(pushed, Some(Ok(()))) {
-            tracing::error!(?pushed, "an outcome could not be recorded; the next start closes the call as lost");
+            tracing::error!(
+                ?pushed,
+                "an outcome could not be recorded; the next start closes the call as lost"
+            );
         }
     }
 
@@ -70,7 +78,10 @@ impl Recorder {
 
     pub(crate) fn archive_bytes(&self, bytes: Vec<u8>) -> Result<Hex32, PushError> {
         let digest = tieline_note::sha256(&bytes).0;
-        let mut archived = self.archived.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut archived = self
+            .archived
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if !archived.contains_key(&digest) {
             self.writer.put_blob(bytes)?;
             if archived.len() >= ARCHIVED_MAX {
@@ -100,5 +111,7 @@ impl Recorder {
 
 fn canonical<T: Serialize>(value: &T) -> Option<Vec<u8>> {
     // Our own records hold only strings, integers below 2^53 and lists of them; an error is a defect, and is logged.
-    jcs::to_vec(value).map_err(|error| tracing::error!(%error, "an entry could not be written as canonical JSON")).ok()
+    jcs::to_vec(value)
+        .map_err(|error| tracing::error!(%error, "an entry could not be written as canonical JSON"))
+        .ok()
 }

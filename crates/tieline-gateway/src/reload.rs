@@ -39,7 +39,11 @@ pub(crate) fn build(
     let snapshot = Snapshot::build(loaded.grid, digest).map_err(|error| error.to_string())?;
     let connector = Connector::new(&loaded.channels, snapshot.settings.connect_ms)?;
     let epoch_digest = epoch_digest(&loaded.packs, &loaded.enforce)?;
-    let packs: Vec<_> = loaded.packs.iter().map(|pack| (pack.digest(), pack.archive().clone())).collect();
+    let packs: Vec<_> = loaded
+        .packs
+        .iter()
+        .map(|pack| (pack.digest(), pack.archive().clone()))
+        .collect();
     // Compile before the number is taken, so that a pack that fails takes none.
     Epoch::build(0, loaded.packs.clone(), &loaded.enforce).map_err(|problems| render(&problems))?;
     let (number, _) = state.epoch(&epoch_digest).map_err(|error| error.to_string())?;
@@ -57,7 +61,12 @@ pub(crate) fn build(
         grid: tieline_core::record::Hex32(digest).to_string(),
         packs: packs.iter().map(|(digest, _)| digest.to_string()).collect(),
     };
-    let event = Event { at: now, body: activation, id: &number.to_string(), t: ACTIVATION_V1 };
+    let event = Event {
+        at: now,
+        body: activation,
+        id: &number.to_string(),
+        t: ACTIVATION_V1,
+    };
     recorder.event(&event).map_err(archive)?;
     let wirings = in_grid_order(&snapshot, loaded.channels)?;
     Ok(Live {
@@ -72,7 +81,9 @@ pub(crate) fn build(
 /// Read the configuration again and swap it in. Listeners, threads and the ledger's settings stay as they were started.
 pub(crate) fn reload(shared: &Shared) -> Result<(), String> {
     let result = reload_quietly(shared);
-    let label = ReloadLabel { result: if result.is_ok() { "swapped" } else { "kept" } };
+    let label = ReloadLabel {
+        result: if result.is_ok() { "swapped" } else { "kept" },
+    };
     shared.metrics.reloads.get_or_create(&label).inc();
     match &result {
         Ok(()) => tracing::info!("the configuration was reloaded"),
@@ -86,10 +97,16 @@ fn reload_quietly(shared: &Shared) -> Result<(), String> {
     let state = shared.state();
     let loaded = (shared.load)()?;
     let before = shared.live.load_full();
-    let live = build(loaded, before.judge.postures().clone(), &state, &shared.recorder, shared.now())?;
+    let live = build(
+        loaded,
+        before.judge.postures().clone(),
+        &state,
+        &shared.recorder,
+        shared.now(),
+    )?;
     {
         let mut board = shared.board();
-        board.carry(live.snapshot.clone());
+        board.carry(live.snapshot.clone(), live.uncarried());
         shared.live.store(Arc::new(live));
     }
     Ok(())
@@ -98,10 +115,9 @@ fn reload_quietly(shared: &Shared) -> Result<(), String> {
 /// The wirings by channel index.
 fn in_grid_order(snapshot: &Snapshot, wirings: Vec<ChannelWiring>) -> Result<Vec<ChannelWiring>, String> {
     let named = |name: &str| wirings.iter().find(|wiring| &*wiring.name == name).cloned();
-    let ordered = snapshot
-        .channels
-        .iter()
-        .map(|channel| named(&channel.name).ok_or_else(|| format!("channel `{}` has no endpoint", channel.name)));
+    let ordered = snapshot.channels.iter().map(|channel| {
+        named(&channel.name).ok_or_else(|| format!("channel `{}` has no endpoint", channel.name))
+    });
     ordered.collect()
 }
 

@@ -53,7 +53,11 @@ pub enum StartError {
     #[error("{0}")]
     Config(String),
     #[error("cannot listen on {address}: {source}; {hint}")]
-    Listen { address: SocketAddr, hint: &'static str, source: std::io::Error },
+    Listen {
+        address: SocketAddr,
+        hint: &'static str,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error("cannot write to the ledger: {0}")]
@@ -92,8 +96,9 @@ impl Gateway {
         let recorder = open_ledger(&self.dir, &settings, clock)?;
         let postures = Arc::new(Postures::new());
         let keys = read_keys(&state, &postures)?;
-        let live = reload::build(loaded, postures, &state, &recorder, clock.now()).map_err(StartError::Config)?;
-        let mut board = Board::new(live.snapshot.clone());
+        let live =
+            reload::build(loaded, postures, &state, &recorder, clock.now()).map_err(StartError::Config)?;
+        let mut board = Board::new(live.snapshot.clone(), live.uncarried());
         for out in state.outs()? {
             apply_out(&mut board, &out, true);
         }
@@ -115,19 +120,30 @@ impl Gateway {
         });
         note(&shared, "tieline/start/v1")?;
         let (stop, stopped) = watch::channel(false);
-        let addresses = (address(&listen, settings.listen)?, address(&admin, settings.admin)?);
+        let addresses = (
+            address(&listen, settings.listen)?,
+            address(&admin, settings.admin)?,
+        );
         let tasks = vec![
             tokio::spawn(serve::public(shared.clone(), listen, acceptor, stopped.clone())),
             tokio::spawn(admin::serve(shared.clone(), admin, stopped.clone())),
             tokio::spawn(watch_files(shared.clone(), self.watched, stopped)),
         ];
-        Ok(Started { admin: addresses.1, listen: addresses.0, shared, stop, tasks })
+        Ok(Started {
+            admin: addresses.1,
+            listen: addresses.0,
+            shared,
+            stop,
+            tasks,
+        })
     }
 }
 
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gateway").field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("Gateway")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -139,7 +155,9 @@ impl Started {
 
     /// Stop accepting, let calls end within the configured time, close the ledger.
     pub async fn stop(self) -> Result<(), StartError> {
-        self.shared.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.shared
+            .draining
+            .store(true, std::sync::atomic::Ordering::Relaxed);
         let _ = self.stop.send(true);
         for task in self.tasks {
             let _ = task.await;
@@ -159,25 +177,42 @@ fn note(shared: &Shared, t: &str) -> Result<(), tieline_ledger::PushError> {
     }
     let now = shared.now();
     let (id, _) = shared.new_call(now);
-    let body = Body { version: env!("CARGO_PKG_VERSION") };
-    shared.recorder.event(&Event { at: now, body, id: &id.to_string(), t })
+    let body = Body {
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    shared.recorder.event(&Event {
+        at: now,
+        body,
+        id: &id.to_string(),
+        t,
+    })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| {
         let hint = match source.kind() {
-            std::io::ErrorKind::AddrInUse => "another program has the port: stop it, or choose another port (0 picks one)",
+            std::io::ErrorKind::AddrInUse => {
+                "another program has the port: stop it, or choose another port (0 picks one)"
+            }
             std::io::ErrorKind::PermissionDenied => "ports below 1024 need privileges: choose another port",
             std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
             _ => "check the address",
         };
-        StartError::Listen { address, hint, source }
+        StartError::Listen {
+            address,
+            hint,
+            source,
+        }
     })
 }
 
 fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
     let hint = "the listener has no address";
-    listener.local_addr().map_err(|source| StartError::Listen { address: wanted, hint, source })
+    listener.local_addr().map_err(|source| StartError::Listen {
+        address: wanted,
+        hint,
+        source,
+    })
 }
 
 /// Open the ledger, and close the calls that a crash left open.
@@ -215,17 +250,24 @@ fn open_ledger(dir: &Path, settings: &GatewaySettings, clock: Clock) -> Result<R
 
 /// All keys, with their parties' postures.
 pub(crate) fn read_keys(state: &State, postures: &Postures) -> Result<Keys, StartError> {
-    let parties: std::collections::BTreeMap<_, _> =
-        state.parties()?.into_iter().map(|party| (party.id.clone(), party)).collect();
+    let parties: std::collections::BTreeMap<_, _> = state
+        .parties()?
+        .into_iter()
+        .map(|party| (party.id.clone(), party))
+        .collect();
     let mut keys = Keys::default();
     for (key, desk_ix) in state.keys()?.into_iter().zip(0_u32..) {
         if key.revoked_us.is_some() {
             keys.insert_party(key.digest, Entry::Revoked);
             continue;
         }
-        let Some(party) = parties.get(&key.party) else { continue };
+        let Some(party) = parties.get(&key.party) else {
+            continue;
+        };
         let record = party_record(party);
-        let posture = postures.intern(&party.facts).map_err(|error| StartError::Config(error.to_string()))?;
+        let posture = postures
+            .intern(&party.facts)
+            .map_err(|error| StartError::Config(error.to_string()))?;
         let subject = Subject {
             desk_ix,
             key: key.id.as_str().into(),
@@ -237,11 +279,25 @@ pub(crate) fn read_keys(state: &State, postures: &Postures) -> Result<Keys, Star
                 Scope::Names(names.iter().map(|name| Arc::from(name.as_str())).collect())
             }),
         };
-        keys.insert_party(key.digest, Entry::Live(Arc::new(PartyKey::new(Arc::new(subject), record))));
+        keys.insert_party(
+            key.digest,
+            Entry::Live(Arc::new(PartyKey::new(Arc::new(subject), record))),
+        );
     }
-    for admin in state.admin_keys()?.into_iter().filter(|key| key.revoked_us.is_none()) {
+    for admin in state
+        .admin_keys()?
+        .into_iter()
+        .filter(|key| key.revoked_us.is_none())
+    {
         if let Some(role) = Role::named(&admin.role) {
-            keys.insert_admin(admin.digest, Admin { id: admin.id, name: admin.name, role });
+            keys.insert_admin(
+                admin.digest,
+                Admin {
+                    id: admin.id,
+                    name: admin.name,
+                    role,
+                },
+            );
         }
     }
     Ok(keys)
@@ -255,27 +311,48 @@ fn party_record(party: &PartyRow) -> Vec<u8> {
         id: &'a str,
         t: &'static str,
     }
-    let record = Record { facts: &party.facts, id: &party.id, t: "tieline/party-record/v1" };
+    let record = Record {
+        facts: &party.facts,
+        id: &party.id,
+        t: "tieline/party-record/v1",
+    };
     tieline_note::jcs::to_vec(&record).unwrap_or_default()
 }
 
 /// Apply a cut or its end to the fleet; false if the grid does not have the name.
 pub(crate) fn apply_out(board: &mut Board, out: &OutRow, is_out: bool) -> bool {
-    if out.kind == "channel" {
-        let Some(ix) = board.snapshot.channel_named(&out.name) else { return false };
-        if is_out { board.fleet.cut_channel(ix) } else { board.fleet.restore_channel(ix) }
+    let known = if out.kind == "channel" {
+        let Some(ix) = board.snapshot.channel_named(&out.name) else {
+            return false;
+        };
+        if is_out {
+            board.fleet.cut_channel(ix)
+        } else {
+            board.fleet.restore_channel(ix)
+        }
+        true
     } else {
-        let Some(ix) = board.snapshot.component_named(&out.name) else { return false };
-        if is_out { board.fleet.cut_component(ix) } else { board.fleet.restore_component(ix) }
-    }
-    true
+        let Some(ix) = board.snapshot.component_named(&out.name) else {
+            return false;
+        };
+        if is_out {
+            board.fleet.cut_component(ix)
+        } else {
+            board.fleet.restore_component(ix)
+        }
+        true
+    };
+    board.hold_out_uncarried();
+    known
 }
 
 /// Reload on SIGHUP, and when a watched file's time or size changes.
 async fn watch_files(shared: Arc<Shared>, files: Vec<PathBuf>, mut stop: watch::Receiver<bool>) {
     let stamp = || files.iter().map(|file| file_stamp(file)).collect::<Vec<_>>();
     let mut last = stamp();
-    let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else { return };
+    let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else {
+        return;
+    };
     let mut ticks = tokio::time::interval(WATCH);
     loop {
         let changed = tokio::select! {

@@ -44,7 +44,9 @@ pub(crate) async fn public(
     let graceful = GracefulShutdown::new();
     let builder = Arc::new(builder(&settings));
     loop {
-        let Ok(permit) = connections.clone().acquire_owned().await else { break };
+        let Ok(permit) = connections.clone().acquire_owned().await else {
+            break;
+        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
@@ -54,7 +56,8 @@ pub(crate) async fn public(
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let (shared, tls, builder, watcher) = (shared.clone(), tls.clone(), builder.clone(), graceful.watcher());
+        let (shared, tls, builder, watcher) =
+            (shared.clone(), tls.clone(), builder.clone(), graceful.watcher());
         tokio::spawn(async move {
             connection(shared, stream, tls, &builder, watcher).await;
             drop(permit);
@@ -63,7 +66,10 @@ pub(crate) async fn public(
     drop(listener);
     let limit = Duration::from_millis(settings.drain_ms);
     if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
-        tracing::warn!(calls = shared.calls.load(Ordering::Relaxed), "calls were still in flight at the end of the drain");
+        tracing::warn!(
+            calls = shared.calls.load(Ordering::Relaxed),
+            "calls were still in flight at the end of the drain"
+        );
     }
 }
 
@@ -81,13 +87,17 @@ async fn connection(
     // An error here is the peer's: a broken connection, a malformed head. There is no one to tell.
     match tls {
         None => {
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            let connection = builder
+                .serve_connection(TokioIo::new(stream), service)
+                .into_owned();
             let _ = watcher.watch(connection).await;
         }
         Some(tls) => {
             let handshake = tokio::time::timeout(Duration::from_secs(10), tls.accept(stream));
             if let Ok(Ok(stream)) = handshake.await {
-                let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+                let connection = builder
+                    .serve_connection(TokioIo::new(stream), service)
+                    .into_owned();
                 let _ = watcher.watch(connection).await;
             }
         }
@@ -127,7 +137,11 @@ fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> impl Future<Output 
             Surface::CountTokens | Surface::PathUnknown => match request.uri().path() {
                 "/healthz" => status(StatusCode::OK, "ok\n"),
                 "/readyz" => readiness(&shared),
-                _ => plain(&shared, guess_dialect(&request), &Problem::plain(Code::PathUnknown)),
+                _ => plain(
+                    &shared,
+                    guess_dialect(&request),
+                    &Problem::plain(Code::PathUnknown),
+                ),
             },
         }
     }
@@ -157,13 +171,24 @@ fn plain(shared: &Shared, dialect: Dialect, problem: &Problem) -> Response<Answe
 
 fn method_wrong(shared: &Shared, request: &Request<Incoming>, allow: &'static str) -> Response<Answer> {
     let says = format!("This path takes {allow}, not {}.", request.method());
-    let mut response = plain(shared, guess_dialect(request), &Problem::new(Code::MethodWrong, says));
-    response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static(allow));
+    let mut response = plain(
+        shared,
+        guess_dialect(request),
+        &Problem::new(Code::MethodWrong, says),
+    );
+    response
+        .headers_mut()
+        .insert(http::header::ALLOW, http::HeaderValue::from_static(allow));
     response
 }
 
 /// The dialect of a request whose path says nothing: Anthropic's SDKs always send their version header.
 fn guess_dialect(request: &Request<Incoming>) -> Dialect {
-    let anthropic = request.headers().contains_key("anthropic-version") || request.uri().path().contains("/messages");
-    if anthropic { Dialect::AnthropicMessages } else { Dialect::OpenaiChat }
+    let anthropic =
+        request.headers().contains_key("anthropic-version") || request.uri().path().contains("/messages");
+    if anthropic {
+        Dialect::AnthropicMessages
+    } else {
+        Dialect::OpenaiChat
+    }
 }

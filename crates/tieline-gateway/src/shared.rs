@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use tieline_core::grid::Candidate;
-use tieline_core::{CallId, Rule, Ruling, Seed, Snapshot, Tick, Verdict};
+use tieline_core::{CallId, ChannelIx, Rule, Ruling, Seed, Snapshot, Tick, Verdict};
 use tieline_policy::{Action, EndUseIx, Judge, Question, RegionIx};
 
 use crate::board::{self, Board};
@@ -96,14 +96,19 @@ impl Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 
 impl Entropy {
     pub(crate) fn from_os() -> Result<Self, getrandom::Error> {
         let key = [getrandom::u64()?, getrandom::u64()?];
-        Ok(Self { counter: AtomicU64::new(getrandom::u64()?), key })
+        Ok(Self {
+            counter: AtomicU64::new(getrandom::u64()?),
+            key,
+        })
     }
 
     fn draw(&self) -> [u64; 3] {
@@ -116,8 +121,17 @@ impl Entropy {
     }
 }
 
-
 impl Live {
+    /// Channels that no call can be carried over.
+    pub(crate) fn uncarried(&self) -> Vec<ChannelIx> {
+        let channels = self
+            .wirings
+            .iter()
+            .zip(0..)
+            .filter(|(wiring, _)| !wiring.is_carried);
+        channels.map(|(_, ix)| ChannelIx(ix)).collect()
+    }
+
     /// The verdict of this configuration on a candidate of `of`, which may be an earlier one's.
     pub(crate) fn verdict(&self, of: &Live, candidate: Candidate, posture: u32, now: Tick) -> Arc<Verdict> {
         match board::place(&of.snapshot, &self.snapshot, candidate) {
@@ -130,7 +144,7 @@ impl Live {
                     posture,
                     region: RegionIx::OWN,
                 };
-                Arc::new(self.judge.verdict(question, now))
+                self.judge.verdict(question, now)
             }
             None => Arc::new(gone(self.judge.epoch().number())),
         }
@@ -144,5 +158,10 @@ fn gone(epoch: u64) -> Verdict {
         id: "default/gone".into(),
         reason: "This way of serving the model was removed from the configuration.".into(),
     };
-    Verdict { epoch, rules: Arc::new([rule]), ruling: Ruling::Deny, valid_until: None }
+    Verdict {
+        epoch,
+        rules: Arc::new([rule]),
+        ruling: Ruling::Deny,
+        valid_until: None,
+    }
 }

@@ -69,12 +69,18 @@ pub struct OutRow {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("another process (pid {pid}) is using the state folder {dir}; stop it, or give another folder with --dir")]
+    #[error(
+        "another process (pid {pid}) is using the state folder {dir}; stop it, or give another folder with --dir"
+    )]
     Busy { dir: PathBuf, pid: String },
     #[error("cannot use {path}: {source}; check that the folder exists and may be written")]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{path} holds a {what} that cannot be read: {why}; restore the file from a backup")]
-    Damaged { path: PathBuf, what: &'static str, why: String },
+    Damaged {
+        path: PathBuf,
+        what: &'static str,
+        why: String,
+    },
     #[error("{path} was written by a newer tieline (version {found}, this one knows {known}); use that one")]
     Newer { path: PathBuf, found: i64, known: i64 },
     #[error("there is no {what} `{id}`")]
@@ -105,14 +111,30 @@ impl Lock {
     /// Take the lock, or say who has it.
     pub fn take(dir: &Path) -> Result<Self, StateError> {
         let path = dir.join("lock");
-        let io = |source| StateError::Io { path: path.clone(), source };
-        let mut file = File::options().create(true).read(true).write(true).truncate(false).open(&path).map_err(io)?;
+        let io = |source| StateError::Io {
+            path: path.clone(),
+            source,
+        };
+        let mut file = File::options()
+            .create(true)
+            .read(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let pid = std::fs::read_to_string(&path).unwrap_or_default();
-                let pid = if pid.trim().is_empty() { "unknown".into() } else { pid.trim().to_owned() };
-                return Err(StateError::Busy { dir: dir.to_owned(), pid });
+                let pid = if pid.trim().is_empty() {
+                    "unknown".into()
+                } else {
+                    pid.trim().to_owned()
+                };
+                return Err(StateError::Busy {
+                    dir: dir.to_owned(),
+                    pid,
+                });
             }
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
@@ -128,7 +150,10 @@ impl State {
     /// Open `DIR/state.db`, creating or migrating it. Private to the owner (0600), for it holds people's names.
     pub fn open(dir: &Path) -> Result<Self, StateError> {
         let path = dir.join("state.db");
-        create_private(&path).map_err(|source| StateError::Io { path: path.clone(), source })?;
+        create_private(&path).map_err(|source| StateError::Io {
+            path: path.clone(),
+            source,
+        })?;
         let mut db = Connection::open(&path)?;
         db.busy_timeout(BUSY_WAIT)?;
         db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
@@ -177,22 +202,18 @@ impl State {
         Ok(self.parties()?.into_iter().find(|party| party.id == id))
     }
 
-    pub fn put_key(&self, key: &KeyRow) -> Result<(), StateError> {
-        let scope = key.scope.as_ref().map(json).transpose()?;
-        self.db.execute(
-            "INSERT INTO key (id, party, digest, scope, limits, created_us, revoked_us)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                key.id,
-                key.party,
-                key.digest.as_slice(),
-                scope,
-                json(&key.limits)?,
-                key.created_us.cast_signed(),
-                key.revoked_us.map(u64::cast_signed)
-            ],
-        )?;
+    /// Many keys in one transaction: all or none.
+    pub fn put_keys(&mut self, keys: &[KeyRow]) -> Result<(), StateError> {
+        let tx = self.db.transaction()?;
+        for key in keys {
+            insert_key(&tx, key)?;
+        }
+        tx.commit()?;
         Ok(())
+    }
+
+    pub fn put_key(&self, key: &KeyRow) -> Result<(), StateError> {
+        insert_key(&self.db, key)
     }
 
     pub fn keys(&self) -> Result<Vec<KeyRow>, StateError> {
@@ -219,14 +240,20 @@ impl State {
 
     /// Revoke a key; false if it was revoked before.
     pub fn revoke_key(&self, id: &str, at_us: u64) -> Result<bool, StateError> {
-        let exists: Option<Option<i64>> =
-            self.db.query_row("SELECT revoked_us FROM key WHERE id = ?1", [id], |row| row.get(0)).optional()?;
+        let exists: Option<Option<i64>> = self
+            .db
+            .query_row("SELECT revoked_us FROM key WHERE id = ?1", [id], |row| row.get(0))
+            .optional()?;
         match exists {
-            None => Err(StateError::Missing { what: "key", id: id.into() }),
+            None => Err(StateError::Missing {
+                what: "key",
+                id: id.into(),
+            }),
             Some(Some(_)) => Ok(false),
             Some(None) => {
                 let at = at_us.cast_signed();
-                self.db.execute("UPDATE key SET revoked_us = ?2 WHERE id = ?1", params![id, at])?;
+                self.db
+                    .execute("UPDATE key SET revoked_us = ?2 WHERE id = ?1", params![id, at])?;
                 Ok(true)
             }
         }
@@ -235,13 +262,21 @@ impl State {
     pub fn put_admin_key(&self, key: &AdminKeyRow) -> Result<(), StateError> {
         self.db.execute(
             "INSERT INTO admin_key (id, name, role, digest, revoked_us) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![key.id, key.name, key.role, key.digest.as_slice(), key.revoked_us.map(u64::cast_signed)],
+            params![
+                key.id,
+                key.name,
+                key.role,
+                key.digest.as_slice(),
+                key.revoked_us.map(u64::cast_signed)
+            ],
         )?;
         Ok(())
     }
 
     pub fn admin_keys(&self) -> Result<Vec<AdminKeyRow>, StateError> {
-        let mut statement = self.db.prepare("SELECT digest, id, name, revoked_us, role FROM admin_key ORDER BY id")?;
+        let mut statement = self
+            .db
+            .prepare("SELECT digest, id, name, revoked_us, role FROM admin_key ORDER BY id")?;
         let rows = statement.query_map([], |row| {
             Ok(AdminKeyRow {
                 digest: row.get(0)?,
@@ -265,7 +300,10 @@ impl State {
 
     /// Restore; false if it was not out.
     pub fn remove_out(&self, kind: &str, name: &str) -> Result<bool, StateError> {
-        Ok(self.db.execute("DELETE FROM out WHERE kind = ?1 AND name = ?2", params![kind, name])? == 1)
+        Ok(self.db.execute(
+            "DELETE FROM out WHERE kind = ?1 AND name = ?2",
+            params![kind, name],
+        )? == 1)
     }
 
     /// The number of the epoch that `digest` (packs and what enforces) stands for: the last one's if it is the same, else
@@ -273,36 +311,73 @@ impl State {
     pub fn epoch(&self, digest: &[u8; 32]) -> Result<(u64, bool), StateError> {
         let last: Option<(i64, [u8; 32])> = self
             .db
-            .query_row("SELECT number, digest FROM epoch ORDER BY number DESC LIMIT 1", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            .query_row(
+                "SELECT number, digest FROM epoch ORDER BY number DESC LIMIT 1",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
             .optional()?;
         match last {
             Some((number, known)) if known == *digest => Ok((number.cast_unsigned(), false)),
             last => {
                 let next = last.map_or(1, |(number, _)| number + 1);
-                self.db.execute("INSERT INTO epoch (number, digest) VALUES (?1, ?2)", params![next, digest])?;
+                self.db.execute(
+                    "INSERT INTO epoch (number, digest) VALUES (?1, ?2)",
+                    params![next, digest],
+                )?;
                 Ok((next.cast_unsigned(), true))
             }
         }
     }
 
     pub fn outs(&self) -> Result<Vec<OutRow>, StateError> {
-        let mut statement = self.db.prepare("SELECT kind, name, since_us FROM out ORDER BY kind, name")?;
+        let mut statement = self
+            .db
+            .prepare("SELECT kind, name, since_us FROM out ORDER BY kind, name")?;
         let rows = statement.query_map([], |row| {
-            Ok(OutRow { kind: row.get(0)?, name: row.get(1)?, since_us: row.get::<_, i64>(2)?.cast_unsigned() })
+            Ok(OutRow {
+                kind: row.get(0)?,
+                name: row.get(1)?,
+                since_us: row.get::<_, i64>(2)?.cast_unsigned(),
+            })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+}
+
+fn insert_key(db: &Connection, key: &KeyRow) -> Result<(), StateError> {
+    let scope = key.scope.as_ref().map(json).transpose()?;
+    db.execute(
+        "INSERT INTO key (id, party, digest, scope, limits, created_us, revoked_us)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            key.id,
+            key.party,
+            key.digest.as_slice(),
+            scope,
+            json(&key.limits)?,
+            key.created_us.cast_signed(),
+            key.revoked_us.map(u64::cast_signed)
+        ],
+    )?;
+    Ok(())
 }
 
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), StateError> {
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found > known {
-        return Err(StateError::Newer { path: path.to_owned(), found, known });
+        return Err(StateError::Newer {
+            path: path.to_owned(),
+            found,
+            known,
+        });
     }
-    for (statements, version) in MIGRATIONS.iter().zip(1_i64..).filter(|(_, version)| *version > found) {
+    for (statements, version) in MIGRATIONS
+        .iter()
+        .zip(1_i64..)
+        .filter(|(_, version)| *version > found)
+    {
         let tx = db.transaction()?;
         tx.execute_batch(statements)?;
         tx.pragma_update(None, "user_version", version)?;
@@ -313,7 +388,12 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), StateError> {
 
 fn create_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    File::options().create(true).append(true).mode(0o600).open(path).map(drop)
+    File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String, StateError> {
@@ -325,7 +405,11 @@ fn from_json<T: for<'de> Deserialize<'de>>(text: &str, what: &'static str) -> Re
 }
 
 fn damaged(what: &'static str, error: &serde_json::Error) -> StateError {
-    StateError::Damaged { path: "state.db".into(), what, why: error.to_string() }
+    StateError::Damaged {
+        path: "state.db".into(),
+        what,
+        why: error.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -333,7 +417,11 @@ mod tests {
     use super::*;
 
     fn party(id: &str) -> PartyRow {
-        PartyRow { facts: PartyFacts::default(), id: id.into(), name: "Example".into() }
+        PartyRow {
+            facts: PartyFacts::default(),
+            id: id.into(),
+            name: "Example".into(),
+        }
     }
 
     #[test]
@@ -345,13 +433,20 @@ mod tests {
             created_us: 5,
             digest: [3; 32],
             id: "k1".into(),
-            limits: Limits { requests_per_minute: Some(9), ..Limits::default() },
+            limits: Limits {
+                requests_per_minute: Some(9),
+                ..Limits::default()
+            },
             party: "p1".into(),
             revoked_us: None,
             scope: Some(vec!["chat".into()]),
         };
         state.put_key(&key).unwrap();
-        let out = OutRow { kind: "channel".into(), name: "a".into(), since_us: 7 };
+        let out = OutRow {
+            kind: "channel".into(),
+            name: "a".into(),
+            since_us: 7,
+        };
         assert!(state.put_out(&out).unwrap());
         assert!(!state.put_out(&out).unwrap(), "cutting twice changes nothing");
         drop(state);
@@ -361,7 +456,10 @@ mod tests {
         assert_eq!(state.outs().unwrap(), [out]);
         assert!(state.revoke_key("k1", 8).unwrap());
         assert!(!state.revoke_key("k1", 9).unwrap());
-        assert!(matches!(state.revoke_key("k2", 9), Err(StateError::Missing { .. })));
+        assert!(matches!(
+            state.revoke_key("k2", 9),
+            Err(StateError::Missing { .. })
+        ));
         assert_eq!(state.keys().unwrap()[0].revoked_us, Some(8));
     }
 
@@ -381,14 +479,21 @@ mod tests {
         let state = State::open(dir.path()).unwrap();
         state.db.pragma_update(None, "user_version", 99).unwrap();
         drop(state);
-        assert!(matches!(State::open(dir.path()), Err(StateError::Newer { found: 99, .. })));
+        assert!(matches!(
+            State::open(dir.path()),
+            Err(StateError::Newer { found: 99, .. })
+        ));
     }
 
     #[test]
     fn an_import_is_all_or_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mut state = State::open(dir.path()).unwrap();
-        assert!(state.put_parties(&[party("p1"), party("p2"), party("p1")]).is_err());
+        assert!(
+            state
+                .put_parties(&[party("p1"), party("p2"), party("p1")])
+                .is_err()
+        );
         assert_eq!(state.parties().unwrap(), []);
         state.put_parties(&[party("p1"), party("p2")]).unwrap();
         assert_eq!(state.parties().unwrap().len(), 2);

@@ -101,11 +101,25 @@ pub(super) async fn status(State(shared): Shell, Extension(admin): Caller) -> Re
     let now = shared.now();
     let channels = {
         let board = shared.board();
-        let candidates = live.snapshot.models.iter().flat_map(|model| model.candidates.iter().copied());
+        let candidates = live
+            .snapshot
+            .models
+            .iter()
+            .flat_map(|model| model.candidates.iter().copied());
         let rows = candidates.map(|candidate| {
-            let row = board.view(&live.snapshot, &[candidate], now).rows.first().copied();
-            let name = live.snapshot.channel(candidate.channel).map_or("", |channel| &channel.name);
-            let model = live.snapshot.model(candidate.model).map_or("", |model| &model.name);
+            let row = board
+                .view(&live.snapshot, &[candidate], now)
+                .rows
+                .first()
+                .copied();
+            let name = live
+                .snapshot
+                .channel(candidate.channel)
+                .map_or("", |channel| &channel.name);
+            let model = live
+                .snapshot
+                .model(candidate.model)
+                .map_or("", |model| &model.name);
             ChannelStatus {
                 in_flight: row.map_or(0, |row| row.in_flight),
                 model: model.into(),
@@ -121,7 +135,10 @@ pub(super) async fn status(State(shared): Shell, Extension(admin): Caller) -> Re
     Ok(Json(Status {
         calls_in_flight: shared.calls.load(std::sync::atomic::Ordering::Relaxed),
         channels,
-        children: shared.children.as_ref().map_or_else(Vec::new, |children| children.status()),
+        children: shared
+            .children
+            .as_ref()
+            .map_or_else(Vec::new, |children| children.status()),
         epoch: live.judge.epoch().number(),
         grid: tieline_core::record::Hex32(live.snapshot.digest).to_string(),
         ledger: LedgerStatus {
@@ -170,10 +187,19 @@ async fn change(
     } else {
         return Err(Refusal(StatusCode::NOT_FOUND, unknown_target(&snapshot, name)));
     };
-    let out = OutRow { kind: kind.into(), name: name.into(), since_us: shared.now().0 };
+    let out = OutRow {
+        kind: kind.into(),
+        name: name.into(),
+        since_us: shared.now().0,
+    };
     let changed = {
         let state = shared.state();
-        let changed = if cut { state.put_out(&out) } else { state.remove_out(kind, name) }.map_err(failed)?;
+        let changed = if cut {
+            state.put_out(&out)
+        } else {
+            state.remove_out(kind, name)
+        }
+        .map_err(failed)?;
         apply_out(&mut shared.board(), &out, cut);
         changed
     };
@@ -183,12 +209,20 @@ async fn change(
     let stopped = match &shared.children {
         Some(children) if kind == "channel" => {
             let (children, name) = (children.clone(), name.to_owned());
-            let act = move || if cut { children.cut(&name) } else { children.restore(&name) };
+            let act = move || {
+                if cut {
+                    children.cut(&name)
+                } else {
+                    children.restore(&name)
+                }
+            };
             tokio::task::spawn_blocking(act).await.unwrap_or(false)
         }
         _ => false,
     };
-    Ok(Json(serde_json::json!({ "changed": changed, "kind": kind, "name": name, "process": stopped })))
+    Ok(Json(
+        serde_json::json!({ "changed": changed, "kind": kind, "name": name, "process": stopped }),
+    ))
 }
 
 fn unknown_target(snapshot: &tieline_core::Snapshot, name: &str) -> String {
@@ -237,7 +271,9 @@ pub(super) async fn keys(
     require(&admin, &ALL)?;
     let keys = shared.state().keys().map_err(failed)?;
     let views: Vec<KeyView> = keys.into_iter().map(view).collect();
-    Ok(Json(serde_json::json!({ "schema": "tieline/keys/v1", "keys": views })))
+    Ok(Json(
+        serde_json::json!({ "schema": "tieline/keys/v1", "keys": views }),
+    ))
 }
 
 pub(super) async fn add_key(
@@ -262,13 +298,18 @@ pub(super) async fn add_key(
     {
         let state = shared.state();
         if state.party(&key.party).map_err(failed)?.is_none() {
-            return Err(Refusal(StatusCode::NOT_FOUND, format!("there is no party `{}`", key.party)));
+            return Err(Refusal(
+                StatusCode::NOT_FOUND,
+                format!("there is no party `{}`", key.party),
+            ));
         }
         state.put_key(&key).map_err(failed)?;
         swap_keys(&shared, &state)?;
     }
     record(&shared, &admin, "key-add", &key.id)?;
-    Ok(Json(serde_json::json!({ "id": key.id, "party": key.party, "key": token.expose() })))
+    Ok(Json(
+        serde_json::json!({ "id": key.id, "party": key.party, "key": token.expose() }),
+    ))
 }
 
 pub(super) async fn revoke_key(
@@ -295,7 +336,9 @@ pub(super) async fn parties(
 ) -> Result<Json<serde_json::Value>, Refusal> {
     require(&admin, &ALL)?;
     let parties = shared.state().parties().map_err(failed)?;
-    Ok(Json(serde_json::json!({ "schema": "tieline/parties/v1", "parties": parties })))
+    Ok(Json(
+        serde_json::json!({ "schema": "tieline/parties/v1", "parties": parties }),
+    ))
 }
 
 pub(super) async fn put_party(
@@ -322,16 +365,32 @@ pub(super) async fn metrics(
     let (health, head) = (shared.recorder.health(), shared.recorder.head());
     let gauges = [
         ("tieline_ledger_entries", "Entries that are durable", head.size),
-        ("tieline_ledger_queued", "Entries that wait for the writer", health.queued_entries as u64),
-        ("tieline_ledger_stopped", "1 if the ledger's writer has stopped", u64::from(health.stopped.is_some())),
+        (
+            "tieline_ledger_queued",
+            "Entries that wait for the writer",
+            health.queued_entries as u64,
+        ),
+        (
+            "tieline_ledger_stopped",
+            "1 if the ledger's writer has stopped",
+            u64::from(health.stopped.is_some()),
+        ),
     ];
     let end = text.trim_end().trim_end_matches("# EOF").trim_end().len();
     text.truncate(end);
     for (name, help, value) in gauges {
-        text.push_str(&format!("\n# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}"));
+        text.push_str(&format!(
+            "\n# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}"
+        ));
     }
     text.push_str("\n# EOF\n");
-    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+    Ok((
+        [(
+            CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        text,
+    ))
 }
 
 /// Read all keys again and swap them in.
@@ -347,8 +406,17 @@ fn swap_keys(shared: &Shared, state: &crate::state::State) -> Result<(), Refusal
 fn record(shared: &Shared, admin: &Admin, done: &str, name: &str) -> Result<(), Refusal> {
     let now = shared.now();
     let (id, _) = shared.new_call(now);
-    let body = Operation { admin: &admin.id, done, name };
-    let event = Event { at: now, body, id: &id.to_string(), t: "tieline/operator/v1" };
+    let body = Operation {
+        admin: &admin.id,
+        done,
+        name,
+    };
+    let event = Event {
+        at: now,
+        body,
+        id: &id.to_string(),
+        t: "tieline/operator/v1",
+    };
     let pushed = shared.recorder.event(&event);
     pushed.map_err(|error| Refusal(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
 }

@@ -20,7 +20,14 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 pub(super) async fn checkpoint(State(shared): State<Arc<Shared>>) -> Response {
     let text = shared.recorder.head().checkpoint;
-    ([(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-cache")], text).into_response()
+    (
+        [
+            (CONTENT_TYPE, "text/plain; charset=utf-8"),
+            (CACHE_CONTROL, "no-cache"),
+        ],
+        text,
+    )
+        .into_response()
 }
 
 pub(super) async fn tile(
@@ -45,7 +52,18 @@ async fn serve(shared: Arc<Shared>, path: String) -> Result<Response, Refusal> {
     let dir = shared.dir.clone();
     let read = move || Reader::open(&dir).and_then(|reader| reader.tile(&tile));
     let failed = |error: String| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error);
-    let read = tokio::task::spawn_blocking(read).await.map_err(|error| failed(error.to_string()))?;
-    let bytes = read.map_err(|error| failed(error.to_string()))?.ok_or_else(unknown)?;
-    Ok(([(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, IMMUTABLE)], bytes).into_response())
+    let read = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    let bytes = read
+        .map_err(|error| failed(error.to_string()))?
+        .ok_or_else(unknown)?;
+    Ok((
+        [
+            (CONTENT_TYPE, "application/octet-stream"),
+            (CACHE_CONTROL, IMMUTABLE),
+        ],
+        bytes,
+    )
+        .into_response())
 }

@@ -71,11 +71,30 @@ async fn identify(
 }
 
 fn who(shared: &Shared, headers: &HeaderMap) -> Result<Arc<Admin>, Refusal> {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
-    let missing = || Refusal(StatusCode::UNAUTHORIZED, "send an admin key as `Authorization: Bearer tla_…`".into());
-    let unknown = || Refusal(StatusCode::UNAUTHORIZED, "the admin key is not known here, or was revoked".into());
-    shared.keys.load().admin(token.ok_or_else(missing)?).cloned().ok_or_else(unknown)
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let token = bearer
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .map(str::trim);
+    let missing = || {
+        Refusal(
+            StatusCode::UNAUTHORIZED,
+            "send an admin key as `Authorization: Bearer tla_…`".into(),
+        )
+    };
+    let unknown = || {
+        Refusal(
+            StatusCode::UNAUTHORIZED,
+            "the admin key is not known here, or was revoked".into(),
+        )
+    };
+    shared
+        .keys
+        .load()
+        .admin(token.ok_or_else(missing)?)
+        .cloned()
+        .ok_or_else(unknown)
 }
 
 /// Whether the holder may act in one of `roles`.
@@ -84,12 +103,21 @@ pub(crate) fn require(admin: &Admin, roles: &[Role]) -> Result<(), Refusal> {
         return Ok(());
     }
     let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
-    let says = format!("this needs the role {}; the key of {} is {}", names.join(" or "), admin.name, admin.role.name());
+    let says = format!(
+        "this needs the role {}; the key of {} is {}",
+        names.join(" or "),
+        admin.name,
+        admin.role.name()
+    );
     Err(Refusal(StatusCode::FORBIDDEN, says))
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.0, axum::Json(serde_json::json!({ "error": { "message": self.1 } }))).into_response()
+        (
+            self.0,
+            axum::Json(serde_json::json!({ "error": { "message": self.1 } })),
+        )
+            .into_response()
     }
 }

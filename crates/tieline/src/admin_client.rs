@@ -1,0 +1,74 @@
+//! Commands that change a running server go through its admin API, with the operator's key.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+use crate::folder::{self, Server};
+use crate::output::{Failure, Result};
+
+/// An operation waits at most so long: a cut stops a process, which may take five seconds.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// The longest reply that is read: 10,000 keys of 300 bytes are 3 MB.
+const REPLY_BYTES_MAX: usize = 16 << 20;
+
+/// Send a request to the server of a state folder.
+pub(crate) fn send(
+    dir: &Path,
+    server: &Server,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value> {
+    let key = folder::admin_key(dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::found(error.to_string()))?;
+    let url = format!("{}{path}", server.admin);
+    runtime.block_on(async {
+        let exchange = tokio::time::timeout(WAIT, exchange(&url, method, &key, body));
+        exchange
+            .await
+            .map_err(|_| Failure::found(format!("{url} did not answer in {} s", WAIT.as_secs())))?
+    })
+}
+
+async fn exchange(url: &str, method: &str, key: &str, body: Option<&Value>) -> Result<Value> {
+    let failed = |error: &dyn std::fmt::Display| Failure::found(format!("cannot reach {url}: {error}"));
+    let text = body.map_or_else(String::new, Value::to_string);
+    let request = http::Request::builder()
+        .method(method)
+        .uri(url)
+        .header("authorization", format!("Bearer {key}"))
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(text)))
+        .map_err(|error| failed(&error))?;
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let response = client.request(request).await.map_err(|error| failed(&error))?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), REPLY_BYTES_MAX)
+        .collect()
+        .await
+        .map_err(|error| failed(&error))?;
+    let value: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null);
+    if status.is_success() {
+        return Ok(value);
+    }
+    let says = value
+        .pointer("/error/message")
+        .and_then(Value::as_str)
+        .unwrap_or("no reason given");
+    let code = if status.is_client_error() { 2 } else { 1 };
+    Err(Failure {
+        code,
+        hint: None,
+        message: format!("{says} (status {})", status.as_u16()),
+    })
+}

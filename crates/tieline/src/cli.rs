@@ -1,0 +1,244 @@
+//! The command line as clap reads it: names, defaults and help texts, no behaviour.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The interconnect for AI models: carries calls over any channel, admits them under cited rules, records every decision
+/// in a log that outsiders can verify, and rehearses what breaks when a supplier is gone.
+///
+/// Start with `tieline up`: it sets up a small real model behind two channels, a gateway in front of them, and prints what
+/// to try. Everything it writes stands in one folder (`--dir`).
+#[derive(Debug, Parser)]
+#[command(name = "tieline", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The state folder: configuration, keys, ledger.
+    #[arg(
+        long,
+        global = true,
+        env = "TIELINE_DIR",
+        default_value = "tieline-data",
+        value_name = "DIR"
+    )]
+    pub(crate) dir: PathBuf,
+    /// Print one JSON object (or JSON Lines for rows) instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start everything on a fresh machine: a real model on two channels, the gateway, the ledger.
+    Up(Up),
+    /// Serve the configuration of a state folder.
+    Serve(Serve),
+    /// Check a configuration and report every mistake in one run.
+    Check(Check),
+    /// Say in sentences what was decided about a call, and why.
+    Explain(Explain),
+    /// Show what depends on what: chokepoints, concentration.
+    Grid(Grid),
+    /// Read, verify, export and back up the log.
+    #[command(subcommand)]
+    Ledger(Ledger),
+    /// Rehearse: decide recorded calls again, as they were or with something gone.
+    #[command(subcommand)]
+    Drill(Drill),
+    /// Add, list and revoke the keys of parties.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Take a channel or a component out; a supervised model server is stopped for real.
+    Cut(Target),
+    /// Put a channel or a component that was cut back in.
+    Restore(Target),
+    /// Stand between the gateway and a model server that another program owns.
+    #[command(hide = true)]
+    Relay(Relay),
+    /// Print reference material that is committed with the source.
+    #[command(hide = true)]
+    Gen(Gen),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Up {
+    /// Serve this GGUF file instead of the small model that is set up otherwise.
+    #[arg(long, value_name = "GGUF")]
+    pub(crate) model_file: Option<PathBuf>,
+    /// Use the models of a running Ollama, such as `http://127.0.0.1:11434`.
+    #[arg(long, value_name = "URL", conflicts_with = "model_file")]
+    pub(crate) ollama: Option<String>,
+    /// Use nothing from the network: what is not set up yet is an error that says what to do.
+    #[arg(long)]
+    pub(crate) offline: bool,
+    #[command(flatten)]
+    pub(crate) listen: Listen,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// The configuration; by default `tieline.toml` of the state folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) listen: Listen,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Listen {
+    /// Where applications connect; port 0 picks one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where administrators connect; port 0 picks one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// Write URLs and keys as JSON to this file once ready, for scripts.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// The configuration; by default `tieline.toml` of the state folder.
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// The call's id, as the reply header `x-tieline-call` gave it; `last` is the newest call. Or an error's number, such
+    /// as TL5001.
+    pub(crate) call: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Grid {
+    /// A configuration to look at without a state folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    /// Recompute every hash from the files alone and name the first entry that is wrong.
+    Verify(Verify),
+    /// Print entries.
+    Show(Show),
+    /// Print the newest entries, oldest first.
+    Tail(Tail),
+    /// Print the log's verifier key (a signed-note vkey).
+    Key,
+    /// Write the log as files that other projects' tools read.
+    Export(Export),
+    /// Copy the ledger while it is in use, with its checkpoint.
+    Backup(Backup),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    /// A checkpoint that was kept elsewhere; the ledger must continue it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Also parse every entry and hash every archived blob.
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// The log's verifier key, got by another way than from this folder.
+    #[arg(long, value_name = "VKEY")]
+    pub(crate) key: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// Index of the entry, or a range such as 10..20.
+    #[arg(value_name = "INDEX")]
+    pub(crate) range: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Tail {
+    /// How many.
+    #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) count: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    /// The layout; `tiles` is that of C2SP tlog-tiles.
+    #[arg(long, default_value = "tiles", value_parser = ["tiles"])]
+    pub(crate) format: String,
+    /// Where to write.
+    #[arg(value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Backup {
+    /// The copy; it must not exist.
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Drill {
+    /// Decide every recorded call again; any difference is a finding (exit 1).
+    Replay,
+    /// Take each channel and each component out in turn: calls kept, moved, degraded, lost, and what it costs.
+    #[command(name = "n-1")]
+    NMinus1(NMinus1),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NMinus1 {
+    /// A configuration to rehearse instead of the state folder's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key; it is shown once.
+    Add(KeysAdd),
+    /// List keys by their public ids.
+    List,
+    /// Revoke a key at once.
+    Revoke {
+        /// The key's public id.
+        id: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeysAdd {
+    /// The party's id; by default the only party there is.
+    #[arg(long)]
+    pub(crate) party: Option<String>,
+    /// A pool or model that the key may ask for; may be repeated. Without it, all.
+    #[arg(long = "allow", value_name = "NAME")]
+    pub(crate) allow: Vec<String>,
+    #[arg(long, value_name = "N")]
+    pub(crate) requests_per_minute: Option<u32>,
+    #[arg(long, value_name = "N")]
+    pub(crate) tokens_per_minute: Option<u64>,
+    #[arg(long, value_name = "N")]
+    pub(crate) concurrency: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Target {
+    /// The channel's or component's name, as `tieline grid` shows it.
+    pub(crate) name: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Relay {
+    #[arg(long)]
+    pub(crate) port: u16,
+    #[arg(long)]
+    pub(crate) to: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Gen {
+    #[arg(value_parser = ["cli", "config-reference", "config-schema", "json-schemas", "config-codes"])]
+    pub(crate) what: String,
+}

@@ -1,0 +1,148 @@
+//! `tieline keys`: through the admin API of a running server, else in the state file.
+
+use serde_json::{Value, json};
+use tieline_core::Limits;
+use tieline_gateway::{KeyRow, Lock, State, StateError, Token};
+
+use crate::cli::{Cli, Keys, KeysAdd};
+use crate::output::{self, Failure, Result};
+use crate::{admin_client, folder};
+
+pub(super) fn run(cli: &Cli, command: &Keys) -> Result<u8> {
+    match command {
+        Keys::Add(args) => add(cli, args),
+        Keys::List => list(cli),
+        Keys::Revoke { id } => revoke(cli, id),
+    }
+}
+
+fn add(cli: &Cli, args: &KeysAdd) -> Result<u8> {
+    let party = match &args.party {
+        Some(party) => party.clone(),
+        None => only_party(cli)?,
+    };
+    let limits = Limits {
+        concurrency: args.concurrency,
+        requests_per_minute: args.requests_per_minute,
+        tokens_per_minute: args.tokens_per_minute,
+        ..Limits::default()
+    };
+    let scope = (!args.allow.is_empty()).then(|| args.allow.clone());
+    let value = match folder::server(&cli.dir) {
+        Some(server) => {
+            let body = json!({ "limits": limits, "party": party, "scope": scope });
+            admin_client::send(&cli.dir, &server, "POST", "/admin/v1/keys", Some(&body))?
+        }
+        None => add_offline(cli, party, limits, scope)?,
+    };
+    if cli.json {
+        output::json(&json!({ "schema": "tieline/keys-add/v1", "result": value }))?;
+        return Ok(0);
+    }
+    let text = |name: &str| {
+        value
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    output::line(format!(
+        "key {} of party {}, shown this once:",
+        text("id"),
+        text("party")
+    ))?;
+    output::line(text("key"))?;
+    Ok(0)
+}
+
+fn add_offline(cli: &Cli, party: String, limits: Limits, scope: Option<Vec<String>>) -> Result<Value> {
+    let _lock = Lock::take(&cli.dir).map_err(failed)?;
+    let state = State::open(&cli.dir).map_err(failed)?;
+    if state.party(&party).map_err(failed)?.is_none() {
+        return Err(Failure::input(format!("there is no party `{party}`")));
+    }
+    let token = Token::party(&folder::entropy()?);
+    let row = KeyRow {
+        created_us: now_us(),
+        digest: token.digest,
+        id: folder::random_id("k")?,
+        limits,
+        party: party.clone(),
+        revoked_us: None,
+        scope,
+    };
+    state.put_key(&row).map_err(failed)?;
+    Ok(json!({ "id": row.id, "party": party, "key": token.expose() }))
+}
+
+fn only_party(cli: &Cli) -> Result<String> {
+    let parties = State::open(&cli.dir)
+        .and_then(|state| state.parties())
+        .map_err(failed)?;
+    match parties.as_slice() {
+        [party] => Ok(party.id.clone()),
+        parties => Err(Failure::input(format!(
+            "there are {} parties; say which with --party",
+            parties.len()
+        ))),
+    }
+}
+
+fn list(cli: &Cli) -> Result<u8> {
+    let keys = State::open(&cli.dir)
+        .and_then(|state| state.keys())
+        .map_err(failed)?;
+    for key in keys {
+        let scope = key
+            .scope
+            .as_ref()
+            .map_or_else(|| "all".to_owned(), |names| names.join(","));
+        if cli.json {
+            output::json_line(&json!({
+                "schema": "tieline/keys/v1", "id": key.id, "party": key.party, "created_us": key.created_us,
+                "revoked_us": key.revoked_us, "limits": key.limits, "scope": key.scope,
+            }))?;
+        } else {
+            let state = if key.revoked_us.is_some() {
+                "revoked"
+            } else {
+                "live"
+            };
+            output::line(format!(
+                "{}  party {}  {state}  may ask for {scope}",
+                key.id, key.party
+            ))?;
+        }
+    }
+    Ok(0)
+}
+
+fn revoke(cli: &Cli, id: &str) -> Result<u8> {
+    let value = match folder::server(&cli.dir) {
+        Some(server) => {
+            let body = json!({ "id": id });
+            admin_client::send(&cli.dir, &server, "POST", "/admin/v1/keys/revoke", Some(&body))?
+        }
+        None => {
+            let _lock = Lock::take(&cli.dir).map_err(failed)?;
+            let state = State::open(&cli.dir).map_err(failed)?;
+            json!({ "id": id, "changed": state.revoke_key(id, now_us()).map_err(failed)? })
+        }
+    };
+    if cli.json {
+        output::json(&json!({ "schema": "tieline/keys-revoke/v1", "result": value }))?;
+    } else if value.get("changed").and_then(Value::as_bool) == Some(true) {
+        output::line(format!("key {id} is revoked"))?;
+    } else {
+        output::line(format!("key {id} was revoked before"))?;
+    }
+    Ok(0)
+}
+
+fn now_us() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0)
+}
+
+fn failed(error: StateError) -> Failure {
+    Failure::input(error.to_string())
+}

@@ -1,0 +1,58 @@
+//! The commands, one file a room. Each reads its arguments, calls the library that does the work, and prints.
+
+mod drill;
+mod explain;
+mod gen_reference;
+mod grid;
+mod keys;
+mod ledger;
+mod operate;
+mod serve;
+mod start;
+
+use crate::cli::{Cli, Command};
+use crate::output::{self, Failure, Result};
+use crate::{check, folder, up};
+
+/// Run a command; the exit code, or why not.
+pub(crate) fn run(cli: &Cli) -> Result<u8> {
+    match &cli.command {
+        Command::Up(args) => start::run(cli, args),
+        Command::Serve(args) => serve::run(cli, args),
+        Command::Check(args) => checked(cli, args.config.as_deref()),
+        Command::Explain(args) => explain::run(cli, &args.call),
+        Command::Grid(args) => grid::run(cli, args.config.as_deref()),
+        Command::Ledger(command) => ledger::run(cli, command),
+        Command::Drill(command) => drill::run(cli, command),
+        Command::Keys(command) => keys::run(cli, command),
+        Command::Cut(target) => operate::run(cli, &target.name, true),
+        Command::Restore(target) => operate::run(cli, &target.name, false),
+        Command::Relay(args) => match serve::runtime(1)?.block_on(up::relay::run(args.port, &args.to)) {
+            Ok(()) => Ok(0),
+            Err(error) => Err(Failure::found(format!("the relay ended: {error}"))),
+        },
+        Command::Gen(args) => gen_reference::run(&args.what),
+    }
+}
+
+fn checked(cli: &Cli, config: Option<&std::path::Path>) -> Result<u8> {
+    let config = config.map_or_else(|| folder::config(&cli.dir), std::path::Path::to_path_buf);
+    let (checked, report) = check::examine(&config);
+    let packs = checked.iter().flat_map(|checked| &checked.policy.packs);
+    let bad_packs: Vec<String> = packs
+        .filter_map(|folder| crate::load::pack(folder).err())
+        .collect();
+    if cli.json {
+        output::json(&report.json())?;
+    } else {
+        output::line(report.render(output::look()))?;
+        for problems in &bad_packs {
+            output::line(problems)?;
+        }
+    }
+    Ok(if checked.is_none() || !bad_packs.is_empty() {
+        2
+    } else {
+        0
+    })
+}

@@ -1,0 +1,85 @@
+//! `tieline cut` and `tieline restore`: through the admin API of a running server, else in the state file, so that the next
+//! start finds it.
+
+use tieline_gateway::{Lock, OutRow, State};
+
+use crate::cli::Cli;
+use crate::output::{self, Failure, Result};
+use crate::{admin_client, folder, load};
+
+pub(super) fn run(cli: &Cli, name: &str, cut: bool) -> Result<u8> {
+    let verb = if cut { "cut" } else { "restored" };
+    let value = match folder::server(&cli.dir) {
+        Some(server) => {
+            let path = if cut { "/admin/v1/cut" } else { "/admin/v1/restore" };
+            let body = serde_json::json!({ "name": name });
+            admin_client::send(&cli.dir, &server, "POST", path, Some(&body))?
+        }
+        None => offline(cli, name, cut)?,
+    };
+    if cli.json {
+        output::json(&serde_json::json!({ "schema": "tieline/cut/v1", "out": cut, "result": value }))?;
+        return Ok(0);
+    }
+    let kind = value
+        .get("kind")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or("channel");
+    let process = value
+        .get("process")
+        .and_then(serde_json::Value::as_bool)
+        .unwrap_or(false);
+    let changed = value
+        .get("changed")
+        .and_then(serde_json::Value::as_bool)
+        .unwrap_or(false);
+    let what = match (changed, cut, process) {
+        (false, true, _) => "was out already",
+        (false, false, _) => "was not out",
+        (true, true, true) => "is out, and its model server was stopped",
+        (true, true, false) => "is out",
+        (true, false, true) => "is back in, and its model server is starting",
+        (true, false, false) => "is back in",
+    };
+    output::line(format!("{verb}: {kind} {name} {what}"))?;
+    Ok(0)
+}
+
+/// No server runs: write the state file. The ledger learns of it from the running server only, so this is for a folder
+/// that is not in use.
+fn offline(cli: &Cli, name: &str, cut: bool) -> Result<serde_json::Value> {
+    let failed = |error: tieline_gateway::StateError| Failure::input(error.to_string());
+    let checked = load::checked(&folder::config(&cli.dir))?;
+    let _lock = Lock::take(&cli.dir).map_err(failed)?;
+    let is_channel = checked.grid.channels.iter().any(|channel| &*channel.name == name);
+    let mut components = checked
+        .grid
+        .channels
+        .iter()
+        .flat_map(|channel| &channel.components);
+    let mut needs = checked
+        .grid
+        .components
+        .iter()
+        .flat_map(|(name, needs)| std::iter::once(name).chain(needs));
+    let is_component = components.any(|component| &**component == name) || needs.any(|need| &**need == name);
+    if !is_channel && !is_component {
+        let message = format!("the grid has no channel or component `{name}`");
+        return Err(Failure::input(message).with_hint("`tieline grid` lists both"));
+    }
+    let kind = if is_channel { "channel" } else { "component" };
+    let state = State::open(&cli.dir).map_err(failed)?;
+    let now = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0);
+    let out = OutRow {
+        kind: kind.into(),
+        name: name.into(),
+        since_us: now,
+    };
+    let changed = if cut {
+        state.put_out(&out)
+    } else {
+        state.remove_out(kind, name)
+    }
+    .map_err(failed)?;
+    Ok(serde_json::json!({ "changed": changed, "kind": kind, "name": name, "process": false }))
+}

@@ -1,0 +1,153 @@
+//! `tieline serve`, and what it shares with `up`: the runtime, logging, signals, the small files that say where it listens.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tieline_gateway::{ChildControl, Gateway, Lock, PartyRow, State};
+use tieline_policy::PartyFacts;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::check::Checked;
+use crate::cli::{Cli, Listen, Serve};
+use crate::folder::{self, Server};
+use crate::output::{self, Failure, Result};
+use crate::{load, up};
+
+/// What serving needs, however it was started.
+pub(super) struct Plan<'a> {
+    pub(super) children: Option<Arc<dyn ChildControl>>,
+    pub(super) config: PathBuf,
+    pub(super) dir: &'a Path,
+    pub(super) listen: &'a Listen,
+    pub(super) lock: Lock,
+}
+
+pub(super) fn run(cli: &Cli, args: &Serve) -> Result<u8> {
+    let config = args.config.clone().unwrap_or_else(|| folder::config(&cli.dir));
+    let checked = load::checked(&config)?;
+    std::fs::create_dir_all(&cli.dir)
+        .map_err(|error| Failure::input(format!("cannot make {}: {error}", cli.dir.display())))?;
+    let lock = Lock::take(&cli.dir).map_err(|error| Failure::input(error.to_string()))?;
+    log_to_stderr(&checked);
+    {
+        let state = State::open(&cli.dir).map_err(|error| Failure::input(error.to_string()))?;
+        let facts = PartyFacts::default();
+        let party = PartyRow {
+            facts,
+            id: folder::random_id("p")?,
+            name: "first party".into(),
+        };
+        folder::ensure_keys(&cli.dir, &state, &party, now_us())?;
+    }
+    runtime(checked.gateway.threads)?.block_on(async {
+        let plan = Plan {
+            children: None,
+            config,
+            dir: &cli.dir,
+            listen: &args.listen,
+            lock,
+        };
+        serve(plan, |server| async move {
+            output::progress(format!(
+                "serving on {}, admin on {}",
+                server.gateway, server.admin
+            ));
+            Vec::new()
+        })
+        .await
+    })
+}
+
+/// Serve until a signal; `ready` runs once when the listeners are up and gives the supervised channels for the ready file.
+pub(super) async fn serve<F, W>(plan: Plan<'_>, ready: F) -> Result<u8>
+where
+    F: FnOnce(Server) -> W,
+    W: Future<Output = Vec<up::ready::ReadyChannel>>,
+{
+    let (listen, admin) = (plan.listen.listen, plan.listen.admin);
+    let config = plan.config.clone();
+    let gateway = Gateway {
+        children: plan.children,
+        dir: plan.dir.to_owned(),
+        load: Box::new(move || {
+            let mut loaded = load::load(&config)?;
+            loaded.settings.listen = listen.unwrap_or(loaded.settings.listen);
+            loaded.settings.admin = admin.unwrap_or(loaded.settings.admin);
+            Ok(loaded)
+        }),
+        lock: plan.lock,
+        watched: vec![plan.config],
+    };
+    // Signals are taken before the ready file says that anybody may send one.
+    let failed = |error: std::io::Error| Failure::found(format!("cannot wait for signals: {error}"));
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt()).map_err(failed)?,
+        signal(SignalKind::terminate()).map_err(failed)?,
+    );
+    let started = gateway
+        .start()
+        .await
+        .map_err(|error| Failure::input(error.to_string()))?;
+    let server = || Server {
+        admin: format!("http://{}", started.admin),
+        gateway: format!("http://{}", started.listen),
+        pid: std::process::id(),
+    };
+    folder::write_server(plan.dir, &server())?;
+    let channels = ready(server()).await;
+    if let Some(path) = &plan.listen.ready_file {
+        let ready = up::ready::ReadyFile {
+            admin: server().admin,
+            admin_key: folder::admin_key(plan.dir)?,
+            channels,
+            gateway: server().gateway,
+            key: folder::party_key(plan.dir).unwrap_or_default(),
+        };
+        up::ready::write(path, &ready)
+            .map_err(|error| Failure::found(format!("cannot write {}: {error}", path.display())))?;
+    }
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    output::progress("draining: calls in flight may end, then the ledger is closed");
+    let stopped = started.stop().await;
+    folder::remove_server(plan.dir);
+    stopped.map_err(|error| Failure::found(error.to_string()))?;
+    Ok(0)
+}
+
+pub(super) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime> {
+    let mut builder = if threads == 1 {
+        // One thread needs no work stealing, and a call then never crosses threads.
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    if threads > 1 {
+        builder.worker_threads(threads);
+    }
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::found(format!("cannot start threads: {error}")))
+}
+
+/// Structured logs on standard error, as the configuration says; `RUST_LOG` goes first.
+pub(super) fn log_to_stderr(checked: &Checked) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(checked.log.level));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let _ = if checked.log.is_json {
+        builder.json().try_init()
+    } else {
+        builder.try_init()
+    };
+}
+
+pub(super) fn now_us() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0)
+}

@@ -1,0 +1,128 @@
+//! The state folder as commands see it: where things are, whether a server runs there, and the small files that `up`
+//! writes so that commands on the same machine need no arguments.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tieline_gateway::{AdminKeyRow, KeyRow, PartyRow, State, Token};
+
+use crate::output::{Failure, Result};
+
+/// `DIR/server.json` while a server runs there.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    pub(crate) admin: String,
+    pub(crate) gateway: String,
+    pub(crate) pid: u32,
+}
+
+const SERVER_FILE: &str = "server.json";
+const ADMIN_KEY_FILE: &str = "admin.key";
+const PARTY_KEY_FILE: &str = "party.key";
+
+pub(crate) fn config(dir: &Path) -> PathBuf {
+    dir.join("tieline.toml")
+}
+
+/// The server that runs in this folder, if one does.
+pub(crate) fn server(dir: &Path) -> Option<Server> {
+    let text = std::fs::read_to_string(dir.join(SERVER_FILE)).ok()?;
+    let server: Server = serde_json::from_str(&text).ok()?;
+    // A process that was killed leaves the file; the lock tells.
+    tieline_gateway::Lock::take(dir).is_err().then_some(server)
+}
+
+pub(crate) fn write_server(dir: &Path, server: &Server) -> Result<()> {
+    let text = serde_json::to_string(server).unwrap_or_default();
+    private(&dir.join(SERVER_FILE), &text)
+}
+
+pub(crate) fn remove_server(dir: &Path) {
+    let _ = std::fs::remove_file(dir.join(SERVER_FILE));
+}
+
+/// The operator's key for commands on this machine: from the environment, else what `up` or `serve` left in the folder.
+pub(crate) fn admin_key(dir: &Path) -> Result<String> {
+    if let Ok(key) = std::env::var("TIELINE_ADMIN_KEY") {
+        return Ok(key);
+    }
+    let path = dir.join(ADMIN_KEY_FILE);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Failure::input(format!("cannot read the admin key {}: {error}", path.display()))
+            .with_hint("set TIELINE_ADMIN_KEY to an operator's key")
+    })?;
+    Ok(text.trim().to_owned())
+}
+
+/// The key of the first party, as `up` made it.
+pub(crate) fn party_key(dir: &Path) -> Option<String> {
+    std::fs::read_to_string(dir.join(PARTY_KEY_FILE))
+        .ok()
+        .map(|text| text.trim().to_owned())
+}
+
+/// Make sure that there is an administrator's key, and a party with a key; those that exist are left alone.
+pub(crate) fn ensure_keys(dir: &Path, state: &State, party: &PartyRow, now_us: u64) -> Result<()> {
+    let failed = |error: tieline_gateway::StateError| Failure::found(error.to_string());
+    if state.admin_keys().map_err(failed)?.is_empty() {
+        let token = Token::admin(&entropy()?);
+        let row = AdminKeyRow {
+            digest: token.digest,
+            id: random_id("a")?,
+            name: "first operator".into(),
+            revoked_us: None,
+            role: "operator".into(),
+        };
+        private(&dir.join(ADMIN_KEY_FILE), token.expose())?;
+        state.put_admin_key(&row).map_err(failed)?;
+    }
+    if state.parties().map_err(failed)?.is_empty() {
+        state.put_party(party).map_err(failed)?;
+        let token = Token::party(&entropy()?);
+        private(&dir.join(PARTY_KEY_FILE), token.expose())?;
+        let row = KeyRow {
+            created_us: now_us,
+            digest: token.digest,
+            id: random_id("k")?,
+            limits: tieline_core::Limits::default(),
+            party: party.id.clone(),
+            revoked_us: None,
+            scope: None,
+        };
+        state.put_key(&row).map_err(failed)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn entropy() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::found(format!("the operating system gives no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+/// An opaque id: a letter for its kind, and 64 random bits.
+pub(crate) fn random_id(kind: &str) -> Result<String> {
+    let bytes = entropy()?;
+    let number = bytes
+        .iter()
+        .take(8)
+        .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    Ok(format!("{kind}_{number:016x}"))
+}
+
+/// Write a file for its owner only.
+pub(crate) fn private(path: &Path, text: &str) -> Result<()> {
+    let written = File::options()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| writeln!(file, "{text}"));
+    written.map_err(|error| Failure::found(format!("cannot write {}: {error}", path.display())))
+}

@@ -1,0 +1,147 @@
+//! From a checked configuration to what the gateway is told: packs are read, credentials fetched. Both happen at every
+//! reload, so a rotated credential needs no restart.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use tieline_gateway::{
+    ChannelWiring, Endpoint, GatewaySettings, LedgerSettings, Loaded, OnFull, Secret, TlsFiles,
+};
+use tieline_policy::{Pack, Source};
+use tieline_wire::Provider;
+
+use crate::check::{self, Checked, checked};
+use crate::output::{self, Failure};
+
+/// Read, check and resolve a configuration file. The error is the whole report.
+pub(crate) fn load(config: &Path) -> Result<Loaded, String> {
+    let checked = check::load(config).map_err(|report| report.render(output::look()))?;
+    resolve(&checked)
+}
+
+/// Only the checked configuration, for commands that serve nothing.
+pub(crate) fn checked(config: &Path) -> output::Result<Checked> {
+    check::load(config).map_err(|report| Failure::input(report.render(output::look())))
+}
+
+fn resolve(checked: &Checked) -> Result<Loaded, String> {
+    let packs = checked
+        .policy
+        .packs
+        .iter()
+        .map(|folder| pack(folder))
+        .collect::<Result<_, _>>()?;
+    let channels = checked.channels.iter().map(wiring).collect::<Result<_, _>>()?;
+    Ok(Loaded {
+        channels,
+        enforce: checked.policy.enforce.clone(),
+        grid: checked.grid.clone(),
+        packs,
+        settings: settings(checked),
+    })
+}
+
+/// A pack from its folder: `pack.toml`, every `*.cedar`, `cases.toml`.
+pub(crate) fn pack(folder: &Path) -> Result<Pack, String> {
+    let failed = |path: &Path, error: &dyn std::fmt::Display| {
+        format!("cannot read the pack {}: {error}", path.display())
+    };
+    let mut sources = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| failed(folder, &error))? {
+        let path = entry.map_err(|error| failed(folder, &error))?.path();
+        let is_source = path
+            .extension()
+            .is_some_and(|extension| extension == "toml" || extension == "cedar");
+        let (true, Some(name)) = (is_source, path.file_name().and_then(|name| name.to_str())) else {
+            continue;
+        };
+        let text = std::fs::read_to_string(&path).map_err(|error| failed(&path, &error))?;
+        sources.push(Source {
+            path: Arc::from(name),
+            text: text.into(),
+        });
+    }
+    Pack::parse(&sources).map_err(|problems| {
+        let lines = problems
+            .iter()
+            .map(|problem| format!("{}/{problem}", folder.display()));
+        lines.collect::<Vec<_>>().join("\n")
+    })
+}
+
+fn wiring(channel: &checked::ChannelWiring) -> Result<ChannelWiring, String> {
+    // A provider that cannot be carried yet keeps its place in the grid; the gateway holds the channel out.
+    let provider = Provider::from_name(channel.provider).unwrap_or(Provider::OpenaiCompatible);
+    Ok(ChannelWiring {
+        ca: channel.ca.clone(),
+        connections_max: channel.connections_max,
+        dialect: channel.dialect,
+        endpoint: Endpoint {
+            authority: channel.endpoint.authority(),
+            base: channel.endpoint.base.clone(),
+            tls: channel.endpoint.tls,
+        },
+        is_carried: channel.is_carried,
+        name: channel.name.clone(),
+        provider,
+        secret: secret(channel)?,
+    })
+}
+
+/// A credential that is missing leaves its channel without one: that channel's calls will fail and fail over, the others
+/// are served.
+fn secret(channel: &checked::ChannelWiring) -> Result<Option<Secret>, String> {
+    let text = match &channel.credential {
+        checked::CredentialSource::None => None,
+        checked::CredentialSource::Env(name) => std::env::var(name).ok(),
+        checked::CredentialSource::File(path) => std::fs::read_to_string(path).ok(),
+        checked::CredentialSource::Command(command) => Some(output_of(&channel.name, command)?),
+    };
+    Ok(text
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty())
+        .map(Secret::new))
+}
+
+fn output_of(channel: &str, command: &str) -> Result<String, String> {
+    let failed = |why: String| format!("the credential command of channel `{channel}` failed: {why}");
+    let output = std::process::Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(output.status.to_string()));
+    }
+    String::from_utf8(output.stdout).map_err(|_| failed("its output is not UTF-8".into()))
+}
+
+fn settings(checked: &Checked) -> GatewaySettings {
+    let gateway = &checked.gateway;
+    GatewaySettings {
+        admin: gateway.admin,
+        body_bytes_max: gateway.body_bytes_max,
+        body_ms: gateway.body_ms,
+        calls_max: gateway.calls_max,
+        connections_max: gateway.connections_max,
+        drain_ms: gateway.drain_ms,
+        header_bytes_max: gateway.header_bytes_max,
+        header_ms: gateway.header_ms,
+        ledger: LedgerSettings {
+            on_full: match checked.ledger.on_full {
+                checked::OnFull::Gap => OnFull::Gap,
+                checked::OnFull::Refuse => OnFull::Refuse,
+            },
+            origin: checked.ledger.origin.clone(),
+            queue_entries_max: checked.ledger.queue_entries_max,
+        },
+        listen: gateway.listen,
+        threads: gateway.threads,
+        tls: gateway.tls.as_ref().map(|files| TlsFiles {
+            cert: files.cert.clone(),
+            key: files.key.clone(),
+        }),
+    }
+}

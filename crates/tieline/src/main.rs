@@ -1,0 +1,33 @@
+//! The interconnect for AI models: command line, configuration, diagnostics.
+//!
+//! This crate reads what people write (arguments, `tieline.toml`, packs), checks it, and hands checked values to the
+//! libraries below. Exit codes: 0 done and nothing wrong, 1 it ran and found something, 2 the input is wrong.
+
+mod admin_client;
+mod check;
+mod cli;
+mod commands;
+mod diagnose;
+mod folder;
+mod load;
+mod output;
+mod raw;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match commands::run(&cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.code)
+        }
+    }
+}
