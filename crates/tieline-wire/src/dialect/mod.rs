@@ -1,7 +1,7 @@
 //! The dialects: one folder each, with the same files. `wire` is the shape on the wire, `read` turns it into the
 //! canonical model, `write` turns the model into it, `stream` does both event by event.
 //!
-//! Dispatch is a match over [`Dialect`](tieline_core::Dialect): a new dialect is found missing by the compiler.
+//! Dispatch is a match over [`Dialect`]: a new dialect is found missing by the compiler.
 
 pub mod anthropic_messages;
 pub(crate) mod object;
