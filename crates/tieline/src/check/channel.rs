@@ -93,17 +93,17 @@ fn channel(
         exposed(at, raw, endpoint, &credential, sink);
         own_listener(at, raw, endpoint, world, sink);
     }
-    if provider.carrier.is_none() {
+    if !provider.is_carried {
         uncarried(raw, &provider, sink);
     }
     let name = name?;
     let wiring = ChannelWiring {
         ca,
-        carrier: provider.carrier,
         connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
         credential,
         dialect,
         endpoint: endpoint?,
+        is_carried: provider.is_carried,
         name: name.clone(),
         provider: provider.name,
     };

@@ -60,14 +60,14 @@ pub(crate) struct LogSettings {
 pub(crate) struct ChannelWiring {
     /// A certificate authority (PEM) to trust instead of the public ones.
     pub(crate) ca: Option<PathBuf>,
-    /// How calls are carried. Without it the channel counts in analyses alone, and the gateway takes it as out.
-    pub(crate) carrier: Option<tieline_wire::Provider>,
     pub(crate) connections_max: usize,
     pub(crate) credential: CredentialSource,
     pub(crate) dialect: Dialect,
     pub(crate) endpoint: Endpoint,
+    /// Whether calls can be carried over it. Otherwise it counts in analyses alone, and the gateway takes it as out.
+    pub(crate) is_carried: bool,
     pub(crate) name: Arc<str>,
-    /// One of [`super::provider::names`], as in the grid's record.
+    /// One of [`super::provider::names`], as in the grid's record; the name of a `tieline_wire::Provider` if it is carried.
     pub(crate) provider: &'static str,
 }
 

@@ -8,8 +8,8 @@ use tieline_wire::Provider as Carrier;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Provider {
     pub(crate) name: &'static str,
-    /// How calls are carried; none where the gateway cannot.
-    pub(crate) carrier: Option<Carrier>,
+    /// Whether the gateway can carry calls over it.
+    pub(crate) is_carried: bool,
     /// The environment variable that its own tools read, if it wants a credential.
     pub(crate) credential_env: Option<&'static str>,
     /// The dialects that it speaks, the default first.
@@ -31,21 +31,21 @@ pub(crate) enum UrlDefault {
 const UNCARRIED: &[Provider] = &[
     Provider {
         name: "bedrock",
-        carrier: None,
+        is_carried: false,
         credential_env: Some("AWS_BEARER_TOKEN_BEDROCK"),
         dialects: &[Dialect::AnthropicMessages, Dialect::OpenaiChat],
         url: UrlDefault::OfRegion("https://bedrock-runtime.{}.amazonaws.com"),
     },
     Provider {
         name: "gemini",
-        carrier: None,
+        is_carried: false,
         credential_env: Some("GEMINI_API_KEY"),
         dialects: &[Dialect::OpenaiChat],
         url: UrlDefault::Fixed("https://generativelanguage.googleapis.com"),
     },
     Provider {
         name: "vertex",
-        carrier: None,
+        is_carried: false,
         credential_env: Some("GOOGLE_OAUTH_ACCESS_TOKEN"),
         dialects: &[Dialect::OpenaiChat, Dialect::AnthropicMessages],
         url: UrlDefault::OfRegion("https://{}-aiplatform.googleapis.com"),
@@ -91,7 +91,7 @@ fn carried(carrier: Carrier) -> Provider {
     };
     Provider {
         name: carrier.name(),
-        carrier: Some(carrier),
+        is_carried: true,
         credential_env: carrier.wants_credential().then_some(credential_env),
         dialects: carrier.dialects(),
         url: carrier
