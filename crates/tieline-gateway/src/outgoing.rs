@@ -69,7 +69,7 @@ impl Near {
         } else {
             headers.remove(AUTHORIZATION);
         }
-        Ok((request, exchange, outgoing.loss))
+        Ok((request, exchange.dated(self.began.0 / 1_000_000), outgoing.loss))
     }
 
     fn uri(&self, wiring: &ChannelWiring, path: &str) -> Result<Uri, Problem> {

@@ -1,7 +1,155 @@
-//! `tieline grid`: what depends on what.
-use crate::cli::Cli;
-use crate::output::{Failure, Result};
+//! `tieline grid`: what depends on what, the chokepoints of each party, concentration. Works on a configuration alone, and
+//! on the traffic of a ledger if there is one.
 
-pub(super) fn run(_cli: &Cli, _config: Option<&std::path::Path>) -> Result<u8> {
-    Err(Failure::found("unfinished"))
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tieline_core::grid::Candidate;
+use tieline_core::{Scope, Snapshot, Tick};
+use tieline_drill::{PartyView, Traffic, TrafficReader, structure};
+use tieline_gateway::{PartyRow, State};
+use tieline_policy::{Action, EndUseIx, Epoch, Judge, Postures, Question, RegionIx, Targets};
+
+use crate::cli::Cli;
+use crate::output::{self, Failure, Result};
+use crate::{folder, load};
+
+use super::ledger::{failed, reader};
+
+/// A grid with what policy lets each party use of it.
+pub(super) struct World {
+    judge: Judge,
+    pub(super) parties: Vec<Member>,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// Assumed relative shares of calls, by channel.
+    weights: BTreeMap<Arc<str>, u32>,
+}
+
+/// A key of a party, as structure sees it.
+#[derive(PartialEq)]
+pub(super) struct Member {
+    party: Arc<str>,
+    posture: u32,
+    scope: Scope,
+}
+
+pub(super) fn run(cli: &Cli, config: Option<&Path>) -> Result<u8> {
+    let world = World::open(cli, config)?;
+    let traffic = recorded(cli, config)?;
+    let report = world.with_parties(|parties| structure(&world.snapshot, parties, traffic.as_ref()));
+    if cli.json { output::json(&report)? } else { output::line(report.text())? }
+    Ok(0)
+}
+
+impl World {
+    /// The grid of `config`, or of the state folder with its parties.
+    pub(super) fn open(cli: &Cli, config: Option<&Path>) -> Result<Self> {
+        let path = config.map_or_else(|| folder::config(&cli.dir), Path::to_path_buf);
+        if config.is_none() && !path.exists() {
+            return Err(Failure::input(format!("there is no configuration in {}", cli.dir.display()))
+                .with_hint("give one with --config, or a state folder with --dir"));
+        }
+        let checked = load::checked(&path)?;
+        let bytes = tieline_note::jcs::to_vec(&*checked.grid).map_err(|error| Failure::found(error.to_string()))?;
+        let digest = tieline_note::sha256(&bytes).0;
+        let snapshot =
+            Snapshot::build(checked.grid.clone(), digest).map_err(|error| Failure::input(error.to_string()))?;
+        let snapshot = Arc::new(snapshot);
+        let packs: Vec<_> = checked
+            .policy
+            .packs
+            .iter()
+            .map(|folder| load::pack(folder).map_err(Failure::input))
+            .collect::<Result<_>>()?;
+        let epoch = Epoch::build(0, packs, &checked.policy.enforce).map_err(|problems| {
+            Failure::input(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        })?;
+        let targets = Targets::of_grid(&snapshot, &[]).map_err(|error| Failure::input(error.to_string()))?;
+        let postures = Arc::new(Postures::new());
+        let parties = if config.is_none() { members(cli, &postures)? } else { Vec::new() };
+        let judge = Judge::new(Arc::new(epoch), Arc::new(targets), postures);
+        Ok(Self { judge, parties, snapshot, weights: checked.weights })
+    }
+
+    /// Run `with` on the parties' views: what policy allows each of them now.
+    pub(super) fn with_parties<T>(&self, with: impl FnOnce(&[PartyView<'_>]) -> T) -> T {
+        let now = Tick(super::serve::now_us());
+        let allowed: Vec<Box<dyn Fn(Candidate) -> bool + '_>> = self
+            .parties
+            .iter()
+            .map(|member| {
+                let posture = member.posture;
+                let allowed = move |candidate: Candidate| self.allows(posture, candidate, now);
+                Box::new(allowed) as Box<dyn Fn(Candidate) -> bool + '_>
+            })
+            .collect();
+        let views: Vec<PartyView<'_>> = self
+            .parties
+            .iter()
+            .zip(&allowed)
+            .map(|(member, allowed)| PartyView {
+                allowed: &**allowed,
+                party: member.party.clone(),
+                scope: member.scope.clone(),
+            })
+            .collect();
+        with(&views)
+    }
+
+    fn allows(&self, posture: u32, candidate: Candidate, now: Tick) -> bool {
+        let question = Question {
+            action: Action::Call,
+            channel: candidate.channel,
+            end_use: EndUseIx::UNSTATED,
+            model: candidate.model,
+            posture,
+            region: RegionIx::OWN,
+        };
+        self.judge.verdict(question, now).ruling == tieline_core::Ruling::Allow
+    }
+}
+
+/// The parties of a state folder, one for each live key.
+fn members(cli: &Cli, postures: &Postures) -> Result<Vec<Member>> {
+    if !cli.dir.join("state.db").exists() {
+        return Ok(Vec::new());
+    }
+    let state = State::open(&cli.dir).map_err(|error| Failure::found(error.to_string()))?;
+    let parties = state.parties().map_err(|error| Failure::found(error.to_string()))?;
+    let parties: BTreeMap<String, PartyRow> =
+        parties.into_iter().map(|party| (party.id.clone(), party)).collect();
+    let keys = state.keys().map_err(|error| Failure::found(error.to_string()))?;
+    let mut members = Vec::new();
+    for key in keys.into_iter().filter(|key| key.revoked_us.is_none()) {
+        let Some(party) = parties.get(&key.party) else { continue };
+        let member = Member {
+            party: party.id.as_str().into(),
+            posture: postures.intern(&party.facts).map_err(|error| Failure::found(error.to_string()))?,
+            scope: key.scope.map_or(Scope::All, |names| {
+                Scope::Names(names.iter().map(|name| Arc::from(name.as_str())).collect())
+            }),
+        };
+        // Two keys that may ask for the same are one party to the grid.
+        if !members.contains(&member) {
+            members.push(member);
+        }
+    }
+    Ok(members)
+}
+
+/// The recorded traffic of a state folder; none for a configuration alone, or a ledger without calls.
+pub(super) fn recorded(cli: &Cli, config: Option<&Path>) -> Result<Option<Traffic>> {
+    if config.is_some() || !cli.dir.join("ledger.db").exists() {
+        return Ok(None);
+    }
+    let reader = reader(&cli.dir)?;
+    let size = reader.size().map_err(failed)?;
+    let mut traffic = TrafficReader::new();
+    reader.for_each(0..size, |index, entry| {
+        traffic.entry(index, entry);
+        Ok::<(), Failure>(())
+    })?;
+    let traffic = traffic.finish();
+    Ok((!traffic.calls.is_empty()).then_some(traffic))
 }
