@@ -448,7 +448,11 @@ impl Call {
             let retry = free_at.map_or(Retry::Free, |at| Retry::After(at.since(self.now)));
             return Problem::plain(Code::ChannelsBusy).with_retry(retry);
         }
-        Problem::plain(Code::NoChannel).with_retry(Retry::After(Span::from_s(1)))
+        // What is allowed is cut, and a cut lasts: if an officer could open another way, that is the one to ask.
+        match self.plan.refusing_verdict() {
+            Some(verdict) if verdict.ruling == Ruling::Hold => verdict_problem(verdict),
+            _ => Problem::plain(Code::NoChannel).with_retry(Retry::After(Span::from_s(1))),
+        }
     }
 
     fn attempts_problem(&self, last: Fault) -> Problem {

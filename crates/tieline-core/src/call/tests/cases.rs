@@ -481,6 +481,32 @@ fn a_verdict_that_did_not_come_is_no_allow() {
     assert!(matches!(call.ending(), Some(Ending::Refused(_))));
 }
 
+#[test]
+fn what_is_held_is_the_way_out_when_what_is_allowed_is_cut() {
+    let mut world = World::new(DEFAULTS);
+    world.out[0] = true;
+    world.rulings[1] = Ruling::Hold;
+    world.rulings[2] = Ruling::Deny;
+    let world = world.run("");
+    assert_eq!(world.refusal().code, Code::Held);
+    world.check_laws();
+}
+
+#[test]
+fn an_answer_in_one_piece_has_one_limit() {
+    let mut world = World::new(DEFAULTS);
+    world.call.intake.stream = false;
+    let world = world.run("");
+    let (at, why) = world.call.deadline().unwrap();
+    assert_eq!((at.since(START), why), (Span::from_s(30), WakeFor::Whole));
+    let world = world.run("opened, content, wait 29000, content");
+    assert_eq!(
+        world.call.deadline().unwrap().1,
+        WakeFor::Whole,
+        "no idle limit runs"
+    );
+}
+
 // === limits ===
 
 #[test]

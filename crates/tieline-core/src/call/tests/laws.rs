@@ -68,9 +68,10 @@ fn worlds() -> impl Strategy<Value = World> {
         prop::bool::weighted(0.9),
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
     )
         .prop_map(
-            |(settings, (rulings, health, out, limits), key_limit, ledger_takes, slow, pool)| {
+            |(settings, (rulings, health, out, limits), key_limit, ledger_takes, slow, pool, stream)| {
                 let ask = if pool {
                     Ask::Pool(crate::PoolIx(0))
                 } else {
@@ -84,6 +85,7 @@ fn worlds() -> impl Strategy<Value = World> {
                 world.key_limit = key_limit;
                 world.ledger_takes = ledger_takes;
                 world.slow = slow;
+                world.call.intake.stream = stream;
                 world
             },
         )

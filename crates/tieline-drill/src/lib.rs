@@ -1,0 +1,37 @@
+//! Replay, contingencies and reports over recorded decisions; no sockets, no clock.
+//!
+//! Entries come in as bytes, one by one and in the ledger's order ([`Replay::entry`], [`TrafficReader::entry`]), archived
+//! grids through a lookup by digest ([`Blobs`]), so this crate knows neither files nor stores. What comes out are reports:
+//! serialisable structs with a `schema`, each with a `text` for a terminal.
+//!
+//! *Replay* feeds the recorded inputs to the live core and must agree exactly. *What-if* ([`n_minus_1`]) lets the live
+//! `Call`, `Fleet` and `Desk` decide again under a cut. *Structure* ([`structure`]) reads the grid alone. Every number is
+//! exact, or labelled with what it assumes; an unknown is never zero.
+
+mod archive;
+mod concentration;
+mod difference;
+mod engine;
+mod laid;
+mod n_minus_1;
+mod pairs;
+mod party;
+mod replay;
+mod structure;
+mod table;
+mod traffic;
+
+pub use archive::{Blobs, open_grid};
+pub use concentration::{By, Concentration, Of, Share, hhi};
+pub use n_minus_1::{
+    Base, Contingency, CostChange, Element, ElementKind, HhiAfter, N_MINUS_1_V1, NMinus1Report,
+    PARTY_ROWS_MAX, PartyRow, Tally, n_minus_1,
+};
+pub use pairs::CALLS_OPEN_MAX;
+pub use party::PartyView;
+pub use replay::{DIFFERENCES_MAX, DifferenceRow, REPLAY_V1, Replay, ReplayReport, replay};
+pub use structure::{
+    AskWays, ChannelNeeds, Chokepoints, ComponentLoad, ConcentrationBasis, GRID_REPORT_V1, GridReport,
+    PartyGroup, Way, structure,
+};
+pub use traffic::{Basis, CALLS_MAX, Traffic, TrafficCall, TrafficReader};

@@ -1,0 +1,13 @@
+//! Ledgers recorded by driving the real `Call` through random worlds, then replayed, cut and read.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail the test they serve"
+)]
+
+mod grids;
+mod live;
+mod n_minus_1;
+mod random;
+mod replay;
+mod structure;

@@ -1,0 +1,165 @@
+//! The grid at rest: goldens on the small grid, chokepoints against brute force on random grids.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tieline_core::grid::{GRID_V1, Settings};
+use tieline_core::{FaultKind, GridRecord, Scope};
+use tieline_drill::{PartyView, structure};
+
+use crate::grids::{Ledger, channel, component, lab, model, pool, small_grid};
+use crate::live::{Live, Script};
+
+#[test]
+fn a_grid_in_words_and_in_json() {
+    let snapshot = Ledger::default().archive(&small_grid());
+    let vertex = snapshot.channel_named("vertex").unwrap();
+    let parties = [
+        PartyView {
+            allowed: &|_| true,
+            party: "agency".into(),
+            scope: Scope::All,
+        },
+        PartyView {
+            allowed: &|_| true,
+            party: "bureau".into(),
+            scope: Scope::All,
+        },
+        PartyView {
+            allowed: &|candidate| candidate.channel == vertex,
+            party: "careful".into(),
+            scope: Scope::Names(Arc::new(["frontier".into(), "cheap".into()])),
+        },
+        PartyView {
+            allowed: &|_| true,
+            party: "nobody".into(),
+            scope: Scope::Names(Arc::new([])),
+        },
+    ];
+    let report = structure(&snapshot, &parties, None);
+    insta::assert_snapshot!("grid_text", report.text());
+    insta::assert_snapshot!("grid_json", serde_json::to_string_pretty(&report).unwrap());
+}
+
+#[test]
+fn recorded_traffic_gives_exact_concentration() {
+    let mut live = Live::new(&small_grid());
+    for _ in 0..3 {
+        live.call("frontier", &Script::default());
+    }
+    live.call("frontier", &Script::default().failing("direct", FaultKind::Rate));
+    live.call("cheap", &Script::default());
+    let unknown = Script {
+        usage: None,
+        ..Script::default()
+    };
+    live.call("sonnet-only", &unknown);
+    let snapshot = live.snapshot.clone();
+    let traffic = live.into_ledger().traffic();
+    let report = structure(&snapshot, &[], Some(&traffic));
+    insta::assert_snapshot!("traffic_text", report.text());
+    let empty = structure(&snapshot, &[], Some(&Ledger::default().traffic()));
+    assert_eq!(
+        empty,
+        structure(&snapshot, &[], None),
+        "an empty ledger is no traffic"
+    );
+}
+
+/// A random grid: components that depend on each other at will, channels on some of them, two models, two pools.
+fn grids() -> impl Strategy<Value = GridRecord> {
+    let arrows = prop::collection::vec((0..10_usize, 0..10_usize), 0..12);
+    let channels = prop::collection::vec((prop::collection::vec(0..10_usize, 0..4), 0..3_usize), 1..5);
+    (arrows, channels, any::<bool>()).prop_map(|(arrows, channels, both)| {
+        let name = |ix: &usize| format!("c:{ix}");
+        let mut components: BTreeMap<Arc<str>, Vec<Arc<str>>> = BTreeMap::new();
+        for (from, to) in arrows {
+            let (from, needs) = component(&name(&from), &[&name(&to)]);
+            components.entry(from).or_default().extend(needs);
+        }
+        let channels = channels.iter().enumerate().map(|(ix, (needs, serves))| {
+            let needs: Vec<String> = needs.iter().map(name).collect();
+            let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
+            let models: &[(&str, Option<u64>)] =
+                [&[("m", None)][..], &[("n", None)], &[("m", None), ("n", None)]][*serves];
+            channel(&format!("ch{ix}"), &needs, models)
+        });
+        GridRecord {
+            channels: channels.collect(),
+            components,
+            labs: vec![lab("l")],
+            models: vec![model("m", "l"), model("n", "l")],
+            pools: vec![
+                pool("p", if both { &["m", "n"] } else { &["m"] }),
+                pool("q", &["n"]),
+            ],
+            settings: Settings::default(),
+            t: GRID_V1.into(),
+        }
+    })
+}
+
+/// Whether a channel needs `gone`, by walking the record's arrows.
+fn needs(record: &GridRecord, channel: &str, gone: &str) -> bool {
+    let direct = &record
+        .channels
+        .iter()
+        .find(|c| &*c.name == channel)
+        .unwrap()
+        .components;
+    let mut reached: BTreeSet<Arc<str>> = BTreeSet::new();
+    let mut open: Vec<Arc<str>> = direct.clone();
+    while let Some(name) = open.pop() {
+        if reached.insert(name.clone()) {
+            open.extend(record.components.get(&name).cloned().unwrap_or_default());
+        }
+    }
+    reached.contains(gone)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn chokepoints_are_what_brute_force_finds(record in grids(), barred in prop::array::uniform4(prop::bool::weighted(0.2))) {
+        let snapshot = Ledger::default().archive(&record);
+        let view = PartyView {
+            allowed: &|candidate| !barred[usize::from(candidate.channel.0)],
+            party: "p1".into(),
+            scope: Scope::All,
+        };
+        let report = structure(&snapshot, &[view], None);
+        let group = &report.parties[0];
+        // Every way that is open, by brute force from the record.
+        let ways = |ask: &str| -> Vec<String> {
+            let models = &record.pools.iter().find(|p| &*p.name == ask).unwrap().models;
+            let open = record.channels.iter().zip(barred).filter(|(_, barred)| !barred);
+            let open = open.filter(|(c, _)| c.models.iter().any(|served| models.contains(&served.model)));
+            open.map(|(c, _)| c.name.to_string()).collect()
+        };
+        let all: Vec<Arc<str>> = snapshot.components.clone();
+        let choke = |ways: &[String]| -> (Vec<String>, Vec<String>) {
+            let stops = |dead: &dyn Fn(&str) -> bool| !ways.is_empty() && ways.iter().all(|way| dead(way));
+            let components = all.iter().filter(|gone| stops(&|way| needs(&record, way, gone)));
+            let channels = record.channels.iter().filter(|gone| stops(&|way| way == &*gone.name));
+            (
+                components.map(ToString::to_string).collect(),
+                channels.map(|channel| channel.name.to_string()).collect(),
+            )
+        };
+        let found = |c: &tieline_drill::Chokepoints| (c.components.clone(), c.channels.clone());
+        let mut everything = Vec::new();
+        for ask in ["p", "q"] {
+            let ways = ways(ask);
+            let row = group.asks.iter().find(|row| row.ask == ask).unwrap();
+            prop_assert_eq!(found(&row.chokepoints), choke(&ways), "{}", ask);
+            everything.extend(ways);
+        }
+        // A model that no pool holds may be asked for by name.
+        for row in group.asks.iter().filter(|row| row.ask != "p" && row.ask != "q") {
+            everything.extend(row.ways.iter().map(|way| way.channel.clone()));
+        }
+        prop_assert_eq!(found(&group.chokepoints), choke(&everything));
+    }
+}
