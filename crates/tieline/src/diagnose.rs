@@ -77,7 +77,7 @@ pub(crate) struct Report {
     text: String,
 }
 
-/// How a report looks.
+/// How a report looks; plain where the output is no terminal, or `NO_COLOR` is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     Color,
@@ -245,6 +245,7 @@ impl Report {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
     }
@@ -427,19 +428,6 @@ impl Report {
             line_end: line,
             column_end: column + width,
             source: source.chars().take(400).collect(),
-        }
-    }
-}
-
-// === impl Look ===
-
-impl Look {
-    /// Colour on a terminal, unless `NO_COLOR` is set to anything (no-color.org).
-    pub(crate) fn of(is_terminal: bool, no_color: Option<&str>) -> Self {
-        if is_terminal && no_color.is_none_or(str::is_empty) {
-            Self::Color
-        } else {
-            Self::Plain
         }
     }
 }

@@ -58,15 +58,7 @@ pub(crate) fn examine(path: &Path) -> (Option<Checked>, Report) {
     };
     let base = path.parent().unwrap_or(Path::new(""));
     let env = |key: &str| std::env::var(key).ok();
-    let world = World {
-        base,
-        env: &env,
-        listeners: &[],
-        read: &read_start,
-    };
-    let (checked, sink) = check(&text, world);
-    let (diagnostics, left_off) = sink.into_sorted();
-    (checked, Report::new(&name, &text, diagnostics, left_off))
+    check_text(&name, &text, base, &env, &read_start)
 }
 
 /// Check a text. `base_dir` is where relative paths start, `env` and `read` stand for the world.
