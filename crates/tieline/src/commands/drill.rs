@@ -32,7 +32,11 @@ fn replay(cli: &Cli) -> Result<u8> {
         Ok::<(), Failure>(())
     })?;
     let report = replay.finish();
-    if cli.json { output::json(&report)? } else { output::line(report.text())? }
+    if cli.json {
+        output::json(&report)?
+    } else {
+        output::line(report.text())?
+    }
     Ok(u8::from(!report.differences.is_empty()))
 }
 
@@ -42,12 +46,20 @@ fn losses(cli: &Cli, config: Option<&Path>) -> Result<u8> {
         Some(traffic) => traffic,
         None => world.with_parties(|parties| Traffic::synthetic(&world.snapshot, parties)),
     };
-    let bar = if output::is_terminal() { indicatif::ProgressBar::new(0) } else { indicatif::ProgressBar::hidden() };
+    let bar = if output::is_terminal() {
+        indicatif::ProgressBar::new(0)
+    } else {
+        indicatif::ProgressBar::hidden()
+    };
     let report = n_minus_1(&world.snapshot, &traffic, &mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     });
     bar.finish_and_clear();
-    if cli.json { output::json(&report)? } else { output::line(report.text())? }
+    if cli.json {
+        output::json(&report)?
+    } else {
+        output::line(report.text())?
+    }
     Ok(0)
 }

@@ -6,6 +6,7 @@ use tieline_core::{CallId, Code};
 use tieline_ledger::Index;
 
 use super::ledger::{failed, reader};
+use super::reports::{CodeReport, ExplainReport};
 use crate::cli::Cli;
 use crate::output::{self, Failure, Result};
 use crate::{admin_client, folder};
@@ -52,9 +53,15 @@ pub(super) fn run(cli: &Cli, call: &str) -> Result<u8> {
     };
     let lines = tieline_core::explain(&decision, outcome.as_ref());
     if cli.json {
-        output::json(&json!({
-            "schema": "tieline/explain/v1", "call": id, "lines": lines, "decision": decision, "outcome": outcome,
-        }))?;
+        let schema = "tieline/explain/v1";
+        let (decision, outcome) = (json!(decision), outcome.map(|outcome| json!(outcome)));
+        output::json(&ExplainReport {
+            schema,
+            call: id,
+            decision,
+            lines,
+            outcome,
+        })?;
     } else {
         for line in lines {
             output::line(line)?;
@@ -65,10 +72,14 @@ pub(super) fn run(cli: &Cli, call: &str) -> Result<u8> {
 
 fn explain_code(cli: &Cli, code: Code) -> Result<u8> {
     if cli.json {
-        output::json(&json!({
-            "schema": "tieline/explain-code/v1", "number": code.number(), "name": code.name(),
-            "status": code.status(), "blame": code.blame(), "title": code.title(), "advice": code.advice(),
-        }))?;
+        output::json(&CodeReport {
+            schema: "tieline/explain-code/v1",
+            advice: code.advice(),
+            name: code.name(),
+            number: code.number(),
+            status: code.status(),
+            title: code.title(),
+        })?;
     } else {
         output::line(format!(
             "{} {} (HTTP {})",

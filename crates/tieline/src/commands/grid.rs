@@ -38,7 +38,11 @@ pub(super) fn run(cli: &Cli, config: Option<&Path>) -> Result<u8> {
     let world = World::open(cli, config)?;
     let traffic = recorded(cli, config)?;
     let report = world.with_parties(|parties| structure(&world.snapshot, parties, traffic.as_ref()));
-    if cli.json { output::json(&report)? } else { output::line(report.text())? }
+    if cli.json {
+        output::json(&report)?
+    } else {
+        output::line(report.text())?
+    }
     Ok(0)
 }
 
@@ -47,14 +51,17 @@ impl World {
     pub(super) fn open(cli: &Cli, config: Option<&Path>) -> Result<Self> {
         let path = config.map_or_else(|| folder::config(&cli.dir), Path::to_path_buf);
         if config.is_none() && !path.exists() {
-            return Err(Failure::input(format!("there is no configuration in {}", cli.dir.display()))
-                .with_hint("give one with --config, or a state folder with --dir"));
+            return Err(
+                Failure::input(format!("there is no configuration in {}", cli.dir.display()))
+                    .with_hint("give one with --config, or a state folder with --dir"),
+            );
         }
         let checked = load::checked(&path)?;
-        let bytes = tieline_note::jcs::to_vec(&*checked.grid).map_err(|error| Failure::found(error.to_string()))?;
+        let bytes =
+            tieline_note::jcs::to_vec(&*checked.grid).map_err(|error| Failure::found(error.to_string()))?;
         let digest = tieline_note::sha256(&bytes).0;
-        let snapshot =
-            Snapshot::build(checked.grid.clone(), digest).map_err(|error| Failure::input(error.to_string()))?;
+        let snapshot = Snapshot::build(checked.grid.clone(), digest)
+            .map_err(|error| Failure::input(error.to_string()))?;
         let snapshot = Arc::new(snapshot);
         let packs: Vec<_> = checked
             .policy
@@ -63,13 +70,28 @@ impl World {
             .map(|folder| load::pack(folder).map_err(Failure::input))
             .collect::<Result<_>>()?;
         let epoch = Epoch::build(0, packs, &checked.policy.enforce).map_err(|problems| {
-            Failure::input(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            Failure::input(
+                problems
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            )
         })?;
         let targets = Targets::of_grid(&snapshot, &[]).map_err(|error| Failure::input(error.to_string()))?;
         let postures = Arc::new(Postures::new());
-        let parties = if config.is_none() { members(cli, &postures)? } else { Vec::new() };
+        let parties = if config.is_none() {
+            members(cli, &postures)?
+        } else {
+            Vec::new()
+        };
         let judge = Judge::new(Arc::new(epoch), Arc::new(targets), postures);
-        Ok(Self { judge, parties, snapshot, weights: checked.weights })
+        Ok(Self {
+            judge,
+            parties,
+            snapshot,
+            weights: checked.weights,
+        })
     }
 
     /// Run `with` on the parties' views: what policy allows each of them now.
@@ -116,16 +138,24 @@ fn members(cli: &Cli, postures: &Postures) -> Result<Vec<Member>> {
         return Ok(Vec::new());
     }
     let state = State::open(&cli.dir).map_err(|error| Failure::found(error.to_string()))?;
-    let parties = state.parties().map_err(|error| Failure::found(error.to_string()))?;
-    let parties: BTreeMap<String, PartyRow> =
-        parties.into_iter().map(|party| (party.id.clone(), party)).collect();
+    let parties = state
+        .parties()
+        .map_err(|error| Failure::found(error.to_string()))?;
+    let parties: BTreeMap<String, PartyRow> = parties
+        .into_iter()
+        .map(|party| (party.id.clone(), party))
+        .collect();
     let keys = state.keys().map_err(|error| Failure::found(error.to_string()))?;
     let mut members = Vec::new();
     for key in keys.into_iter().filter(|key| key.revoked_us.is_none()) {
-        let Some(party) = parties.get(&key.party) else { continue };
+        let Some(party) = parties.get(&key.party) else {
+            continue;
+        };
         let member = Member {
             party: party.id.as_str().into(),
-            posture: postures.intern(&party.facts).map_err(|error| Failure::found(error.to_string()))?,
+            posture: postures
+                .intern(&party.facts)
+                .map_err(|error| Failure::found(error.to_string()))?,
             scope: key.scope.map_or(Scope::All, |names| {
                 Scope::Names(names.iter().map(|name| Arc::from(name.as_str())).collect())
             }),

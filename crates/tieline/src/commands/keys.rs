@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tieline_core::Limits;
 use tieline_gateway::{KeyRow, Lock, State, StateError, Token};
 
+use super::reports::{KeyAdded, KeyListed, KeyRevoked};
 use crate::cli::{Cli, Keys, KeysAdd};
 use crate::output::{self, Failure, Result};
 use crate::{admin_client, folder};
@@ -35,10 +36,6 @@ fn add(cli: &Cli, args: &KeysAdd) -> Result<u8> {
         }
         None => add_offline(cli, party, limits, scope)?,
     };
-    if cli.json {
-        output::json(&json!({ "schema": "tieline/keys-add/v1", "result": value }))?;
-        return Ok(0);
-    }
     let text = |name: &str| {
         value
             .get(name)
@@ -46,6 +43,16 @@ fn add(cli: &Cli, args: &KeysAdd) -> Result<u8> {
             .unwrap_or_default()
             .to_owned()
     };
+    let added = KeyAdded {
+        schema: "tieline/keys-add/v1",
+        id: text("id"),
+        key: text("key"),
+        party: text("party"),
+    };
+    if cli.json {
+        output::json(&added)?;
+        return Ok(0);
+    }
     output::line(format!(
         "key {} of party {}, shown this once:",
         text("id"),
@@ -98,10 +105,15 @@ fn list(cli: &Cli) -> Result<u8> {
             .as_ref()
             .map_or_else(|| "all".to_owned(), |names| names.join(","));
         if cli.json {
-            output::json_line(&json!({
-                "schema": "tieline/keys/v1", "id": key.id, "party": key.party, "created_us": key.created_us,
-                "revoked_us": key.revoked_us, "limits": key.limits, "scope": key.scope,
-            }))?;
+            output::json_line(&KeyListed {
+                schema: "tieline/keys/v1",
+                created_us: key.created_us,
+                id: key.id,
+                limits: json!(key.limits),
+                party: key.party,
+                revoked_us: key.revoked_us,
+                scope: key.scope,
+            })?;
         } else {
             let state = if key.revoked_us.is_some() {
                 "revoked"
@@ -129,9 +141,14 @@ fn revoke(cli: &Cli, id: &str) -> Result<u8> {
             json!({ "id": id, "changed": state.revoke_key(id, now_us()).map_err(failed)? })
         }
     };
+    let changed = value.get("changed").and_then(Value::as_bool) == Some(true);
     if cli.json {
-        output::json(&json!({ "schema": "tieline/keys-revoke/v1", "result": value }))?;
-    } else if value.get("changed").and_then(Value::as_bool) == Some(true) {
+        output::json(&KeyRevoked {
+            schema: "tieline/keys-revoke/v1",
+            changed,
+            id: id.into(),
+        })?;
+    } else if changed {
         output::line(format!("key {id} is revoked"))?;
     } else {
         output::line(format!("key {id} was revoked before"))?;

@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tieline_ledger::{Reader, VerifyOptions};
 
+use super::reports::{BackedUp, EntryShown, Exported, LedgerKey, VerifiedLedger, VerifyReport};
 use crate::cli::{Cli, Ledger, Verify};
 use crate::output::{self, Failure, Result};
 
@@ -20,7 +21,10 @@ pub(super) fn run(cli: &Cli, command: &Ledger) -> Result<u8> {
         Ledger::Key => {
             let vkey = tieline_ledger::vkey(&cli.dir).map_err(failed)?;
             if cli.json {
-                output::json(&json!({ "schema": "tieline/ledger-key/v1", "vkey": vkey }))?;
+                output::json(&LedgerKey {
+                    schema: "tieline/ledger-key/v1",
+                    vkey,
+                })?;
             } else {
                 output::line(vkey)?;
             }
@@ -29,10 +33,14 @@ pub(super) fn run(cli: &Cli, command: &Ledger) -> Result<u8> {
         Ledger::Export(args) => {
             let report = tieline_ledger::export_tiles(&cli.dir, &args.out).map_err(failed)?;
             if cli.json {
-                output::json(&json!({
-                    "schema": "tieline/ledger-export/v1", "bytes": report.bytes, "files": report.files,
-                    "origin": report.head.origin, "root": report.head.root.to_string(), "size": report.head.size,
-                }))?;
+                output::json(&Exported {
+                    schema: "tieline/ledger-export/v1",
+                    bytes: report.bytes,
+                    files: report.files,
+                    origin: report.head.origin,
+                    root: report.head.root.to_string(),
+                    size: report.head.size,
+                })?;
             } else {
                 let out = args.out.display();
                 output::line(format!(
@@ -45,10 +53,12 @@ pub(super) fn run(cli: &Cli, command: &Ledger) -> Result<u8> {
         Ledger::Backup(args) => {
             let report = tieline_ledger::backup(&cli.dir, &args.file).map_err(failed)?;
             if cli.json {
-                output::json(&json!({
-                    "schema": "tieline/ledger-backup/v1", "checkpoint": report.checkpoint, "file": args.file,
-                    "size": report.head.size,
-                }))?;
+                output::json(&BackedUp {
+                    schema: "tieline/ledger-backup/v1",
+                    checkpoint: report.checkpoint.display().to_string(),
+                    file: args.file.display().to_string(),
+                    size: report.head.size,
+                })?;
             } else {
                 let (file, checkpoint) = (args.file.display(), report.checkpoint.display());
                 output::line(format!(
@@ -86,11 +96,23 @@ fn verify(cli: &Cli, args: &Verify) -> Result<u8> {
     match result {
         Ok(report) => {
             if cli.json {
-                output::json(&json!({
-                    "schema": "tieline/ledger-verify/v1", "ok": true, "origin": report.origin, "size": report.size,
-                    "root": report.root.to_string(), "bytes": report.bytes, "last_size": report.last_size,
-                    "against_size": report.against_size, "blobs": report.blobs, "vkey": report.vkey,
-                }))?;
+                let ledger = VerifiedLedger {
+                    against_size: report.against_size,
+                    blobs: report.blobs,
+                    bytes: report.bytes,
+                    last_size: report.last_size,
+                    origin: report.origin,
+                    root: report.root.to_string(),
+                    size: report.size,
+                    vkey: report.vkey,
+                };
+                let schema = "tieline/ledger-verify/v1";
+                output::json(&VerifyReport {
+                    schema,
+                    finding: None,
+                    ledger: Some(ledger),
+                    ok: true,
+                })?;
             } else {
                 output::line(format!(
                     "{} entries ({} bytes) hash to the signed root {}",
@@ -102,9 +124,13 @@ fn verify(cli: &Cli, args: &Verify) -> Result<u8> {
         }
         Err(finding) => {
             if cli.json {
-                output::json(&json!({
-                    "schema": "tieline/ledger-verify/v1", "ok": false, "finding": finding.to_string(),
-                }))?;
+                let (schema, finding) = ("tieline/ledger-verify/v1", Some(finding.to_string()));
+                output::json(&VerifyReport {
+                    schema,
+                    finding,
+                    ledger: None,
+                    ok: false,
+                })?;
             } else {
                 output::line(format!("the ledger does not verify: {finding}"))?;
             }
@@ -129,7 +155,11 @@ fn print_entry(cli: &Cli, index: u64, entry: &[u8]) -> Result<()> {
     let value: Value = serde_json::from_slice(entry)
         .map_err(|error| Failure::found(format!("entry {index} is not JSON: {error}")))?;
     if cli.json {
-        return output::json_line(&json!({ "index": index, "entry": value }));
+        return output::json_line(&EntryShown {
+            schema: "tieline/ledger-entry/v1",
+            entry: value,
+            index,
+        });
     }
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
     let at = value

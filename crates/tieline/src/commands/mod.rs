@@ -7,6 +7,7 @@ mod grid;
 mod keys;
 mod ledger;
 mod operate;
+mod reports;
 mod serve;
 mod start;
 

@@ -1,8 +1,10 @@
 //! `tieline cut` and `tieline restore`: through the admin API of a running server, else in the state file, so that the next
 //! start finds it.
 
+use serde_json::Value;
 use tieline_gateway::{Lock, OutRow, State};
 
+use super::reports::CutReport;
 use crate::cli::Cli;
 use crate::output::{self, Failure, Result};
 use crate::{admin_client, folder, load};
@@ -17,22 +19,27 @@ pub(super) fn run(cli: &Cli, name: &str, cut: bool) -> Result<u8> {
         }
         None => offline(cli, name, cut)?,
     };
+    let text = |name: &str| {
+        value
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let flag = |name: &str| value.get(name).and_then(Value::as_bool).unwrap_or(false);
+    let (changed, kind, process) = (flag("changed"), text("kind"), flag("process"));
     if cli.json {
-        output::json(&serde_json::json!({ "schema": "tieline/cut/v1", "out": cut, "result": value }))?;
+        let schema = "tieline/cut/v1";
+        output::json(&CutReport {
+            schema,
+            changed,
+            kind,
+            name: text("name"),
+            out: cut,
+            process,
+        })?;
         return Ok(0);
     }
-    let kind = value
-        .get("kind")
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or("channel");
-    let process = value
-        .get("process")
-        .and_then(serde_json::Value::as_bool)
-        .unwrap_or(false);
-    let changed = value
-        .get("changed")
-        .and_then(serde_json::Value::as_bool)
-        .unwrap_or(false);
     let what = match (changed, cut, process) {
         (false, true, _) => "was out already",
         (false, false, _) => "was not out",
@@ -47,7 +54,7 @@ pub(super) fn run(cli: &Cli, name: &str, cut: bool) -> Result<u8> {
 
 /// No server runs: write the state file. The ledger learns of it from the running server only, so this is for a folder
 /// that is not in use.
-fn offline(cli: &Cli, name: &str, cut: bool) -> Result<serde_json::Value> {
+fn offline(cli: &Cli, name: &str, cut: bool) -> Result<Value> {
     let failed = |error: tieline_gateway::StateError| Failure::input(error.to_string());
     let checked = load::checked(&folder::config(&cli.dir))?;
     let _lock = Lock::take(&cli.dir).map_err(failed)?;

@@ -1,0 +1,183 @@
+//! The JSON objects that commands print with `--json`. Each has a `schema` that names it and its version; the schemas are
+//! generated from these types and committed under `docs/schemas`.
+
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::Serialize;
+use serde_json::Value;
+
+/// `tieline cut` and `tieline restore`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct CutReport {
+    /// Always `tieline/cut/v1`.
+    pub(super) schema: &'static str,
+    /// Whether anything changed; false if it was so before.
+    pub(super) changed: bool,
+    /// `channel` or `component`.
+    pub(super) kind: String,
+    pub(super) name: String,
+    /// Whether it is out now.
+    pub(super) out: bool,
+    /// Whether a supervised model server was stopped or started with it.
+    pub(super) process: bool,
+}
+
+/// `tieline explain CALL`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct ExplainReport {
+    /// Always `tieline/explain/v1`.
+    pub(super) schema: &'static str,
+    pub(super) call: String,
+    /// The entry `tieline/decision/v1`.
+    pub(super) decision: Value,
+    /// The explanation, one sentence each.
+    pub(super) lines: Vec<String>,
+    /// The entry `tieline/outcome/v1`; null while the call is in flight.
+    pub(super) outcome: Option<Value>,
+}
+
+/// `tieline explain TLnnnn`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct CodeReport {
+    /// Always `tieline/explain-code/v1`.
+    pub(super) schema: &'static str,
+    pub(super) advice: &'static str,
+    pub(super) name: &'static str,
+    pub(super) number: &'static str,
+    /// The HTTP status.
+    pub(super) status: u16,
+    pub(super) title: &'static str,
+}
+
+/// `tieline keys add`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct KeyAdded {
+    /// Always `tieline/keys-add/v1`.
+    pub(super) schema: &'static str,
+    /// The key's public id.
+    pub(super) id: String,
+    /// The secret, shown this once.
+    pub(super) key: String,
+    pub(super) party: String,
+}
+
+/// A row of `tieline keys list`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct KeyListed {
+    /// Always `tieline/keys/v1`.
+    pub(super) schema: &'static str,
+    /// µs UTC.
+    pub(super) created_us: u64,
+    pub(super) id: String,
+    /// The key's limits; absent ones are unlimited.
+    pub(super) limits: Value,
+    pub(super) party: String,
+    /// µs UTC; null while the key is live.
+    pub(super) revoked_us: Option<u64>,
+    /// Pools and models that it may ask for; null is all.
+    pub(super) scope: Option<Vec<String>>,
+}
+
+/// `tieline keys revoke`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct KeyRevoked {
+    /// Always `tieline/keys-revoke/v1`.
+    pub(super) schema: &'static str,
+    /// False if it was revoked before.
+    pub(super) changed: bool,
+    pub(super) id: String,
+}
+
+/// `tieline ledger verify`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct VerifyReport {
+    /// Always `tieline/ledger-verify/v1`.
+    pub(super) schema: &'static str,
+    /// The first thing that is wrong; null if nothing is.
+    pub(super) finding: Option<String>,
+    /// What was verified; null if something is wrong.
+    pub(super) ledger: Option<VerifiedLedger>,
+    pub(super) ok: bool,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct VerifiedLedger {
+    /// Entries at the checkpoint given with `--against`.
+    pub(super) against_size: Option<u64>,
+    /// Archived blobs hashed; null without `--deep`.
+    pub(super) blobs: Option<u64>,
+    /// Bytes of entries hashed.
+    pub(super) bytes: u64,
+    /// Entries at `checkpoint.last`.
+    pub(super) last_size: u64,
+    /// The log's name.
+    pub(super) origin: String,
+    /// The Merkle root, hexadecimal.
+    pub(super) root: String,
+    /// Entries.
+    pub(super) size: u64,
+    /// The verifier key that the checkpoint was verified with.
+    pub(super) vkey: String,
+}
+
+/// A row of `tieline ledger show` and `tail`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct EntryShown {
+    /// Always `tieline/ledger-entry/v1`.
+    pub(super) schema: &'static str,
+    /// The entry itself.
+    pub(super) entry: Value,
+    pub(super) index: u64,
+}
+
+/// `tieline ledger key`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct LedgerKey {
+    /// Always `tieline/ledger-key/v1`.
+    pub(super) schema: &'static str,
+    /// The verifier key in the form of C2SP signed-note.
+    pub(super) vkey: String,
+}
+
+/// `tieline ledger export`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct Exported {
+    /// Always `tieline/ledger-export/v1`.
+    pub(super) schema: &'static str,
+    pub(super) bytes: u64,
+    pub(super) files: u64,
+    pub(super) origin: String,
+    pub(super) root: String,
+    pub(super) size: u64,
+}
+
+/// `tieline ledger backup`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct BackedUp {
+    /// Always `tieline/ledger-backup/v1`.
+    pub(super) schema: &'static str,
+    /// The signed checkpoint beside the copy.
+    pub(super) checkpoint: String,
+    pub(super) file: String,
+    pub(super) size: u64,
+}
+
+/// Every schema, by the name of its file.
+pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
+    vec![
+        ("check", schema_for!(crate::diagnose::CheckReport)),
+        ("cut", schema_for!(CutReport)),
+        ("drill-n-1", schema_for!(tieline_drill::NMinus1Report)),
+        ("drill-replay", schema_for!(tieline_drill::ReplayReport)),
+        ("explain", schema_for!(ExplainReport)),
+        ("explain-code", schema_for!(CodeReport)),
+        ("grid-report", schema_for!(tieline_drill::GridReport)),
+        ("keys", schema_for!(KeyListed)),
+        ("keys-add", schema_for!(KeyAdded)),
+        ("keys-revoke", schema_for!(KeyRevoked)),
+        ("ledger-backup", schema_for!(BackedUp)),
+        ("ledger-entry", schema_for!(EntryShown)),
+        ("ledger-export", schema_for!(Exported)),
+        ("ledger-key", schema_for!(LedgerKey)),
+        ("ledger-verify", schema_for!(VerifyReport)),
+    ]
+}
