@@ -9,6 +9,8 @@ use crate::traffic::Basis;
 /// Contingencies whose parties are named, and parties named of each: they fit a screen together.
 const WORST_MAX: usize = 5;
 const PARTIES_MAX: usize = 5;
+/// Elements named whose loss changes nothing.
+const HARMLESS_MAX: usize = 12;
 
 impl NMinus1Report {
     /// The report as lines for a terminal.
@@ -25,9 +27,18 @@ impl NMinus1Report {
             ("lost", Side::Right),
             ("cost change", Side::Right),
         ];
-        let rows: Vec<_> = self.contingencies.iter().map(row).collect();
-        text.push_str(&table(&head, &rows));
-        text.push('\n');
+        let touching = self.contingencies.iter().filter(|c| c.tally.is_touched());
+        let rows: Vec<_> = touching.map(row).collect();
+        if !rows.is_empty() {
+            text.push_str(&table(&head, &rows));
+            text.push('\n');
+        }
+        let harmless = self.contingencies.iter().filter(|c| !c.tally.is_touched());
+        let harmless: Vec<String> = harmless.map(|c| c.gone.name.clone()).collect();
+        if !harmless.is_empty() {
+            let names = few(&harmless, HARMLESS_MAX);
+            let _ = writeln!(text, "Changes nothing, whichever of them is gone: {names}.\n");
+        }
         text.push_str(
             "kept: same channel; moved: another channel of the same model; degraded: another model; held: waiting for \
              an\nofficer; lost: unserved. Cost change in USD, over the calls that are served either way.\n",

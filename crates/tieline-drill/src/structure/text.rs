@@ -35,13 +35,13 @@ impl GridReport {
              concentrated.\nSuppliers: 10,000 / HHI, how many of equal size would give the same.\n",
         );
         let unknown = [
-            ("spend", self.spend_unknown_calls),
-            ("tokens", self.tokens_unknown_calls),
+            ("Spend", self.spend_unknown_calls),
+            ("Tokens", self.tokens_unknown_calls),
         ];
         for (what, calls) in unknown.into_iter().filter(|(_, calls)| *calls > 0) {
             let _ = writeln!(
                 text,
-                "The {what} of {} is not known and not counted.",
+                "{what} not known, and not counted: {}.",
                 plural(calls, "call")
             );
         }
