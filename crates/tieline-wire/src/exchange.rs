@@ -60,6 +60,10 @@ pub struct Exchange {
     stream: bool,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the usual one, and an attempt has one"
+)]
 #[derive(Debug)]
 enum Mode {
     Pass(Pass),

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use tieline_core::Dialect;
 
+use crate::exchange::{Far, prepare};
 use crate::frame::sse::{self, Cut, Frames};
 use crate::pass::{self, Out, Pass};
 use crate::provider::Provider;
@@ -88,5 +89,34 @@ pub fn fuzz_classify(data: &[u8]) {
     let text = std::str::from_utf8(body).ok();
     for provider in Provider::ALL {
         let _ = classify::classify(*provider, u16::from_be_bytes(*status), &|_| text, body);
+    }
+}
+
+/// Streams on their way between dialects; the first byte says how the rest is split.
+pub fn fuzz_exchange(data: &[u8]) {
+    let Some((first, stream)) = data.split_first() else {
+        return;
+    };
+    let request = Bytes::from_static(
+        br#"{"model":"m","max_tokens":1,"stream":true,"messages":[{"role":"user","content":"a"}]}"#,
+    );
+    for [near, far] in [DIALECTS, [Dialect::OpenaiChat, Dialect::AnthropicMessages]] {
+        let provider = Provider::OpenaiCompatible;
+        let far = Far {
+            dialect: far,
+            model_name: "f",
+            provider,
+        };
+        let prepared = json::scan(near, &request).and_then(|head| prepare(near, &request, &head, &far));
+        let Ok((_, mut exchange)) = prepared else { continue };
+        let mut out = Out::default();
+        for chunk in stream.chunks(usize::from(*first).max(1)) {
+            exchange.feed(Bytes::copy_from_slice(chunk), &mut out);
+        }
+        exchange.end(&mut out);
+        debug_assert!(
+            out.complete || out.fault.is_some(),
+            "a stream that is not complete ends with a fault"
+        );
     }
 }

@@ -72,6 +72,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Where a string that was just read stood, without its quotes.
+    pub fn span_of(&self, text: Text<'_>) -> Range<usize> {
+        let end = self.at.saturating_sub(1);
+        end.saturating_sub(text.raw.len())..end
+    }
+
     /// Walks the object that starts here. `field` gets each key, and must read or skip exactly one value.
     pub fn object<F>(&mut self, mut field: F) -> Result<(), Bad>
     where
@@ -221,21 +227,27 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads a string.
+    #[inline]
     pub fn text(&mut self) -> Result<Text<'a>, Bad> {
         if self.peek() != Some(b'"') {
             return Err(self.form());
         }
         self.at += 1;
         let start = self.at;
+        let escaped = self.text_body()?;
+        let raw = self.bytes.get(start..self.at).unwrap_or_default();
+        self.at += 1;
+        Ok(Text { escaped, raw })
+    }
+
+    /// Moves to the quote that ends a string whose opening quote was passed; tells whether there were escapes.
+    #[inline]
+    pub fn text_body(&mut self) -> Result<bool, Bad> {
         let mut escaped = false;
         loop {
             self.plain();
             match self.bytes.get(self.at) {
-                Some(b'"') => {
-                    let raw = self.bytes.get(start..self.at).unwrap_or_default();
-                    self.at += 1;
-                    return Ok(Text { escaped, raw });
-                }
+                Some(b'"') => return Ok(escaped),
                 Some(b'\\') => {
                     escaped = true;
                     self.escape()?;
@@ -268,6 +280,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[inline]
     fn open(&mut self, byte: u8) -> Result<(), Bad> {
         if self.peek() != Some(byte) {
             return Err(self.form());
@@ -280,11 +293,13 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    #[inline]
     fn close(&mut self) {
         self.depth -= 1;
         self.at += 1;
     }
 
+    #[inline]
     fn key(&mut self) -> Result<Text<'a>, Bad> {
         let key = self.text()?;
         if self.peek() != Some(b':') {
@@ -294,9 +309,11 @@ impl<'a> Cursor<'a> {
         Ok(key)
     }
 
-    /// Moves to the next quote, backslash, control byte or the end, eight bytes at a time.
+    /// Moves to the next quote, backslash, control byte or the end: eight bytes at a time, and once a text has proved to
+    /// be long, blocks that the compiler compares with vector instructions.
     #[inline]
     fn plain(&mut self) {
+        let mut words = 0;
         while let Some(eight) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
             let special = special(u64::from_le_bytes(*eight));
             if special != 0 {
@@ -304,6 +321,10 @@ impl<'a> Cursor<'a> {
                 return;
             }
             self.at += 8;
+            words += 1;
+            if words == 2 {
+                self.plain_blocks();
+            }
         }
         while self
             .bytes
@@ -312,6 +333,18 @@ impl<'a> Cursor<'a> {
         {
             self.at += 1;
         }
+    }
+
+    /// Passes blocks without a byte that ends plain text.
+    fn plain_blocks(&mut self) {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let (blocks, _) = rest.as_chunks::<32>();
+        let is_plain = |block: &&[u8; 32]| {
+            block.iter().fold(0, |hit, b| {
+                hit | u8::from(*b < 0x20) | u8::from(*b == b'"') | u8::from(*b == b'\\')
+            }) == 0
+        };
+        self.at += 32 * blocks.iter().take_while(is_plain).count();
     }
 
     fn escape(&mut self) -> Result<(), Bad> {

@@ -16,6 +16,7 @@ impl<'a> Text<'a> {
     }
 
     /// Whether it spells exactly `name`, escapes considered.
+    #[inline]
     pub fn is(self, name: &str) -> bool {
         if self.escaped {
             self.read().is_some_and(|t| t == name)

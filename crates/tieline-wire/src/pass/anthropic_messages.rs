@@ -1,22 +1,20 @@
 //! What the tap reads in Anthropic Messages: the events of a stream, told apart by their `type` and not by the `event`
 //! line (the two agree, and the line is missing in some recordings), and whole messages.
 
+use std::ops::Range;
+
 use tieline_core::Stop;
 
 use super::tap::{Facts, RawUsage};
 use crate::json::{Bad, Cursor, Text};
 
 /// What stands in an event, whatever the order of its keys.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts, each named where it is read"
-)]
 #[derive(Default)]
 struct Seen<'a> {
     block: Option<Text<'a>>,
     block_text: bool,
     content: Facts,
-    delta_text: bool,
+    delta_text: Option<Range<usize>>,
     error: bool,
     has_content: bool,
     kind: Option<Text<'a>>,
@@ -48,8 +46,10 @@ fn field<'a>(cursor: &mut Cursor<'a>, key: Text<'a>, seen: &mut Seen<'a>) -> Res
         }),
         b"delta" => cursor.object_or_skip(|cursor, key| {
             match key.raw {
-                b"partial_json" | b"text" | b"thinking" => {
-                    seen.delta_text |= cursor.text_or_skip()?.is_some_and(|t| !t.is_empty());
+                b"content" | b"partial_json" | b"text" | b"thinking" => {
+                    if let Some(text) = cursor.text_or_skip()?.filter(|t| !t.is_empty()) {
+                        seen.delta_text = Some(cursor.span_of(text));
+                    }
                 }
                 b"stop_reason" => seen.stop = cursor.text_or_skip()?,
                 _ => cursor.skip()?,
@@ -99,7 +99,10 @@ fn facts(seen: Seen<'_>) -> Facts {
             }
             facts.content = u32::from(seen.block_text);
         }
-        b"content_block_delta" => facts.content = u32::from(seen.delta_text),
+        b"content_block_delta" => {
+            facts.content = u32::from(seen.delta_text.is_some());
+            facts.content_at = seen.delta_text;
+        }
         b"message_delta" => {
             facts.usage = seen.usage;
             facts.stop = seen.stop.map(stop_of);

@@ -13,30 +13,31 @@ pub(super) fn read(data: &[u8]) -> Result<Facts, Bad> {
     // Groq repeats `usage` inside `x_groq`; the outer one is the documented one and wins.
     let mut inner_usage = None;
     cursor.object(|cursor, key| {
-        if key.is("choices") && cursor.peek() == Some(b'[') {
-            facts.answer = true;
-            cursor.array(|cursor| {
-                choices += 1;
-                choice(cursor, &mut facts)
-            })
-        } else if key.is("usage") {
-            facts.usage = usage(cursor)?;
-            Ok(())
-        } else if key.is("x_groq") {
-            cursor.object_or_skip(|cursor, key| {
-                if key.is("usage") {
+        match key.raw {
+            b"choices" if cursor.peek() == Some(b'[') => {
+                facts.answer = true;
+                return cursor.array(|cursor| {
+                    choices += 1;
+                    choice(cursor, &mut facts)
+                });
+            }
+            b"error" => facts.error |= truthy(cursor)?,
+            b"obfuscation" => {
+                let text = cursor.text_or_skip()?;
+                facts.padding = text.map(|t| cursor.span_of(t));
+            }
+            b"usage" => facts.usage = usage(cursor)?,
+            b"x_groq" => cursor.object_or_skip(|cursor, key| {
+                if key.raw == b"usage" {
                     inner_usage = usage(cursor)?;
                     Ok(())
                 } else {
                     cursor.skip()
                 }
-            })
-        } else if key.is("error") {
-            facts.error |= truthy(cursor)?;
-            Ok(())
-        } else {
-            cursor.skip()
+            })?,
+            _ => cursor.skip()?,
         }
+        Ok(())
     })?;
     cursor.end()?;
     facts.usage = facts.usage.or(inner_usage);
@@ -49,17 +50,15 @@ fn choice(cursor: &mut Cursor<'_>, facts: &mut Facts) -> Result<(), Bad> {
     let mut stop = None;
     let mut tools = 0;
     cursor.object_or_skip(|cursor, key| {
-        if key.is("delta") || key.is("message") {
-            cursor.object_or_skip(|cursor, key| delta(cursor, key, facts, &mut tools))
-        } else if key.is("finish_reason") {
-            stop = cursor.text_or_skip()?;
-            Ok(())
-        } else if key.is("index") {
-            index = cursor.count_or_skip()?.unwrap_or(0);
-            Ok(())
-        } else {
-            cursor.skip()
+        match key.raw {
+            b"delta" | b"message" => {
+                cursor.object_or_skip(|cursor, key| delta(cursor, key, facts, &mut tools))?;
+            }
+            b"finish_reason" => stop = cursor.text_or_skip()?,
+            b"index" => index = cursor.count_or_skip()?.unwrap_or(0),
+            _ => cursor.skip()?,
         }
+        Ok(())
     })?;
     // Calls of different choices are told apart by turning their bits.
     facts.tools_met |= tools.rotate_left(u32::try_from(index % 8).unwrap_or(0) * 8);
@@ -76,15 +75,13 @@ fn delta(cursor: &mut Cursor<'_>, key: Text<'_>, facts: &mut Facts, tools: &mut 
     match key.raw {
         b"content" if cursor.peek() == Some(b'[') => cursor.array(|cursor| part(cursor, facts)),
         b"content" | b"refusal" => {
-            if cursor.text_or_skip()?.is_some_and(|t| !t.is_empty()) {
-                facts.content += 1;
+            if flows(cursor, facts)? {
                 facts.thought_ends = true;
             }
             Ok(())
         }
         b"reasoning_content" | b"reasoning" => {
-            if cursor.text_or_skip()?.is_some_and(|t| !t.is_empty()) {
-                facts.content += 1;
+            if flows(cursor, facts)? {
                 facts.thought_flows = true;
             }
             Ok(())
@@ -115,7 +112,7 @@ fn delta(cursor: &mut Cursor<'_>, key: Text<'_>, facts: &mut Facts, tools: &mut 
 fn part(cursor: &mut Cursor<'_>, facts: &mut Facts) -> Result<(), Bad> {
     let mut thinking = false;
     cursor.object_or_skip(|cursor, key| {
-        if key.is("type") {
+        if key.raw == b"type" {
             thinking = cursor.text_or_skip()?.is_some_and(|t| t.is("thinking"));
             Ok(())
         } else {
@@ -132,10 +129,10 @@ fn part(cursor: &mut Cursor<'_>, facts: &mut Facts) -> Result<(), Bad> {
 fn call(cursor: &mut Cursor<'_>, facts: &mut Facts, tools: &mut u64, position: u64) -> Result<(), Bad> {
     let mut index = position;
     cursor.object_or_skip(|cursor, key| {
-        if key.is("index") {
+        if key.raw == b"index" {
             index = cursor.count_or_skip()?.unwrap_or(position);
             Ok(())
-        } else if key.is("function") || key.is("custom") {
+        } else if matches!(key.raw, b"function" | b"custom") {
             function(cursor, facts)
         } else {
             cursor.skip()
@@ -148,13 +145,24 @@ fn call(cursor: &mut Cursor<'_>, facts: &mut Facts, tools: &mut u64, position: u
 
 fn function(cursor: &mut Cursor<'_>, facts: &mut Facts) -> Result<(), Bad> {
     cursor.object_or_skip(|cursor, key| {
-        if key.is("arguments") || key.is("input") {
-            facts.content += u32::from(cursor.text_or_skip()?.is_some_and(|t| !t.is_empty()));
-            Ok(())
+        if matches!(key.raw, b"arguments" | b"input") {
+            flows(cursor, facts).map(|_| ())
         } else {
             cursor.skip()
         }
     })
+}
+
+/// Reads a text that counts as a content event unless it is empty.
+fn flows(cursor: &mut Cursor<'_>, facts: &mut Facts) -> Result<bool, Bad> {
+    match cursor.text_or_skip()? {
+        Some(text) if !text.is_empty() => {
+            facts.content += 1;
+            facts.content_at = Some(cursor.span_of(text));
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
 }
 
 fn usage(cursor: &mut Cursor<'_>) -> Result<Option<RawUsage>, Bad> {

@@ -160,6 +160,39 @@ fn expected(recording: &Recording) -> (Option<Usage>, Option<String>) {
     (usage, stop)
 }
 
+/// The content events of a recording, counted by other means than ours.
+fn contents(recording: &Recording) -> u32 {
+    let full = |value: &Value| u32::from(value.as_str().is_some_and(|text| !text.is_empty()));
+    let mut sum = 0;
+    for event in &recording.events {
+        let event: Value = serde_json::from_str(event).unwrap();
+        let delta = if recording.dialect == OPENAI {
+            &event["choices"][0]["delta"]
+        } else {
+            &event["delta"]
+        };
+        for name in [
+            "content",
+            "refusal",
+            "reasoning",
+            "reasoning_content",
+            "text",
+            "partial_json",
+            "thinking",
+        ] {
+            sum += full(&delta[name]);
+        }
+        sum += full(&event["content_block"]["text"]);
+        sum += delta["content"]
+            .as_array()
+            .map_or(0, |parts| u32::try_from(parts.len()).unwrap());
+        for call in delta["tool_calls"].as_array().into_iter().flatten() {
+            sum += full(&call["function"]["arguments"]);
+        }
+    }
+    sum
+}
+
 fn stop_of(reason: &str) -> Stop {
     match reason {
         "end_turn" | "stop" => Stop::End,
@@ -181,6 +214,7 @@ fn recorded_streams_pass_and_say_what_they_say() {
         assert_eq!(all.bytes, stream, "{name}");
         assert_eq!((all.complete, all.fault), (true, None), "{name}");
         assert_eq!(all.usage, usage, "{name}");
+        assert_eq!(all.content, contents(&recording), "{name}");
         assert_eq!(all.stop, stop.as_deref().map(stop_of), "{name}");
         let calls = recording.events.iter().any(|e| {
             e.contains("\"tool_calls\":[")
@@ -690,11 +724,49 @@ proptest! {
         prop_assert_eq!(&run(dialect, request, bytes.chunks(1)), &whole);
     }
 
+    /// The tap knows most events by the one before; that must say what reading each for itself says.
+    #[test]
+    fn each_event_is_read_as_if_it_were_alone(
+        anthropic: bool,
+        texts in prop::collection::vec((any::<u8>(), "[a\"\\\\n{}é]{0,4}", "[a-z\"\\\\]{0,3}", any::<prop::sample::Index>(), any::<u8>()), 1..12),
+    ) {
+        let events: Vec<Vec<u8>> = texts
+            .iter()
+            .map(|(kind, text, pad, at, byte)| {
+                let mut event = if anthropic {
+                    format!(r#"data: {{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}}}"#)
+                } else if kind % 2 == 0 {
+                    format!(r#"data: {{"choices":[{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":null}}],"obfuscation":"{pad}"}}"#)
+                } else {
+                    format!(r#"data: {{"obfuscation":"{pad}","choices":[{{"delta":{{"tool_calls":[{{"index":0,"function":{{"arguments":"{text}"}}}}]}}}}]}}"#)
+                }
+                .into_bytes();
+                // One event in eight has one byte wrong.
+                if kind / 2 % 8 == 0 {
+                    let at = 6 + at.index(event.len() - 6);
+                    event[at] = if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+                }
+                event.extend_from_slice(b"\n\n");
+                event
+            })
+            .collect();
+        let dialect = if anthropic { ANTHROPIC } else { OPENAI };
+        let alone: Vec<Yield> = events.iter().map(|e| run(dialect, ASKS, [e.as_slice()])).collect();
+        let bad = |fault: Option<FaultKind>| fault.is_some_and(|f| !matches!(f, FaultKind::Reset | FaultKind::Garbage));
+        // An error event ends the stream, and nothing is a fault once it is complete.
+        let end = alone.iter().position(|y| bad(y.fault) || y.complete).map_or(alone.len(), |at| at + 1);
+        let together = run(dialect, ASKS, events[..end].iter().map(Vec::as_slice));
+        prop_assert_eq!(together.content, alone[..end].iter().map(|y| y.content).sum::<u32>());
+        prop_assert_eq!(together.stop, alone[end - 1].stop);
+        prop_assert_eq!(bad(together.fault), bad(alone[end - 1].fault));
+    }
+
     #[test]
     fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         tieline_wire::fuzz::fuzz_sse(&bytes);
         tieline_wire::fuzz::fuzz_tap(&bytes);
         tieline_wire::fuzz::fuzz_buffered(&bytes);
         tieline_wire::fuzz::fuzz_classify(&bytes);
+        tieline_wire::fuzz::fuzz_exchange(&bytes);
     }
 }
