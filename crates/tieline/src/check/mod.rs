@@ -173,7 +173,7 @@ fn unreadable(error: &io::Error) -> Diagnostic {
     );
     match error.kind() {
         io::ErrorKind::NotFound => {
-            diagnostic.hint("name it with `--config PATH`; `tieline up` writes one into its state folder")
+            diagnostic.hint("give the path of another; `tieline up` writes one into its state folder")
         }
         _ => diagnostic,
     }
