@@ -1,7 +1,7 @@
 //! Bytes: dialects, framing, providers; pure.
 //!
 //! The way of a call through here: [`surface`] reads the request line, [`scan`] the body's [`Head`]; for each attempt
-//! [`prepare`] gives the request as the channel gets it and an [`Exchange`] that reads the answer; [`classify`] says
+//! [`prepare`] gives the request as the channel gets it and an [`Exchange`] that reads the answer; [`classify()`] says
 //! whose fault an error reply is; [`render`] and [`relay_error`] write errors in the caller's dialect.
 //!
 //! Contract. Nothing here does IO or reads a clock. All bytes are hostile: no input panics, and every buffer has a named
