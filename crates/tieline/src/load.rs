@@ -32,7 +32,7 @@ fn resolve(checked: &Checked) -> Result<Loaded, String> {
         .iter()
         .map(|folder| pack(folder))
         .collect::<Result<_, _>>()?;
-    let channels = checked.channels.iter().map(wiring).collect::<Result<_, _>>()?;
+    let channels = checked.channels.iter().map(wiring).collect();
     Ok(Loaded {
         channels,
         enforce: checked.policy.enforce.clone(),
@@ -70,10 +70,10 @@ pub(crate) fn pack(folder: &Path) -> Result<Pack, String> {
     })
 }
 
-fn wiring(channel: &checked::ChannelWiring) -> Result<ChannelWiring, String> {
+fn wiring(channel: &checked::ChannelWiring) -> ChannelWiring {
     // A provider that cannot be carried yet keeps its place in the grid; the gateway holds the channel out.
     let provider = Provider::from_name(channel.provider).unwrap_or(Provider::OpenaiCompatible);
-    Ok(ChannelWiring {
+    ChannelWiring {
         ca: channel.ca.clone(),
         connections_max: channel.connections_max,
         dialect: channel.dialect,
@@ -85,37 +85,42 @@ fn wiring(channel: &checked::ChannelWiring) -> Result<ChannelWiring, String> {
         is_carried: channel.is_carried,
         name: channel.name.clone(),
         provider,
-        secret: secret(channel)?,
-    })
+        secret: secret(channel),
+    }
 }
 
 /// A credential that is missing leaves its channel without one: that channel's calls will fail and fail over, the others
 /// are served.
-fn secret(channel: &checked::ChannelWiring) -> Result<Option<Secret>, String> {
+fn secret(channel: &checked::ChannelWiring) -> Option<Secret> {
     let text = match &channel.credential {
         checked::CredentialSource::None => None,
         checked::CredentialSource::Env(name) => std::env::var(name).ok(),
         checked::CredentialSource::File(path) => std::fs::read_to_string(path).ok(),
-        checked::CredentialSource::Command(command) => Some(output_of(&channel.name, command)?),
+        checked::CredentialSource::Command(command) => output_of(&channel.name, command),
     };
-    Ok(text
-        .map(|text| text.trim().to_owned())
+    text.map(|text| text.trim().to_owned())
         .filter(|text| !text.is_empty())
-        .map(Secret::new))
+        .map(Secret::new)
 }
 
-fn output_of(channel: &str, command: &str) -> Result<String, String> {
-    let failed = |why: String| format!("the credential command of channel `{channel}` failed: {why}");
+/// What a credential command prints. Its standard error is not shown, for it may hold what it was meant to keep.
+fn output_of(channel: &str, command: &str) -> Option<String> {
     let output = std::process::Command::new("sh")
         .args(["-c", command])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
-        .output()
-        .map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(output.status.to_string()));
+        .output();
+    match output {
+        Ok(output) if output.status.success() => String::from_utf8(output.stdout).ok(),
+        Ok(output) => {
+            tracing::warn!(channel, status = %output.status, "the credential command failed; the channel has none");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(channel, %error, "the credential command could not run; the channel has no credential");
+            None
+        }
     }
-    String::from_utf8(output.stdout).map_err(|_| failed("its output is not UTF-8".into()))
 }
 
 fn settings(checked: &Checked) -> GatewaySettings {

@@ -106,20 +106,10 @@ pub(crate) struct PolicySettings {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LedgerSettings {
-    pub(crate) durability: Durability,
     pub(crate) on_full: OnFull,
     /// The log's name: a schema-less URL (C2SP tlog-checkpoint).
     pub(crate) origin: String,
     pub(crate) queue_entries_max: usize,
-}
-
-/// When an entry counts as written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Durability {
-    /// It survives a loss of power.
-    Disk,
-    /// It survives the end of this process.
-    System,
 }
 
 /// What happens to a call when its decision cannot be queued.

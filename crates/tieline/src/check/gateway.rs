@@ -5,15 +5,11 @@ use std::path::PathBuf;
 
 use tieline_policy::Status;
 
-use super::checked::{
-    Durability, GatewaySettings, LedgerSettings, LogSettings, OnFull, PolicySettings, TlsFiles,
-};
+use super::checked::{GatewaySettings, LedgerSettings, LogSettings, OnFull, PolicySettings, TlsFiles};
 use super::{World, grid, kind, value};
 use crate::diagnose::{Code, Diagnostic, Sink, shown};
 use crate::raw::At;
-use crate::raw::shape::{
-    RawDurability, RawGateway, RawLedger, RawLevel, RawLogFormat, RawOnFull, RawPolicy, RawStatus,
-};
+use crate::raw::shape::{RawGateway, RawLedger, RawLevel, RawLogFormat, RawOnFull, RawPolicy, RawStatus};
 
 /// The defaults of the listeners.
 const LISTEN: SocketAddr = SocketAddr::new(LOOPBACK, 8080);
@@ -283,10 +279,6 @@ pub(super) fn ledger(raw: Option<&At<RawLedger>>, sink: &mut Sink) -> LedgerSett
         sink,
     );
     LedgerSettings {
-        durability: match raw.durability.as_ref().map(|at| at.value) {
-            Some(RawDurability::System) => Durability::System,
-            Some(RawDurability::Disk) | None => Durability::Disk,
-        },
         on_full: match raw.on_full.as_ref().map(|at| at.value) {
             Some(RawOnFull::Gap) => OnFull::Gap,
             Some(RawOnFull::Refuse) | None => OnFull::Refuse,

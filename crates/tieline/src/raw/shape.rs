@@ -232,8 +232,6 @@ raw_table! {
         on_full: RawOnFull,
         /// Entries that may wait for the writer; 256 to 1,048,576. Default 65,536.
         queue_entries_max: u64,
-        /// When an entry counts as written. Default `disk`.
-        durability: RawDurability,
     }
 }
 
@@ -281,13 +279,6 @@ raw_choice! {
         Refuse "refuse",
         /// It is served, and a gap entry says how many entries are missing.
         Gap "gap",
-    }
-
-    RawDurability {
-        /// When it is on the disk: it survives a loss of power.
-        Disk "disk",
-        /// When the operating system has it: it survives the end of this process.
-        System "system",
     }
 
     /// How far a body of rules binds.
