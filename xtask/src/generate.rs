@@ -120,10 +120,17 @@ fn schemas(text: &str) -> Result<Files> {
     Ok(files)
 }
 
-/// What the binary prints about itself.
+/// What the binary prints about itself. `TIELINE_BIN` names one that is built already.
 fn tieline(root: &Path, what: &str) -> Result<String> {
-    let arguments = ["run", "--quiet", "--package", "tieline", "--", "gen", what];
-    repo::output(Command::new("cargo").args(arguments).current_dir(root))
+    let mut command = match std::env::var_os("TIELINE_BIN") {
+        Some(binary) => Command::new(binary),
+        None => {
+            let mut cargo = Command::new("cargo");
+            cargo.args(["run", "--quiet", "--package", "tieline", "--"]);
+            cargo
+        }
+    };
+    repo::output(command.args(["gen", what]).current_dir(root))
 }
 
 /// Exactly one newline at the end, none of white space before it.
