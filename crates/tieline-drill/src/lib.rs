@@ -32,6 +32,6 @@ pub use party::PartyView;
 pub use replay::{DIFFERENCES_MAX, DifferenceRow, REPLAY_V1, Replay, ReplayReport, replay};
 pub use structure::{
     AskWays, ChannelNeeds, Chokepoints, ComponentLoad, ConcentrationBasis, GRID_REPORT_V1, GridReport,
-    PartyGroup, Way, structure,
+    PartyGroup, Way, structure, structure_with_shares,
 };
 pub use traffic::{Basis, CALLS_MAX, Traffic, TrafficCall, TrafficReader};

@@ -7,6 +7,7 @@
 mod text;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -46,8 +47,12 @@ pub struct GridReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConcentrationBasis {
+    /// One call for each thing that each party may ask for.
     Assumed,
+    /// Recorded calls.
     Exact,
+    /// The shares that the configuration states for channels: assumed too, but by whoever wrote it.
+    Stated,
 }
 
 /// A channel and everything that it needs.
@@ -108,6 +113,16 @@ pub struct Chokepoints {
 /// Read the grid. Without parties, everyone is one party that may use everything; without traffic, concentration is
 /// assumed.
 pub fn structure(snapshot: &Snapshot, parties: &[PartyView<'_>], traffic: Option<&Traffic>) -> GridReport {
+    structure_with_shares(snapshot, parties, traffic, &BTreeMap::new())
+}
+
+/// As [`structure`]; without traffic, concentration follows the relative `shares` of calls that are stated for channels.
+pub fn structure_with_shares(
+    snapshot: &Snapshot,
+    parties: &[PartyView<'_>],
+    traffic: Option<&Traffic>,
+    shares: &BTreeMap<Arc<str>, u32>,
+) -> GridReport {
     let parties = or_anyone(parties);
     let mut groups: BTreeMap<(Vec<AskWays>, Chokepoints), Vec<String>> = BTreeMap::new();
     let mut assumed = Weights::new();
@@ -142,6 +157,12 @@ pub fn structure(snapshot: &Snapshot, parties: &[PartyView<'_>], traffic: Option
             m.tokens_unknown,
             m.list(snapshot),
         ),
+        None if !shares.is_empty() => (
+            ConcentrationBasis::Stated,
+            0,
+            0,
+            by_all(snapshot, Of::Calls, &stated(snapshot, shares)),
+        ),
         None => (
             ConcentrationBasis::Assumed,
             0,
@@ -160,6 +181,23 @@ pub fn structure(snapshot: &Snapshot, parties: &[PartyView<'_>], traffic: Option
         spend_unknown_calls: spend_unknown,
         tokens_unknown_calls: tokens_unknown,
     }
+}
+
+/// A multiple of every number of models up to eight, so that a channel's share divides among its models exactly; beyond
+/// eight the rounding is under one part in a hundred.
+const SHARE_UNITS: u64 = 840;
+
+/// Stated shares of channels as weights, each channel's divided evenly among the models that it serves.
+fn stated(snapshot: &Snapshot, shares: &BTreeMap<Arc<str>, u32>) -> Weights {
+    let mut weights = Weights::new();
+    for (channel, ix) in snapshot.channels.iter().zip(0_u16..) {
+        let share = shares.get(&channel.name).copied().map_or(0, u64::from);
+        let models = channel.served.len().max(1) as u64;
+        for served in &channel.served {
+            *weights.entry((ix, served.model.0)).or_default() += share * SHARE_UNITS / models;
+        }
+    }
+    weights
 }
 
 fn channels(snapshot: &Snapshot) -> Vec<ChannelNeeds> {

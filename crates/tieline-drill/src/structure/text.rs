@@ -28,6 +28,9 @@ impl GridReport {
             ConcentrationBasis::Assumed => {
                 "\nConcentration, assuming one call for each thing that each party may ask for\n"
             }
+            ConcentrationBasis::Stated => {
+                "\nConcentration, assuming the shares of calls that the configuration states\n"
+            }
         });
         text.push_str(&self.concentration_table());
         text.push_str(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tieline_core::grid::{GRID_V1, Settings};
 use tieline_core::{FaultKind, GridRecord, Scope};
-use tieline_drill::{PartyView, structure};
+use tieline_drill::{By, Of, PartyView, structure, structure_with_shares};
 
 use crate::grids::{Ledger, channel, component, lab, model, pool, small_grid};
 use crate::live::{Live, Script};
@@ -64,6 +64,25 @@ fn recorded_traffic_gives_exact_concentration() {
         empty,
         structure(&snapshot, &[], None),
         "an empty ledger is no traffic"
+    );
+}
+
+#[test]
+fn stated_shares_are_the_basis_where_nothing_is_recorded() {
+    let snapshot = Ledger::default().archive(&small_grid());
+    let shares: BTreeMap<Arc<str>, u32> = [("vertex".into(), 3), ("direct".into(), 1)].into();
+    let report = structure_with_shares(&snapshot, &[], None, &shares);
+    let by_channel = report
+        .concentration
+        .iter()
+        .find(|c| c.by == By::Channel && c.of == Of::Calls)
+        .unwrap();
+    // 75 % and 25 %: 5,625 + 625.
+    assert_eq!(by_channel.hhi, Some(6_250));
+    assert!(
+        report
+            .text()
+            .contains("the shares of calls that the configuration states")
     );
 }
 

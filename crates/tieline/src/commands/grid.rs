@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{Scope, Snapshot, Tick};
-use tieline_drill::{PartyView, Traffic, TrafficReader, structure};
+use tieline_drill::{PartyView, Traffic, TrafficReader, structure_with_shares};
 use tieline_gateway::{PartyRow, State};
 use tieline_policy::{Action, EndUseIx, Epoch, Judge, Postures, Question, RegionIx, Targets};
 
@@ -37,7 +37,9 @@ pub(super) struct Member {
 pub(super) fn run(cli: &Cli, config: Option<&Path>) -> Result<u8> {
     let world = World::open(cli, config)?;
     let traffic = recorded(cli, config)?;
-    let report = world.with_parties(|parties| structure(&world.snapshot, parties, traffic.as_ref()));
+    let report = world.with_parties(|parties| {
+        structure_with_shares(&world.snapshot, parties, traffic.as_ref(), &world.weights)
+    });
     if cli.json {
         output::json(&report)?
     } else {
