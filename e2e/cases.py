@@ -12,6 +12,7 @@ import shutil
 import signal
 import sqlite3
 import time
+from pathlib import Path
 
 import anthropic
 import openai
@@ -460,6 +461,23 @@ def a_port_in_use_is_a_clear_error(house: House) -> None:
     assert taken.rsplit(":", 1)[1] in done.err, done.err
 
 
+def a_model_file_that_is_none_is_a_clear_error(house: House) -> None:
+    file = house.folder / "model.gguf"
+    for content in (b"", b"GIF89a" + bytes(64), b"GGUF\x03\x00\x00\x00" + bytes(4)):
+        file.write_bytes(content)
+        done = house.run("up", "--model-file", str(file), state=house.folder / "other")
+        assert done.code == 2, done
+        assert "model.gguf" in done.err, done.err
+
+
+def grid_works_on_a_configuration_alone(house: House) -> None:
+    example = Path(__file__).resolve().parent.parent / "examples" / "public-grid.toml"
+    done = house.run("grid", "--config", str(example), "--json", state=house.folder / "none")
+    assert done.code == 0, done.err
+    assert "cloud:aws" in done.out
+    assert not (house.folder / "none").exists(), "a look at a file made a state folder"
+
+
 def a_reload_that_fails_changes_nothing(house: House) -> None:
     config = house.state / "tieline.toml"
     good = config.read_text()
@@ -502,7 +520,8 @@ def a_flipped_byte_is_found_and_named(house: House) -> None:
     shutil.copytree(house.folder / "stopped", copy)
     # Through SQLite, for a page of the file may be one that it no longer reads.
     with sqlite3.connect(copy / "ledger.db") as database:
-        first, entries = database.execute("SELECT first, entries FROM bundle ORDER BY first LIMIT 1").fetchone()
+        rows = database.execute("SELECT first, entries FROM bundle ORDER BY first")
+        first, entries = next(row for row in rows if b"tieline/outcome/v1" in row[1])
         changed = bytearray(entries)
         changed[changed.index(b"tieline/outcome/v1") + 3] ^= 1
         database.execute("UPDATE bundle SET entries = ? WHERE first = ?", (bytes(changed), first))
@@ -591,6 +610,8 @@ CASES = [
     grid_shows_the_chokepoints,
     a_second_server_on_the_same_folder_is_refused,
     a_port_in_use_is_a_clear_error,
+    a_model_file_that_is_none_is_a_clear_error,
+    grid_works_on_a_configuration_alone,
     a_reload_that_fails_changes_nothing,
     sigterm_stops_everything,
     no_prompt_and_no_key_is_kept,
