@@ -27,7 +27,7 @@ pub(crate) struct Connector {
 pub(crate) struct Slices {
     left: u64,
     next: usize,
-    slices: SmallVec<[Bytes; 6]>,
+    pieces: SmallVec<[Bytes; 6]>,
 }
 
 /// How long an idle connection to a channel is kept: below the 60 s after which common load balancers close it.
@@ -89,7 +89,7 @@ impl Slices {
         Self {
             left,
             next: 0,
-            slices,
+            pieces: slices,
         }
     }
 }
@@ -103,7 +103,7 @@ impl Body for Slices {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let next = self.next;
-        let Some(slice) = self.slices.get_mut(next).map(std::mem::take) else {
+        let Some(slice) = self.pieces.get_mut(next).map(std::mem::take) else {
             return Poll::Ready(None);
         };
         self.next += 1;
@@ -112,7 +112,7 @@ impl Body for Slices {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.next >= self.slices.len()
+        self.next >= self.pieces.len()
     }
 
     fn size_hint(&self) -> SizeHint {

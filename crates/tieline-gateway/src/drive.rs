@@ -65,20 +65,14 @@ pub(crate) struct Drive {
 }
 
 impl Drive {
-    /// A call whose request could not be read: `problem` says more than the code that its record keeps.
-    pub(crate) fn unreadable(
+    /// A call to be driven. `unreadable` says why its request could not be read, in more words than its record keeps.
+    pub(crate) fn new(
         shared: Arc<Shared>,
         live: Arc<Live>,
         call: Call,
         near: Near,
-        problem: Problem,
+        unreadable: Option<Problem>,
     ) -> Self {
-        let mut drive = Self::new(shared, live, call, near);
-        drive.unreadable = Some(problem);
-        drive
-    }
-
-    pub(crate) fn new(shared: Arc<Shared>, live: Arc<Live>, call: Call, near: Near) -> Self {
         shared.metrics.call_began();
         shared.calls.fetch_add(1, Ordering::Relaxed);
         Self {
@@ -100,7 +94,7 @@ impl Drive {
             reply_headers: HeaderMap::new(),
             shared,
             sleep: None,
-            unreadable: None,
+            unreadable,
         }
     }
 
@@ -162,7 +156,7 @@ impl Drive {
                     self.shared.board().observe(&self.live.snapshot, observation, now);
                 }
                 Effect::SettleChannel { row, reserved, used } => {
-                    self.settle_channel(row, reserved, used.as_ref())
+                    self.settle_channel(row, reserved, used.as_ref());
                 }
                 Effect::SettleKey { reserved, used } => self.settle_key(reserved, used.as_ref()),
                 Effect::Reply(reply) => self.reply = Some(reply),
@@ -287,14 +281,12 @@ impl Drive {
                 Poll::Ready(response) => Poll::Ready(Some(response)),
                 Poll::Pending => self.poll_waits(cx).map(|()| None),
             });
-            match step.await {
-                Some(response) => break response,
-                None => {
-                    self.drain();
-                    if !self.is_attempting() {
-                        return;
-                    }
-                }
+            if let Some(response) = step.await {
+                break response;
+            }
+            self.drain();
+            if !self.is_attempting() {
+                return;
             }
         };
         match response {

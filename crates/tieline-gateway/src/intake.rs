@@ -42,64 +42,39 @@ pub(crate) async fn call(
     }
     let (head, body) = request.into_parts();
     let body = read(body, &live).await;
-    let (ask, near) = match body.and_then(|body| Ok((tieline_wire::scan(dialect, &body)?, body))) {
-        Ok((scanned, body)) => {
-            let ask = live.snapshot.resolve(&scanned.model);
-            let stream = scanned.stream;
-            (
-                Ok(ask),
-                Near {
-                    began,
-                    body,
-                    dialect,
-                    head: Some(scanned),
-                    headers: head.headers,
-                    stream,
-                },
-            )
-        }
-        Err(problem) => {
-            let body = Bytes::new();
-            (
-                Err(problem),
-                Near {
-                    began,
-                    body,
-                    dialect,
-                    head: None,
-                    headers: head.headers,
-                    stream: false,
-                },
-            )
+    let read = body.and_then(|body| Ok((tieline_wire::scan(dialect, &body)?, body)));
+    let (scanned, body, problem) = match read {
+        Ok((scanned, body)) => (Some(scanned), body, None),
+        Err(problem) => (None, Bytes::new(), Some(problem)),
+    };
+    let ask = match (&scanned, &problem) {
+        (Some(scanned), _) => live.snapshot.resolve(&scanned.model),
+        (None, problem) => {
+            Ask::Unreadable(problem.as_ref().map_or(Code::BodyNotJson, |problem| problem.code))
         }
     };
     let (id, seed) = shared.new_call(began);
-    let intake = |ask| Intake {
+    let intake = Intake {
         ask,
-        body_bytes: near.body.len() as u64,
+        body_bytes: body.len() as u64,
         call: id,
         dialect,
-        output_tokens_max: near.head.as_ref().and_then(|head| head.output_tokens_max),
-        stream: near.stream,
+        output_tokens_max: scanned.as_ref().and_then(|head| head.output_tokens_max),
+        stream: scanned.as_ref().is_some_and(|head| head.stream),
         subject,
     };
-    match ask {
-        Ok(ask) => {
-            let call = Call::new(live.snapshot.clone(), intake(ask), seed, began);
-            Box::new(Drive::new(shared, live, call, near)).run().await
-        }
-        Err(problem) => {
-            let call = Call::new(
-                live.snapshot.clone(),
-                intake(Ask::Unreadable(problem.code)),
-                seed,
-                began,
-            );
-            Box::new(Drive::unreadable(shared, live, call, near, problem))
-                .run()
-                .await
-        }
-    }
+    let near = Near {
+        began,
+        body,
+        dialect,
+        stream: intake.stream,
+        head: scanned,
+        headers: head.headers,
+    };
+    let call = Call::new(live.snapshot.clone(), intake, seed, began);
+    Box::new(Drive::new(shared, live, call, near, problem))
+        .run()
+        .await
 }
 
 /// The list of what a key may ask for.
@@ -164,8 +139,7 @@ async fn read(body: Incoming, live: &Live) -> Result<Bytes, Problem> {
     match tokio::time::timeout(time, collect(body, limit)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(Broken::TooLarge)) => Err(too_large()),
-        Ok(Err(Broken::Connection)) => Err(Problem::plain(Code::BodyTimeout)),
-        Err(_) => Err(Problem::plain(Code::BodyTimeout)),
+        Ok(Err(Broken::Connection)) | Err(_) => Err(Problem::plain(Code::BodyTimeout)),
     }
 }
 

@@ -50,7 +50,7 @@ impl Near {
         let (outgoing, exchange) = tieline_wire::prepare(self.dialect, &self.body, head, &far)?;
         let mut request = Request::new(Slices::new(outgoing.body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri(wiring, &outgoing.path)?;
+        *request.uri_mut() = Self::uri(wiring, &outgoing.path)?;
         let headers = request.headers_mut();
         headers.reserve(12);
         for (name, value) in outgoing.headers {
@@ -72,7 +72,7 @@ impl Near {
         Ok((request, exchange.dated(self.began.0 / 1_000_000), outgoing.loss))
     }
 
-    fn uri(&self, wiring: &ChannelWiring, path: &str) -> Result<Uri, Problem> {
+    fn uri(wiring: &ChannelWiring, path: &str) -> Result<Uri, Problem> {
         let scheme = if wiring.endpoint.tls { "https" } else { "http" };
         let path = tieline_wire::url_path(&wiring.endpoint.base, path);
         Uri::builder()

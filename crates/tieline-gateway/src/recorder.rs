@@ -3,7 +3,7 @@
 //! A decision may be refused when the queue is full (then its call is refused, or served with a gap, as configured). An
 //! outcome is owed for every decision taken, so it is always queued; calls in flight bound how many can be owed.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use serde::Serialize;
@@ -15,7 +15,7 @@ use tieline_note::jcs;
 #[derive(Debug)]
 pub(crate) struct Recorder {
     /// Digests archived by this process, so that each version is written once.
-    archived: Mutex<BTreeMap<[u8; 32], ()>>,
+    archived: Mutex<BTreeSet<[u8; 32]>>,
     writer: Writer,
 }
 
@@ -82,12 +82,12 @@ impl Recorder {
             .archived
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if !archived.contains_key(&digest) {
+        if !archived.contains(&digest) {
             self.writer.put_blob(bytes)?;
             if archived.len() >= ARCHIVED_MAX {
                 archived.clear();
             }
-            archived.insert(digest, ());
+            archived.insert(digest);
         }
         Ok(Hex32(digest))
     }

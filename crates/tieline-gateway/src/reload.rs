@@ -68,7 +68,7 @@ pub(crate) fn build(
         t: ACTIVATION_V1,
     };
     recorder.event(&event).map_err(archive)?;
-    let wirings = in_grid_order(&snapshot, loaded.channels)?;
+    let wirings = in_grid_order(&snapshot, &loaded.channels)?;
     Ok(Live {
         connector,
         judge: Judge::new(Arc::new(epoch), Arc::new(targets), postures),
@@ -113,7 +113,7 @@ fn reload_quietly(shared: &Shared) -> Result<(), String> {
 }
 
 /// The wirings by channel index.
-fn in_grid_order(snapshot: &Snapshot, wirings: Vec<ChannelWiring>) -> Result<Vec<ChannelWiring>, String> {
+fn in_grid_order(snapshot: &Snapshot, wirings: &[ChannelWiring]) -> Result<Vec<ChannelWiring>, String> {
     let named = |name: &str| wirings.iter().find(|wiring| &*wiring.name == name).cloned();
     let ordered = snapshot.channels.iter().map(|channel| {
         named(&channel.name).ok_or_else(|| format!("channel `{}` has no endpoint", channel.name))

@@ -218,13 +218,12 @@ fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, Sta
 /// Open the ledger, and close the calls that a crash left open.
 fn open_ledger(dir: &Path, settings: &GatewaySettings, clock: Clock) -> Result<Recorder, StartError> {
     let origin = &settings.ledger.origin;
-    let signer = match tieline_ledger::load_key(dir)? {
-        Some(signer) => signer,
-        None => {
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed).map_err(StartError::Entropy)?;
-            tieline_ledger::create_key(dir, origin, &seed)?
-        }
+    let signer = if let Some(signer) = tieline_ledger::load_key(dir)? {
+        signer
+    } else {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(StartError::Entropy)?;
+        tieline_ledger::create_key(dir, origin, &seed)?
     };
     let log = Log::open(dir, origin, signer)?;
     let mut index = Index::open(dir)?;
@@ -326,9 +325,9 @@ pub(crate) fn apply_out(board: &mut Board, out: &OutRow, is_out: bool) -> bool {
             return false;
         };
         if is_out {
-            board.fleet.cut_channel(ix)
+            board.fleet.cut_channel(ix);
         } else {
-            board.fleet.restore_channel(ix)
+            board.fleet.restore_channel(ix);
         }
         true
     } else {
@@ -336,9 +335,9 @@ pub(crate) fn apply_out(board: &mut Board, out: &OutRow, is_out: bool) -> bool {
             return false;
         };
         if is_out {
-            board.fleet.cut_component(ix)
+            board.fleet.cut_component(ix);
         } else {
-            board.fleet.restore_component(ix)
+            board.fleet.restore_component(ix);
         }
         true
     };

@@ -65,10 +65,10 @@ async fn exchange(url: &str, method: &str, key: &str, body: Option<&Value>) -> R
         .pointer("/error/message")
         .and_then(Value::as_str)
         .unwrap_or("no reason given");
-    let code = if status.is_client_error() { 2 } else { 1 };
-    Err(Failure {
-        code,
-        hint: None,
-        message: format!("{says} (status {})", status.as_u16()),
-    })
+    // What the caller got wrong is said in full; of what went wrong in the server, the status is a trace.
+    if status.is_client_error() {
+        Err(Failure::input(says))
+    } else {
+        Err(Failure::found(format!("{says} (status {})", status.as_u16())))
+    }
 }

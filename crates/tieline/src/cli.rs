@@ -89,8 +89,8 @@ pub(crate) struct Serve {
 #[derive(Args, Debug)]
 pub(crate) struct Listen {
     /// Where applications connect; port 0 picks one.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) listen: Option<SocketAddr>,
+    #[arg(long = "listen", value_name = "ADDRESS")]
+    pub(crate) public: Option<SocketAddr>,
     /// Where administrators connect; port 0 picks one.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) admin: Option<SocketAddr>,

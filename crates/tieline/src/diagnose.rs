@@ -245,6 +245,15 @@ impl Report {
         }
     }
 
+    /// Add what is found beyond the file itself.
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        if self.diagnostics.len() < DIAGNOSTICS_MAX {
+            self.diagnostics.push(diagnostic);
+        } else {
+            self.left_off += 1;
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
@@ -264,10 +273,10 @@ impl Report {
             .count()
     }
 
-    /// Everything as text, ending in a line that counts; empty if there is nothing to say.
+    /// Everything as text, ending in a line that counts.
     pub(crate) fn render(&self, look: Look) -> String {
         if self.diagnostics.is_empty() {
-            return String::new();
+            return format!("{}: nothing is wrong", self.path);
         }
         let renderer = match look {
             Look::Color => Renderer::styled(),

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use tieline_gateway::{
     ChannelWiring, Endpoint, GatewaySettings, LedgerSettings, Loaded, OnFull, Secret, TlsFiles,
 };
-use tieline_policy::{Pack, Source};
+use tieline_policy::{Pack, PackProblem, Source};
 use tieline_wire::Provider;
 
 use crate::check::{self, Checked, checked};
+use crate::folder;
 use crate::output::{self, Failure};
 
 /// Read, check and resolve a configuration file. The error is the whole report.
@@ -22,7 +23,17 @@ pub(crate) fn load(config: &Path) -> Result<Loaded, String> {
 
 /// Only the checked configuration, for commands that serve nothing.
 pub(crate) fn checked(config: &Path) -> output::Result<Checked> {
-    check::load(config).map_err(|report| Failure::input(report.render(output::look())))
+    check::load(config).map_err(|report| Failure::report(report.render(output::look())))
+}
+
+/// As [`checked`], of the state folder's own configuration.
+pub(crate) fn checked_in(dir: &Path) -> output::Result<Checked> {
+    let config = folder::config(dir);
+    if !config.exists() {
+        return Err(Failure::input(format!("there is no configuration in {}", dir.display()))
+            .with_hint("give the state folder with --dir, or start one with `tieline up`"));
+    }
+    checked(&config)
 }
 
 fn resolve(checked: &Checked) -> Result<Loaded, String> {
@@ -30,7 +41,7 @@ fn resolve(checked: &Checked) -> Result<Loaded, String> {
         .policy
         .packs
         .iter()
-        .map(|folder| pack(folder))
+        .map(|folder| pack(folder).map_err(|problems| problems.join("\n")))
         .collect::<Result<_, _>>()?;
     let channels = checked.channels.iter().map(wiring).collect();
     Ok(Loaded {
@@ -42,10 +53,10 @@ fn resolve(checked: &Checked) -> Result<Loaded, String> {
     })
 }
 
-/// A pack from its folder: `pack.toml`, every `*.cedar`, `cases.toml`.
-pub(crate) fn pack(folder: &Path) -> Result<Pack, String> {
+/// A pack from its folder: `pack.toml`, every `*.cedar`, `cases.toml`. The error is a line for each problem.
+pub(crate) fn pack(folder: &Path) -> Result<Pack, Vec<String>> {
     let failed = |path: &Path, error: &dyn std::fmt::Display| {
-        format!("cannot read the pack {}: {error}", path.display())
+        vec![format!("cannot read the pack {}: {error}", path.display())]
     };
     let mut sources = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|error| failed(folder, &error))? {
@@ -63,10 +74,8 @@ pub(crate) fn pack(folder: &Path) -> Result<Pack, String> {
         });
     }
     Pack::parse(&sources).map_err(|problems| {
-        let lines = problems
-            .iter()
-            .map(|problem| format!("{}/{problem}", folder.display()));
-        lines.collect::<Vec<_>>().join("\n")
+        let line = |problem: &PackProblem| format!("{}/{problem}", folder.display());
+        problems.iter().map(line).collect()
     })
 }
 

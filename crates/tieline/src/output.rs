@@ -13,6 +13,8 @@ pub(crate) struct Failure {
     /// A lower-case fragment that reads after "error: ".
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// Whether the message is a whole report, which names each of its errors itself.
+    is_report: bool,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
@@ -20,19 +22,28 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     /// The input is wrong.
     pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self::new(2, message.into())
+    }
+
+    /// The input is wrong, as a rendered report says.
+    pub(crate) fn report(report: impl Into<String>) -> Self {
         Self {
-            code: 2,
-            hint: None,
-            message: message.into(),
+            is_report: true,
+            ..Self::input(report)
         }
     }
 
     /// It ran and found something.
     pub(crate) fn found(message: impl Into<String>) -> Self {
+        Self::new(1, message.into())
+    }
+
+    pub(crate) fn new(code: u8, message: String) -> Self {
         Self {
-            code: 1,
+            code,
             hint: None,
-            message: message.into(),
+            is_report: false,
+            message,
         }
     }
 
@@ -43,7 +54,8 @@ impl Failure {
 
     pub(crate) fn print(&self) {
         let mut err = io::stderr().lock();
-        let _ = writeln!(err, "error: {}", self.message.trim_end());
+        let prefix = if self.is_report { "" } else { "error: " };
+        let _ = writeln!(err, "{prefix}{}", self.message.trim_end());
         if let Some(hint) = &self.hint {
             let _ = writeln!(err, "hint: {hint}");
         }
@@ -81,9 +93,13 @@ pub(crate) fn is_terminal() -> bool {
 }
 
 /// Colour only for people: a terminal, and no NO_COLOR (no-color.org).
-pub(crate) fn look() -> crate::diagnose::Look {
+pub(crate) fn is_colored() -> bool {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if is_terminal() && !plain {
+    is_terminal() && !plain
+}
+
+pub(crate) fn look() -> crate::diagnose::Look {
+    if is_colored() {
         crate::diagnose::Look::Color
     } else {
         crate::diagnose::Look::Plain

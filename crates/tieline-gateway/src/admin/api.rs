@@ -1,5 +1,6 @@
 //! The operations of `/admin/v1`. Each is one transaction of the state file and one entry of the ledger.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -148,7 +149,7 @@ pub(super) async fn status(State(shared): Shell, Extension(admin): Caller) -> Re
             size: head.size,
             stopped: health.stopped.map(|stopped| stopped.to_string()),
         },
-        out: shared.state().outs().map_err(failed)?,
+        out: shared.state().outs().map_err(|error| failed(&error))?,
         schema: "tieline/status/v1",
         version: env!("CARGO_PKG_VERSION"),
     }))
@@ -199,7 +200,7 @@ async fn change(
         } else {
             state.remove_out(kind, name)
         }
-        .map_err(failed)?;
+        .map_err(|error| failed(&error))?;
         apply_out(&mut shared.board(), &out, cut);
         changed
     };
@@ -269,7 +270,7 @@ pub(super) async fn keys(
     Extension(admin): Caller,
 ) -> Result<Json<serde_json::Value>, Refusal> {
     require(&admin, &ALL)?;
-    let keys = shared.state().keys().map_err(failed)?;
+    let keys = shared.state().keys().map_err(|error| failed(&error))?;
     let views: Vec<KeyView> = keys.into_iter().map(view).collect();
     Ok(Json(
         serde_json::json!({ "schema": "tieline/keys/v1", "keys": views }),
@@ -297,13 +298,13 @@ pub(super) async fn add_key(
     };
     {
         let state = shared.state();
-        if state.party(&key.party).map_err(failed)?.is_none() {
+        if state.party(&key.party).map_err(|error| failed(&error))?.is_none() {
             return Err(Refusal(
                 StatusCode::NOT_FOUND,
                 format!("there is no party `{}`", key.party),
             ));
         }
-        state.put_key(&key).map_err(failed)?;
+        state.put_key(&key).map_err(|error| failed(&error))?;
         swap_keys(&shared, &state)?;
     }
     record(&shared, &admin, "key-add", &key.id)?;
@@ -320,7 +321,9 @@ pub(super) async fn revoke_key(
     require(&admin, &[Role::Operator])?;
     let changed = {
         let state = shared.state();
-        let changed = state.revoke_key(&key.id, shared.now().0).map_err(failed)?;
+        let changed = state
+            .revoke_key(&key.id, shared.now().0)
+            .map_err(|error| failed(&error))?;
         swap_keys(&shared, &state)?;
         changed
     };
@@ -335,7 +338,7 @@ pub(super) async fn parties(
     Extension(admin): Caller,
 ) -> Result<Json<serde_json::Value>, Refusal> {
     require(&admin, &ALL)?;
-    let parties = shared.state().parties().map_err(failed)?;
+    let parties = shared.state().parties().map_err(|error| failed(&error))?;
     Ok(Json(
         serde_json::json!({ "schema": "tieline/parties/v1", "parties": parties }),
     ))
@@ -349,7 +352,7 @@ pub(super) async fn put_party(
     require(&admin, &[Role::Officer, Role::Operator])?;
     {
         let state = shared.state();
-        state.put_party(&party).map_err(failed)?;
+        state.put_party(&party).map_err(|error| failed(&error))?;
         swap_keys(&shared, &state)?;
     }
     record(&shared, &admin, "party-put", &party.id)?;
@@ -379,9 +382,10 @@ pub(super) async fn metrics(
     let end = text.trim_end().trim_end_matches("# EOF").trim_end().len();
     text.truncate(end);
     for (name, help, value) in gauges {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\n# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}"
-        ));
+        );
     }
     text.push_str("\n# EOF\n");
     Ok((
@@ -432,7 +436,7 @@ fn view(key: KeyRow) -> KeyView {
     }
 }
 
-fn failed(error: StateError) -> Refusal {
+fn failed(error: &StateError) -> Refusal {
     let status = match error {
         StateError::Missing { .. } => StatusCode::NOT_FOUND,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

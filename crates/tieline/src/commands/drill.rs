@@ -26,16 +26,16 @@ fn replay(cli: &Cli) -> Result<u8> {
     let reader = reader(&cli.dir)?;
     let blobs = |digest: &[u8; 32]| reader.blob(&Digest(*digest)).ok().flatten();
     let mut replay = Replay::new(&blobs);
-    let size = reader.size().map_err(failed)?;
+    let size = reader.size().map_err(|error| failed(&error))?;
     reader.for_each(0..size, |index, entry| {
         replay.entry(index, entry);
         Ok::<(), Failure>(())
     })?;
     let report = replay.finish();
     if cli.json {
-        output::json(&report)?
+        output::json(&report)?;
     } else {
-        output::line(report.text())?
+        output::line(report.text())?;
     }
     Ok(u8::from(!report.differences.is_empty()))
 }
@@ -57,9 +57,9 @@ fn losses(cli: &Cli, config: Option<&Path>) -> Result<u8> {
     });
     bar.finish_and_clear();
     if cli.json {
-        output::json(&report)?
+        output::json(&report)?;
     } else {
-        output::line(report.text())?
+        output::line(report.text())?;
     }
     Ok(0)
 }

@@ -23,10 +23,10 @@ pub(super) fn run(cli: &Cli, call: &str) -> Result<u8> {
         let _ = admin_client::send(&cli.dir, &server, "POST", "/admin/v1/flush", None);
     }
     let reader = reader(&cli.dir)?;
-    let mut index = Index::open(&cli.dir).map_err(failed)?;
-    index.catch_up(&reader).map_err(failed)?;
+    let mut index = Index::open(&cli.dir).map_err(|error| failed(&error))?;
+    index.catch_up(&reader).map_err(|error| failed(&error))?;
     let id = if call == "last" {
-        let latest = index.latest(1).map_err(failed)?.pop();
+        let latest = index.latest(1).map_err(|error| failed(&error))?.pop();
         latest
             .ok_or_else(|| Failure::input("the ledger has no call yet"))?
             .id
@@ -37,8 +37,8 @@ pub(super) fn run(cli: &Cli, call: &str) -> Result<u8> {
         id.to_string()
     };
     let (mut decision, mut outcome) = (None, None);
-    for at in index.entries_of(&id).map_err(failed)? {
-        let Some(bytes) = reader.entry(at).map_err(failed)? else {
+    for at in index.entries_of(&id).map_err(|error| failed(&error))? {
+        let Some(bytes) = reader.entry(at).map_err(|error| failed(&error))? else {
             continue;
         };
         if let Ok(entry) = serde_json::from_slice::<DecisionEntry>(&bytes) {

@@ -41,9 +41,9 @@ pub(super) fn run(cli: &Cli, config: Option<&Path>) -> Result<u8> {
         structure_with_shares(&world.snapshot, parties, traffic.as_ref(), &world.weights)
     });
     if cli.json {
-        output::json(&report)?
+        output::json(&report)?;
     } else {
-        output::line(report.text())?
+        output::line(report.text())?;
     }
     Ok(0)
 }
@@ -69,7 +69,7 @@ impl World {
             .policy
             .packs
             .iter()
-            .map(|folder| load::pack(folder).map_err(Failure::input))
+            .map(|folder| load::pack(folder).map_err(|problems| Failure::input(problems.join("\n"))))
             .collect::<Result<_>>()?;
         let epoch = Epoch::build(0, packs, &checked.policy.enforce).map_err(|problems| {
             Failure::input(
@@ -176,7 +176,7 @@ pub(super) fn recorded(cli: &Cli, config: Option<&Path>) -> Result<Option<Traffi
         return Ok(None);
     }
     let reader = reader(&cli.dir)?;
-    let size = reader.size().map_err(failed)?;
+    let size = reader.size().map_err(|error| failed(&error))?;
     let mut traffic = TrafficReader::new();
     reader.for_each(0..size, |index, entry| {
         traffic.entry(index, entry);

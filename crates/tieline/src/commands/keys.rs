@@ -34,7 +34,7 @@ fn add(cli: &Cli, args: &KeysAdd) -> Result<u8> {
             let body = json!({ "limits": limits, "party": party, "scope": scope });
             admin_client::send(&cli.dir, &server, "POST", "/admin/v1/keys", Some(&body))?
         }
-        None => add_offline(cli, party, limits, scope)?,
+        None => add_offline(cli, &party, limits, scope)?,
     };
     let text = |name: &str| {
         value
@@ -62,10 +62,10 @@ fn add(cli: &Cli, args: &KeysAdd) -> Result<u8> {
     Ok(0)
 }
 
-fn add_offline(cli: &Cli, party: String, limits: Limits, scope: Option<Vec<String>>) -> Result<Value> {
-    let _lock = Lock::take(&cli.dir).map_err(failed)?;
-    let state = State::open(&cli.dir).map_err(failed)?;
-    if state.party(&party).map_err(failed)?.is_none() {
+fn add_offline(cli: &Cli, party: &str, limits: Limits, scope: Option<Vec<String>>) -> Result<Value> {
+    let _lock = Lock::take(&cli.dir).map_err(|error| failed(&error))?;
+    let state = State::open(&cli.dir).map_err(|error| failed(&error))?;
+    if state.party(party).map_err(|error| failed(&error))?.is_none() {
         return Err(Failure::input(format!("there is no party `{party}`")));
     }
     let token = Token::party(&folder::entropy()?);
@@ -74,18 +74,18 @@ fn add_offline(cli: &Cli, party: String, limits: Limits, scope: Option<Vec<Strin
         digest: token.digest,
         id: folder::random_id("k")?,
         limits,
-        party: party.clone(),
+        party: party.to_owned(),
         revoked_us: None,
         scope,
     };
-    state.put_key(&row).map_err(failed)?;
+    state.put_key(&row).map_err(|error| failed(&error))?;
     Ok(json!({ "id": row.id, "party": party, "key": token.expose() }))
 }
 
 fn only_party(cli: &Cli) -> Result<String> {
     let parties = State::open(&cli.dir)
         .and_then(|state| state.parties())
-        .map_err(failed)?;
+        .map_err(|error| failed(&error))?;
     match parties.as_slice() {
         [party] => Ok(party.id.clone()),
         parties => Err(Failure::input(format!(
@@ -98,7 +98,7 @@ fn only_party(cli: &Cli) -> Result<String> {
 fn list(cli: &Cli) -> Result<u8> {
     let keys = State::open(&cli.dir)
         .and_then(|state| state.keys())
-        .map_err(failed)?;
+        .map_err(|error| failed(&error))?;
     for key in keys {
         let scope = key
             .scope
@@ -130,16 +130,13 @@ fn list(cli: &Cli) -> Result<u8> {
 }
 
 fn revoke(cli: &Cli, id: &str) -> Result<u8> {
-    let value = match folder::server(&cli.dir) {
-        Some(server) => {
-            let body = json!({ "id": id });
-            admin_client::send(&cli.dir, &server, "POST", "/admin/v1/keys/revoke", Some(&body))?
-        }
-        None => {
-            let _lock = Lock::take(&cli.dir).map_err(failed)?;
-            let state = State::open(&cli.dir).map_err(failed)?;
-            json!({ "id": id, "changed": state.revoke_key(id, now_us()).map_err(failed)? })
-        }
+    let value = if let Some(server) = folder::server(&cli.dir) {
+        let body = json!({ "id": id });
+        admin_client::send(&cli.dir, &server, "POST", "/admin/v1/keys/revoke", Some(&body))?
+    } else {
+        let _lock = Lock::take(&cli.dir).map_err(|error| failed(&error))?;
+        let state = State::open(&cli.dir).map_err(|error| failed(&error))?;
+        json!({ "id": id, "changed": state.revoke_key(id, now_us()).map_err(|error| failed(&error))? })
     };
     let changed = value.get("changed").and_then(Value::as_bool) == Some(true);
     if cli.json {
@@ -160,6 +157,6 @@ fn now_us() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0)
 }
 
-fn failed(error: StateError) -> Failure {
+fn failed(error: &StateError) -> Failure {
     Failure::input(error.to_string())
 }

@@ -15,11 +15,11 @@ pub(super) fn run(cli: &Cli, command: &Ledger) -> Result<u8> {
         Ledger::Verify(args) => verify(cli, args),
         Ledger::Show(args) => show(cli, parse_range(&args.range)?),
         Ledger::Tail(args) => {
-            let size = reader(&cli.dir)?.size().map_err(failed)?;
+            let size = reader(&cli.dir)?.size().map_err(|error| failed(&error))?;
             show(cli, size.saturating_sub(args.count)..size)
         }
         Ledger::Key => {
-            let vkey = tieline_ledger::vkey(&cli.dir).map_err(failed)?;
+            let vkey = tieline_ledger::vkey(&cli.dir).map_err(|error| failed(&error))?;
             if cli.json {
                 output::json(&LedgerKey {
                     schema: "tieline/ledger-key/v1",
@@ -31,7 +31,7 @@ pub(super) fn run(cli: &Cli, command: &Ledger) -> Result<u8> {
             Ok(0)
         }
         Ledger::Export(args) => {
-            let report = tieline_ledger::export_tiles(&cli.dir, &args.out).map_err(failed)?;
+            let report = tieline_ledger::export_tiles(&cli.dir, &args.out).map_err(|error| failed(&error))?;
             if cli.json {
                 output::json(&Exported {
                     schema: "tieline/ledger-export/v1",
@@ -51,7 +51,7 @@ pub(super) fn run(cli: &Cli, command: &Ledger) -> Result<u8> {
             Ok(0)
         }
         Ledger::Backup(args) => {
-            let report = tieline_ledger::backup(&cli.dir, &args.file).map_err(failed)?;
+            let report = tieline_ledger::backup(&cli.dir, &args.file).map_err(|error| failed(&error))?;
             if cli.json {
                 output::json(&BackedUp {
                     schema: "tieline/ledger-backup/v1",
@@ -200,7 +200,7 @@ pub(super) fn reader(dir: &Path) -> Result<Reader> {
         return Err(Failure::input(format!("there is no ledger in {}", dir.display()))
             .with_hint("give the state folder with --dir, or start one with `tieline up`"));
     }
-    Reader::open(dir).map_err(failed)
+    Reader::open(dir).map_err(|error| failed(&error))
 }
 
 fn bar() -> indicatif::ProgressBar {
@@ -210,12 +210,12 @@ fn bar() -> indicatif::ProgressBar {
     indicatif::ProgressBar::new(0)
 }
 
-pub(super) fn failed(error: tieline_ledger::LedgerError) -> Failure {
+pub(super) fn failed(error: &tieline_ledger::LedgerError) -> Failure {
     Failure::found(error.to_string())
 }
 
 impl From<tieline_ledger::LedgerError> for Failure {
     fn from(error: tieline_ledger::LedgerError) -> Self {
-        failed(error)
+        failed(&error)
     }
 }

@@ -11,9 +11,13 @@ mod reports;
 mod serve;
 mod start;
 
+use tieline_policy::Epoch;
+
+use crate::check::Checked;
 use crate::cli::{Cli, Command};
+use crate::diagnose::{Code, Diagnostic};
 use crate::output::{self, Failure, Result};
-use crate::{check, folder, up};
+use crate::{check, folder, load, up};
 
 /// Run a command; the exit code, or why not.
 pub(crate) fn run(cli: &Cli) -> Result<u8> {
@@ -38,22 +42,33 @@ pub(crate) fn run(cli: &Cli) -> Result<u8> {
 
 fn checked(cli: &Cli, config: Option<&std::path::Path>) -> Result<u8> {
     let config = config.map_or_else(|| folder::config(&cli.dir), std::path::Path::to_path_buf);
-    let (checked, report) = check::examine(&config);
-    let packs = checked.iter().flat_map(|checked| &checked.policy.packs);
-    let bad_packs: Vec<String> = packs
-        .filter_map(|folder| crate::load::pack(folder).err())
-        .collect();
+    let (checked, mut report) = check::examine(&config);
+    if let Some(checked) = &checked {
+        for problem in pack_problems(checked) {
+            report.push(Diagnostic::error(Code::PackBad, problem));
+        }
+    }
     if cli.json {
         output::json(&report.json())?;
     } else {
         output::line(report.render(output::look()))?;
-        for problems in &bad_packs {
-            output::line(problems)?;
+    }
+    Ok(if report.errors() == 0 { 0 } else { 2 })
+}
+
+/// What is wrong with the packs: each alone, else all of them together.
+fn pack_problems(checked: &Checked) -> Vec<String> {
+    let (mut packs, mut problems) = (Vec::new(), Vec::new());
+    for folder in &checked.policy.packs {
+        match load::pack(folder) {
+            Ok(pack) => packs.push(pack),
+            Err(found) => problems.extend(found),
         }
     }
-    Ok(if checked.is_none() || !bad_packs.is_empty() {
-        2
-    } else {
-        0
-    })
+    if problems.is_empty()
+        && let Err(found) = Epoch::build(0, packs, &checked.policy.enforce)
+    {
+        problems.extend(found.iter().map(ToString::to_string));
+    }
+    problems
 }

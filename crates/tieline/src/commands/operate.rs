@@ -56,7 +56,7 @@ pub(super) fn run(cli: &Cli, name: &str, cut: bool) -> Result<u8> {
 /// that is not in use.
 fn offline(cli: &Cli, name: &str, cut: bool) -> Result<Value> {
     let failed = |error: tieline_gateway::StateError| Failure::input(error.to_string());
-    let checked = load::checked(&folder::config(&cli.dir))?;
+    let checked = load::checked_in(&cli.dir)?;
     let _lock = Lock::take(&cli.dir).map_err(failed)?;
     let is_channel = checked.grid.channels.iter().any(|channel| &*channel.name == name);
     let mut components = checked

@@ -66,7 +66,7 @@ where
     F: FnOnce(Server) -> W,
     W: Future<Output = Vec<up::ready::ReadyChannel>>,
 {
-    let (listen, admin) = (plan.listen.listen, plan.listen.admin);
+    let (listen, admin) = (plan.listen.public, plan.listen.admin);
     let config = plan.config.clone();
     let gateway = Gateway {
         children: plan.children,
@@ -139,6 +139,7 @@ pub(super) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime> {
 pub(super) fn log_to_stderr(checked: &Checked) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(checked.log.level));
     let builder = tracing_subscriber::fmt()
+        .with_ansi(output::is_colored())
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     let _ = if checked.log.is_json {

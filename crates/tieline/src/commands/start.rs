@@ -3,6 +3,7 @@
 //! Everything that it writes stands in the state folder and is written once: a second run reuses what is there and never
 //! touches what a person may have edited.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::{load, up};
 const CHANNELS: [(&str, &str); 2] = [("local-a", "openai_chat"), ("local-b", "anthropic_messages")];
 
 /// Loading a few hundred MB on a busy machine.
-const READY: Duration = Duration::from_secs(180);
+const READY: Duration = Duration::from_mins(3);
 
 const PACK: [(&str, &str); 3] = [
     ("pack.toml", include_str!("../../../../packs/demo/pack.toml")),
@@ -229,7 +230,8 @@ needs = ["machine:this"]
     );
     for ((channel, dialect), port) in CHANNELS.into_iter().zip(ports) {
         let dialect = if relayed { "openai_chat" } else { dialect };
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             r#"
 [channels.{channel}]
 provider = "llamacpp"
@@ -238,7 +240,7 @@ url = "http://127.0.0.1:{port}"
 components = ["process:{channel}", "lab:local"]
 models = {{ "{name}" = {{ name = "{name}", price = "list" }} }}
 "#
-        ));
+        );
     }
     text
 }

@@ -118,6 +118,8 @@ codes! {
         "The channel counts in `grid` and `drill`. To carry calls, reach the service in a dialect that tieline speaks."
     PackUnknown "TL0171" "pack_unknown" "A pack's folder is not there or is no pack."
         "Name a folder that holds `pack.toml`; paths are relative to the folder of `tieline.toml`."
+    PackBad "TL0172" "pack_bad" "A pack does not hold what a pack should."
+        "Correct the place that the message shows: file, line and column in the pack's folder."
     OriginBad "TL0181" "origin_bad" "The ledger's origin is not a name that a signed note can carry."
         "Write a URL without scheme, such as `example.org/tieline`: no spaces, no `+` (C2SP signed-note)."
     GridBad "TL0191" "grid_bad" "The grid does not hold together."
