@@ -45,7 +45,7 @@ pub enum Stop {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Mark {
-    /// Content flowed: `n` content events (text or tool arguments) since the last mark.
+    /// Content flowed: `n` content events (text, thinking or tool arguments) since the last mark.
     Content(u32),
     /// The answer said how it stopped.
     Stop(Stop),

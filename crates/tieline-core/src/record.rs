@@ -132,7 +132,7 @@ pub enum Outcome {
 #[serde(deny_unknown_fields)]
 pub struct AttemptRecord {
     pub channel: Arc<str>,
-    /// Content events (text or tool arguments) received.
+    /// Content events (text, thinking or tool arguments) received.
     pub content_events: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_nano: Option<Nano>,
