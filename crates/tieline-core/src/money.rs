@@ -123,6 +123,24 @@ mod tests {
     }
 
     #[test]
+    fn each_counter_has_its_price_and_reasoning_is_output() {
+        let price = Price {
+            cache_read: PicoPerToken(1_000),
+            cache_write: PicoPerToken(20_000),
+            input: PicoPerToken(300_000),
+            output: PicoPerToken(4_000_000),
+        };
+        let usage = Usage {
+            cache_read: 1,
+            cache_write: 1,
+            input: 1,
+            output: 1,
+            reasoning: 2,
+        };
+        assert_eq!(price.cost(&usage), Nano(12_321));
+    }
+
+    #[test]
     fn cost_rounds_up_once() {
         let price = Price {
             input: PicoPerToken(75_000),

@@ -213,6 +213,30 @@ fn a_channel_limit_binds_the_survivors() {
 }
 
 #[test]
+fn a_breaker_that_opened_keeps_calls_away_in_the_what_if_too() {
+    let mut live = Live::new(&small_grid());
+    for call in 0..10 {
+        let script = Script {
+            gap: tieline_core::Span::from_s(1),
+            ..Script::default()
+        };
+        let fails = call < 5;
+        let script = if fails {
+            script.failing("direct", FaultKind::Transient)
+        } else {
+            script
+        };
+        live.call("sonnet-only", &script);
+    }
+    let snapshot = live.snapshot.clone();
+    let report = run(&snapshot, &live.into_ledger().traffic());
+    assert_eq!(report.base.as_recorded, 10);
+    // Five failed over, the sixth met the open breaker, the seventh probed and closed it.
+    assert_eq!(without(&report, "bedrock").tally.moved, 6);
+    assert_eq!(without(&report, "direct").tally.moved, 4);
+}
+
+#[test]
 fn without_traffic_the_structure_is_asked() {
     let snapshot = Ledger::default().archive(&small_grid());
     let report = run(&snapshot, &Traffic::synthetic(&snapshot, &[]));
