@@ -122,20 +122,20 @@ fn schemas(text: &str) -> Result<Files> {
 
 /// What the binary prints about itself. `TIELINE_BIN` names one that is built already.
 fn tieline(root: &Path, what: &str) -> Result<String> {
-    let mut command = match std::env::var_os("TIELINE_BIN") {
-        Some(binary) => Command::new(binary),
-        None => {
-            let mut cargo = Command::new("cargo");
-            cargo.args(["run", "--quiet", "--package", "tieline", "--"]);
-            cargo
-        }
+    let mut command = if let Some(binary) = std::env::var_os("TIELINE_BIN") {
+        Command::new(binary)
+    } else {
+        let mut cargo = Command::new("cargo");
+        cargo.args(["run", "--quiet", "--package", "tieline", "--"]);
+        cargo
     };
     repo::output(command.args(["gen", what]).current_dir(root))
 }
 
-/// Exactly one newline at the end, none of white space before it.
+/// No white space at the end of a line, one newline at the end of the text.
 fn ended(text: &str) -> String {
-    format!("{}\n", text.trim_end())
+    let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
+    format!("{}\n", lines.join("\n"))
 }
 
 /// What differs.
@@ -171,6 +171,11 @@ fn put(path: &Path, content: Option<&str>) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_end_without_white_space() {
+        assert_eq!(ended("a \n\n- `b`: \n\n\n"), "a\n\n- `b`:\n");
+    }
 
     #[test]
     fn a_schema_is_named_after_what_it_describes() {
