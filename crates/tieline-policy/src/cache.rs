@@ -19,7 +19,7 @@ use crate::posture::Postures;
 use crate::targets::{EndUseIx, RegionIx, Targets};
 
 /// Verdicts that are kept. 10,000 parties, all distinct, use about six (model, channel) pairs each within minutes.
-/// An entry is 80 bytes in the table and 16 in the queue: 8 MiB at most.
+/// An entry is 32 bytes in the table, 64 beside it and 16 in the queue: 8 MiB at most.
 pub const VERDICTS_MAX: usize = 65_536;
 
 /// Locks over the table. Readers of one lock wait for each other only while one writes, which a miss of some 20 µs
@@ -61,7 +61,14 @@ struct Cache {
 struct Shard {
     /// In order of arrival.
     queue: VecDeque<Key>,
-    verdicts: HashMap<Key, Judged, BuildHasherDefault<Passed>>,
+    verdicts: HashMap<Key, Kept, BuildHasherDefault<Passed>>,
+}
+
+/// A verdict, shared by all who ask for it, and the instant from which it holds.
+#[derive(Debug)]
+struct Kept {
+    from: Tick,
+    verdict: Arc<Verdict>,
 }
 
 /// A question as 128 bits.
@@ -85,8 +92,9 @@ impl Judge {
         }
     }
 
-    /// The verdict at `now`, from the cache if it holds one for that instant. A question about what does not exist is held.
-    pub fn verdict(&self, question: Question, now: Tick) -> Verdict {
+    /// The verdict at `now`, from the cache if it holds one for that instant, which allocates nothing. A question about
+    /// what does not exist is held.
+    pub fn verdict(&self, question: Question, now: Tick) -> Arc<Verdict> {
         let key = Key::of(question);
         if let Some(verdict) = self.cache.find(key, now) {
             return verdict;
@@ -94,9 +102,7 @@ impl Judge {
         let judged = self
             .judge(question, now)
             .unwrap_or_else(|| self.epoch.unreadable(now));
-        let verdict = judged.verdict.clone();
-        self.cache.keep(key, judged);
-        verdict
+        self.cache.keep(key, judged)
     }
 
     /// The facts behind a question, as they are at `now`: what an explanation shows and a replay judges.
@@ -162,19 +168,24 @@ impl Judge {
 // === impl Cache ===
 
 impl Cache {
-    fn find(&self, key: Key, now: Tick) -> Option<Verdict> {
+    fn find(&self, key: Key, now: Tick) -> Option<Arc<Verdict>> {
         let shard = self.shard(key)?.read().unwrap_or_else(PoisonError::into_inner);
-        let judged = shard.verdicts.get(&key)?;
-        let holds = judged.from <= now && judged.verdict.valid_until.is_none_or(|until| now < until);
-        holds.then(|| judged.verdict.clone())
+        let kept = shard.verdicts.get(&key)?;
+        let holds = kept.from <= now && kept.verdict.valid_until.is_none_or(|until| now < until);
+        holds.then(|| kept.verdict.clone())
     }
 
-    fn keep(&self, key: Key, judged: Judged) {
+    fn keep(&self, key: Key, judged: Judged) -> Arc<Verdict> {
         self.misses.fetch_add(1, Ordering::Relaxed);
-        let Some(shard) = self.shard(key) else { return };
+        let verdict = Arc::new(judged.verdict);
+        let kept = Kept {
+            from: judged.from,
+            verdict: verdict.clone(),
+        };
+        let Some(shard) = self.shard(key) else { return verdict };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        if shard.verdicts.insert(key, judged).is_some() {
-            return;
+        if shard.verdicts.insert(key, kept).is_some() {
+            return verdict;
         }
         shard.queue.push_back(key);
         if shard.queue.len() > SHARD_MAX
@@ -182,6 +193,7 @@ impl Cache {
         {
             shard.verdicts.remove(&oldest);
         }
+        verdict
     }
 
     fn shard(&self, key: Key) -> Option<&RwLock<Shard>> {

@@ -56,7 +56,7 @@ fn question(posture: u32, model: u16, channel: u16, region: RegionIx, end_use: E
 
 fn agrees(judge: &Judge, question: Question, now: Tick) -> Result<(), TestCaseError> {
     let facts = judge.facts(question, now).unwrap();
-    prop_assert_eq!(judge.verdict(question, now), judge.epoch().judge(&facts, now));
+    prop_assert_eq!(&*judge.verdict(question, now), &judge.epoch().judge(&facts, now));
     Ok(())
 }
 

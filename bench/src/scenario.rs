@@ -1,0 +1,246 @@
+//! The scenarios by name.
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tieline_core::{Call, Dialect, Effect, Input};
+use tieline_ledger::Log;
+use tieline_note::jcs;
+use tieline_wire::{Exchange, Far, Out, Provider};
+
+use crate::bodies;
+use crate::world::{NOW, SetUp, World};
+
+/// Their names, and what one run of each is.
+pub const SCENARIOS: [(&str, &str); 6] = [
+    (
+        "call_1kb",
+        "a call of 1 KB between equal dialects, from the scan of its body to its two entries",
+    ),
+    ("prompt_200kb", "the same with a prompt of 200 KB"),
+    ("stream_50", "the same with an answer streamed in 50 chunks"),
+    (
+        "cross_dialect",
+        "a call of 1 KB from OpenAI's dialect to Anthropic's and back",
+    ),
+    (
+        "decision",
+        "a decision alone, from the intake to the dial, verdicts cached",
+    ),
+    (
+        "ledger_256",
+        "an append of 256 entries of 1 KB: hashes, tiles, signature, SQLite",
+    ),
+];
+
+/// Something that can be done again and again.
+pub trait Scenario {
+    fn run(&mut self) -> SetUp<()>;
+}
+
+/// Set a scenario up by its name.
+pub fn scenario(name: &str) -> SetUp<Box<dyn Scenario>> {
+    let kilobyte = bodies::openai_request("same", 1_024, false);
+    Ok(match name {
+        "call_1kb" => Box::new(Whole::same(kilobyte)?),
+        "prompt_200kb" => Box::new(Whole::same(bodies::openai_request("same", 200 << 10, false))?),
+        "stream_50" => Box::new(Stream::new()?),
+        "cross_dialect" => Box::new(Whole::cross()?),
+        "decision" => Box::new(Decision { world: World::new()? }),
+        "ledger_256" => Box::new(Batch::new()?),
+        _ => return Err(format!("there is no scenario `{name}`").into()),
+    })
+}
+
+// === whole answers ===
+
+struct Whole {
+    answer: Bytes,
+    body: Bytes,
+    far: Far<'static>,
+    world: World,
+}
+
+impl Whole {
+    fn same(body: Bytes) -> SetUp<Self> {
+        let far = Far {
+            dialect: Dialect::OpenaiChat,
+            model_name: "far-m",
+            provider: Provider::OpenaiCompatible,
+        };
+        Ok(Self {
+            answer: bodies::openai_answer(),
+            body,
+            far,
+            world: World::new()?,
+        })
+    }
+
+    fn cross() -> SetUp<Self> {
+        let body = bodies::openai_request("cross", 1_024, false);
+        let provider = Provider::AnthropicCompatible;
+        let far = Far {
+            dialect: Dialect::AnthropicMessages,
+            model_name: "far-n",
+            provider,
+        };
+        Ok(Self {
+            answer: bodies::anthropic_answer(),
+            body,
+            far,
+            world: World::new()?,
+        })
+    }
+}
+
+impl Scenario for Whole {
+    fn run(&mut self) -> SetUp<()> {
+        let (mut call, mut exchange) = begin(&mut self.world, &self.body, &self.far)?;
+        self.world
+            .feed(&mut call, Input::Opened { status: 200 }, &mut write);
+        let answer = exchange
+            .buffered(&self.answer)
+            .map_err(|kind| format!("{kind:?}"))?;
+        for mark in answer.marks {
+            self.world.feed(&mut call, Input::Mark(mark), &mut write);
+        }
+        self.world
+            .feed(&mut call, Input::End { complete: true }, &mut write);
+        black_box(answer.body);
+        finish(&mut self.world, call)
+    }
+}
+
+// === a stream ===
+
+struct Stream {
+    body: Bytes,
+    chunks: Vec<Bytes>,
+    out: Out,
+    world: World,
+}
+
+impl Stream {
+    fn new() -> SetUp<Self> {
+        Ok(Self {
+            body: bodies::openai_request("same", 1_024, true),
+            chunks: bodies::openai_stream(),
+            out: Out::default(),
+            world: World::new()?,
+        })
+    }
+}
+
+impl Scenario for Stream {
+    fn run(&mut self) -> SetUp<()> {
+        let far = Far {
+            dialect: Dialect::OpenaiChat,
+            model_name: "far-m",
+            provider: Provider::OpenaiCompatible,
+        };
+        let (mut call, mut exchange) = begin(&mut self.world, &self.body, &far)?;
+        self.world
+            .feed(&mut call, Input::Opened { status: 200 }, &mut write);
+        for chunk in &self.chunks {
+            exchange.feed(chunk.clone(), &mut self.out);
+            for bytes in self.out.bytes.drain(..) {
+                black_box(bytes);
+            }
+            for mark in self.out.marks.drain(..) {
+                self.world.feed(&mut call, Input::Mark(mark), &mut write);
+            }
+        }
+        exchange.end(&mut self.out);
+        let complete = self.out.complete;
+        self.out.clear();
+        self.world.feed(&mut call, Input::End { complete }, &mut write);
+        finish(&mut self.world, call)
+    }
+}
+
+// === a decision ===
+
+struct Decision {
+    world: World,
+}
+
+impl Scenario for Decision {
+    fn run(&mut self) -> SetUp<()> {
+        let call = self.world.decide("same", 1_024, false);
+        if call.attempts() != 1 {
+            return Err("the decision did not dial".into());
+        }
+        self.world.end(call);
+        Ok(())
+    }
+}
+
+// === the ledger ===
+
+/// Entries of one batch: a bundle.
+const BATCH: usize = 256;
+
+struct Batch {
+    entries: Vec<Vec<u8>>,
+    log: Log,
+    /// In memory where there is such a folder: a disk's speed is no instruction.
+    _dir: TempDir,
+}
+
+impl Batch {
+    fn new() -> SetUp<Self> {
+        const ORIGIN: &str = "tieline.example/bench";
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
+        let signer = tieline_ledger::create_key(dir.path(), ORIGIN, &[7; 32])?;
+        let log = Log::open(dir.path(), ORIGIN, signer)?;
+        let entry = |n: usize| {
+            let head =
+                format!(r#"{{"at":1781284860000000,"id":"call-{n:012}","t":"tieline/decision/v1","x":""#);
+            let rest = "x".repeat(1_022 - head.len());
+            format!("{head}{rest}\"}}").into_bytes()
+        };
+        Ok(Self {
+            entries: (0..BATCH).map(entry).collect(),
+            log,
+            _dir: dir,
+        })
+    }
+}
+
+impl Scenario for Batch {
+    fn run(&mut self) -> SetUp<()> {
+        self.log.append(&self.entries, NOW.0)?;
+        Ok(())
+    }
+}
+
+// === what calls share ===
+
+fn begin(world: &mut World, body: &Bytes, far: &Far<'_>) -> SetUp<(Call, Exchange)> {
+    let head = tieline_wire::scan(Dialect::OpenaiChat, body).map_err(|problem| format!("{problem:?}"))?;
+    let mut call = world.decide(&head.model, body.len() as u64, head.stream);
+    write(&call, &Effect::Record { strict: false });
+    let prepared = tieline_wire::prepare(Dialect::OpenaiChat, body, &head, far);
+    let (outgoing, exchange) = prepared.map_err(|problem| format!("{problem:?}"))?;
+    black_box(outgoing.body);
+    world.drain(&mut call, &mut write);
+    Ok((call, exchange))
+}
+
+fn finish(world: &mut World, call: Call) -> SetUp<()> {
+    if call.ending() != Some(&tieline_core::call::Ending::Served) {
+        return Err(format!("the call ended as {:?}", call.ending()).into());
+    }
+    world.end(call);
+    Ok(())
+}
+
+/// Write an entry as the gateway does.
+fn write(call: &Call, effect: &Effect) {
+    let entry = match effect {
+        Effect::Record { .. } => jcs::to_vec(&call.decision_entry()),
+        _ => jcs::to_vec(&call.outcome_entry()),
+    };
+    black_box(entry.ok());
+}

@@ -1,0 +1,233 @@
+//! A grid, a party, a judge, a fleet and a desk, and the shell's part of a call with all waiting left out.
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use tieline_core::grid::{
+    ChannelRecord, GRID_V1, LabRecord, ModelRecord, PoolRecord, ServedRecord, Settings, Weights,
+};
+use tieline_core::{
+    Call, CallId, Desk, Dialect, Effect, Fleet, GridRecord, Input, Intake, Limits, Price, ROWS_MAX, Scope,
+    Seed, Snapshot, Subject, Tick,
+};
+use tieline_policy::{
+    Action, EndUseIx, Epoch, Judge, Pack, PartyFacts, Postures, Question, RegionIx, Source, Status, Targets,
+};
+
+/// The first instant of every run.
+pub(crate) const NOW: Tick = Tick(1_781_284_860_000_000);
+
+/// What a gateway shares among calls.
+#[derive(Debug)]
+pub struct World {
+    pub desk: Desk,
+    pub fleet: Fleet,
+    pub judge: Judge,
+    pub snapshot: Arc<Snapshot>,
+    subject: Arc<Subject>,
+    /// Steps of the call before, to be used again.
+    steps: Vec<tieline_core::call::Step>,
+    calls: u64,
+}
+
+/// What a set-up can fail with; the bodies and packs are fixed, so it does not.
+pub type SetUp<T> = Result<T, Box<dyn std::error::Error>>;
+
+impl World {
+    /// Pool `same` is model `m` on channels `a` and `b` of OpenAI's dialect, pool `cross` is model `n` on channel `c` of
+    /// Anthropic's. The demo pack enforces; the key has limits that do not bind.
+    pub fn new() -> SetUp<Self> {
+        let record = serde_json::to_vec(&grid())?;
+        let snapshot = Snapshot::build(Arc::new(grid()), tieline_note::sha256(&record).0)?;
+        let file = |path: &str, text: &str| Source {
+            path: path.into(),
+            text: text.into(),
+        };
+        let pack = Pack::parse(&[
+            file("pack.toml", include_str!("../../packs/demo/pack.toml")),
+            file("rules.cedar", include_str!("../../packs/demo/rules.cedar")),
+        ]);
+        let problems = |problems: Vec<tieline_policy::PackProblem>| format!("{problems:?}");
+        let epoch = Epoch::build(1, vec![pack.map_err(problems)?], &[Status::Company]).map_err(problems)?;
+        let postures = Arc::new(Postures::new());
+        let facts: PartyFacts = serde_json::from_str(r#"{"class":"enterprise","jurisdiction":"DE"}"#)?;
+        let posture = postures.intern(&facts)?;
+        let targets = Arc::new(Targets::of_grid(&snapshot, &[])?);
+        let limits = Limits {
+            requests_per_minute: Some(u32::MAX),
+            ..Limits::default()
+        };
+        let subject = Subject {
+            desk_ix: 0,
+            key: "k_bench".into(),
+            limits,
+            party: "p_bench".into(),
+            party_digest: [1; 32],
+            posture,
+            scope: Scope::All,
+        };
+        Ok(Self {
+            calls: 0,
+            desk: Desk::default(),
+            fleet: Fleet::default(),
+            judge: Judge::new(Arc::new(epoch), targets, postures),
+            snapshot: Arc::new(snapshot),
+            steps: Vec::new(),
+            subject: Arc::new(subject),
+        })
+    }
+
+    /// A call for `model`, driven until the core dials or refuses.
+    pub fn decide(&mut self, model: &str, body_bytes: u64, is_stream: bool) -> Call {
+        self.calls += 1;
+        let intake = Intake {
+            ask: self.snapshot.resolve(model),
+            body_bytes,
+            call: CallId::new(NOW, self.calls.into()),
+            dialect: Dialect::OpenaiChat,
+            output_tokens_max: Some(256),
+            stream: is_stream,
+            subject: self.subject.clone(),
+        };
+        let steps = std::mem::take(&mut self.steps);
+        let mut call = Call::with_steps(self.snapshot.clone(), intake, Seed(self.calls), self.now(), steps);
+        self.drain(&mut call, &mut |_, _| {});
+        call
+    }
+
+    /// Give a call's buffers back.
+    pub fn end(&mut self, call: Call) {
+        self.steps = call.into_steps();
+    }
+
+    pub fn feed(&mut self, call: &mut Call, input: Input, record: &mut dyn FnMut(&Call, &Effect)) {
+        call.handle(input, self.now());
+        self.drain(call, record);
+    }
+
+    /// Do every effect; `record` sees those that write entries.
+    pub fn drain(&mut self, call: &mut Call, record: &mut dyn FnMut(&Call, &Effect)) {
+        let now = self.now();
+        while let Some(effect) = call.poll() {
+            match effect {
+                Effect::Judge { rows } => {
+                    let mut verdicts = ArrayVec::<_, ROWS_MAX>::new();
+                    for (candidate, row) in call.candidates().iter().zip(0_u8..) {
+                        if rows & (1 << row) != 0 {
+                            let question = Question {
+                                action: Action::Call,
+                                channel: candidate.channel,
+                                end_use: EndUseIx::UNSTATED,
+                                model: candidate.model,
+                                posture: self.subject.posture,
+                                region: RegionIx::OWN,
+                            };
+                            let _ = verdicts.try_push(self.judge.verdict(question, now));
+                        }
+                    }
+                    call.handle(Input::Verdicts(verdicts), now);
+                }
+                Effect::Look => {
+                    let view = self.fleet.view(&self.snapshot, call.candidates(), now);
+                    call.handle(Input::View(view), now);
+                }
+                Effect::ReserveKey { tokens } => {
+                    let reply =
+                        self.desk
+                            .reserve_key(self.subject.desk_ix, &self.subject.limits, tokens, now);
+                    call.handle(Input::Desk(reply), now);
+                }
+                Effect::ReserveChannel { row, tokens } => {
+                    let candidate = call.candidate(row);
+                    let channel =
+                        candidate.and_then(|at| Some((at, self.snapshot.channel(at.channel)?.limits)));
+                    if let Some((candidate, limits)) = channel {
+                        let reply = self.desk.reserve_channel(candidate.channel, &limits, tokens, now);
+                        call.handle(Input::Desk(reply), now);
+                    }
+                }
+                Effect::Record { .. } => {
+                    record(call, &effect);
+                    call.handle(Input::Recorded { taken: true }, now);
+                }
+                Effect::Observe(observation) => self.fleet.observe(observation, now),
+                Effect::SettleChannel { row, reserved, used } => {
+                    let candidate = call.candidate(row);
+                    let channel =
+                        candidate.and_then(|at| Some((at, self.snapshot.channel(at.channel)?.limits)));
+                    if let Some((candidate, limits)) = channel {
+                        self.desk
+                            .settle_channel(candidate.channel, &limits, reserved, used.as_ref(), now);
+                    }
+                }
+                Effect::SettleKey { reserved, used } => {
+                    let (desk_ix, limits) = (self.subject.desk_ix, &self.subject.limits);
+                    self.desk
+                        .settle_key(desk_ix, limits, reserved, used.as_ref(), now);
+                }
+                Effect::Close => record(call, &effect),
+                Effect::Cancel { .. } | Effect::Dial { .. } | Effect::Release | Effect::Reply(_) => {}
+            }
+        }
+    }
+
+    /// A millisecond for each call.
+    fn now(&self) -> Tick {
+        Tick(NOW.0 + self.calls * 1_000)
+    }
+}
+
+fn grid() -> GridRecord {
+    let model = |name: &str| ModelRecord {
+        context_tokens: Some(128_000),
+        lab: "lab".into(),
+        name: name.into(),
+        training_flop: Some("3e24".into()),
+        weights: Weights::Open,
+    };
+    let channel = |name: &str, dialect, model: &str, components: &[&str]| ChannelRecord {
+        components: components.iter().map(|&component| component.into()).collect(),
+        dialect,
+        limits: Limits {
+            requests_per_minute: Some(u32::MAX),
+            ..Limits::default()
+        },
+        models: vec![ServedRecord {
+            model: model.into(),
+            name: format!("far-{model}").into(),
+            price: Some(Price::default()),
+        }],
+        name: name.into(),
+        provider: if dialect == Dialect::OpenaiChat {
+            "openai_compatible".into()
+        } else {
+            "anthropic_compatible".into()
+        },
+        region: Some("eu-central-1".into()),
+    };
+    let pool = |name: &str, model: &str| PoolRecord {
+        models: vec![model.into()],
+        name: name.into(),
+        settings: Settings::default(),
+    };
+    GridRecord {
+        channels: vec![
+            channel("a", Dialect::OpenaiChat, "m", &["cloud:one", "region:one/east"]),
+            channel("b", Dialect::OpenaiChat, "m", &["cloud:two", "region:two/east"]),
+            channel(
+                "c",
+                Dialect::AnthropicMessages,
+                "n",
+                &["cloud:two", "region:two/west"],
+            ),
+        ],
+        labs: vec![LabRecord {
+            jurisdiction: Some("FR".into()),
+            name: "lab".into(),
+        }],
+        models: vec![model("m"), model("n")],
+        pools: vec![pool("same", "m"), pool("cross", "n")],
+        t: GRID_V1.into(),
+        ..GridRecord::default()
+    }
+}
