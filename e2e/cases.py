@@ -288,7 +288,7 @@ def a_channel_killed_in_the_middle_of_a_stream_is_no_complete_answer(house: Hous
                 os.kill(pid, signal.SIGKILL)
         return chunks
 
-    # With `resume` the other channel goes on, and the answer is complete; without it the client is told.
+    # Another channel may go on, and the answer is complete; if none does, the client is told.
     try:
         chunks = read()
     except openai.APIError as error:

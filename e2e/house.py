@@ -94,7 +94,9 @@ class House:
         """What the admin listener says of the server."""
         return json.loads(self.http("GET", "/admin/v1/status", admin=True)[2])
 
-    def http(self, method: str, path: str, body: bytes | None = None, *, admin: bool = False, headers: dict | None = None) -> tuple:
+    def http(
+        self, method: str, path: str, body: bytes | None = None, *, admin: bool = False, headers: dict | None = None
+    ) -> tuple:
         """A request without a client library: status, headers, body."""
         url = self.ready["admin" if admin else "gateway"] + path
         key = self.ready["admin_key" if admin else "key"]
