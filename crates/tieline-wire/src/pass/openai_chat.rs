@@ -62,6 +62,11 @@ fn choice(cursor: &mut Cursor<'_>, facts: &mut Facts) -> Result<(), Bad> {
     })?;
     // Calls of different choices are told apart by turning their bits.
     facts.tools_met |= tools.rotate_left(u32::try_from(index % 8).unwrap_or(0) * 8);
+    let bit = 1 << (index % 64);
+    facts.choices_met |= bit;
+    if stop.is_some_and(|reason| !reason.is_empty()) {
+        facts.choices_over |= bit;
+    }
     match stop {
         // OpenRouter and Mistral end a choice so when the model behind them failed.
         Some(reason) if reason.is("error") => facts.error = true,

@@ -30,6 +30,10 @@ pub(crate) enum Told {
 pub(super) struct Facts {
     /// It has what every answer of its kind has: `choices`, or a known `type`.
     pub(super) answer: bool,
+    /// A bit for each choice that is met here, and for each that ends here, by its index modulo 64, in a dialect that has
+    /// choices.
+    pub(super) choices_met: u64,
+    pub(super) choices_over: u64,
     /// Content events: deltas of text, thinking or arguments that are not empty.
     pub(super) content: u32,
     /// Where the text of the last content event stands, without its quotes.
@@ -72,6 +76,8 @@ pub(super) struct RawUsage {
 )]
 #[derive(Debug)]
 pub(crate) struct Tap {
+    choices_met: u64,
+    choices_over: u64,
     complete: bool,
     content: u32,
     dialect: Dialect,
@@ -87,6 +93,8 @@ pub(crate) struct Tap {
 impl Tap {
     pub(crate) fn new(dialect: Dialect) -> Self {
         Self {
+            choices_met: 0,
+            choices_over: 0,
             complete: false,
             content: 0,
             dialect,
@@ -137,7 +145,11 @@ impl Tap {
             return Told::Fault(classify::in_stream(data));
         }
         self.parsed |= facts.answer;
-        self.complete |= facts.done || facts.stop.is_some();
+        self.choices_met |= facts.choices_met;
+        self.choices_over |= facts.choices_over;
+        // One choice of several that ended does not make the others whole.
+        let stops = facts.stop.is_some() || facts.choices_over != 0;
+        self.complete |= facts.done || (stops && self.choices_met & !self.choices_over == 0);
         self.note(&facts, marks);
         if facts.usage_only {
             Told::UsageOnly
@@ -193,7 +205,7 @@ impl Tap {
             self.flush_content(marks);
             marks.push(Mark::Stop(stop));
         }
-        if let Some(usage) = facts.usage {
+        if let Some(usage) = facts.usage.filter(RawUsage::is_exact) {
             let merged = self.usage.merge(usage);
             self.usage_changed |= merged != self.usage;
             self.usage = merged;
@@ -292,7 +304,25 @@ impl Template {
     }
 }
 
+/// The largest count that every JSON reader holds (RFC 8259, section 6), and so the largest that can be recorded. A channel
+/// that reports more reports nothing.
+const COUNT_MAX: u64 = (1 << 53) - 1;
+
 impl RawUsage {
+    fn is_exact(&self) -> bool {
+        [
+            self.cache_read,
+            self.cache_write,
+            self.input,
+            self.output,
+            self.reasoning,
+            self.total,
+        ]
+        .iter()
+        .flatten()
+        .all(|count| *count <= COUNT_MAX)
+    }
+
     /// What was said last counts, field by field.
     fn merge(self, later: Self) -> Self {
         Self {

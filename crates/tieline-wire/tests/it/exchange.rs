@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tieline_core::Dialect;
+use tieline_core::{Dialect, Mark};
 use tieline_wire::{Far, Provider, prepare, scan};
 
 fn send(dialect: Dialect, provider: Provider, model_name: &str, body: &str) -> String {
@@ -197,4 +197,26 @@ proptest! {
         }
         prop_assert_eq!(undone, body);
     }
+}
+
+/// A count that no record can hold is no count: the outcome of its call could not be written.
+#[test]
+fn usage_beyond_what_json_holds_is_unknown() {
+    let usage = |output: u64| {
+        let body = format!(
+            r#"{{"choices":[{{"index":0,"message":{{"content":"x"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":1,"completion_tokens":{output}}}}}"#
+        );
+        let request = Bytes::from_static(br#"{"model":"m"}"#);
+        let head = scan(Dialect::OpenaiChat, &request).unwrap();
+        let far = Far {
+            dialect: Dialect::OpenaiChat,
+            model_name: "m",
+            provider: Provider::Openai,
+        };
+        let (_, mut exchange) = prepare(Dialect::OpenaiChat, &request, &head, &far).unwrap();
+        let marks = exchange.buffered(&Bytes::from(body)).unwrap().marks;
+        marks.iter().any(|mark| matches!(mark, Mark::Usage(_)))
+    };
+    assert!(usage((1 << 53) - 1));
+    assert!(!usage(1 << 53));
 }

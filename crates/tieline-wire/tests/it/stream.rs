@@ -466,6 +466,27 @@ fn completeness_needs_a_reason_or_the_terminator() {
 }
 
 #[test]
+fn a_choice_that_ends_does_not_make_another_whole() {
+    let chunk = |index: u8, delta: &str, finish: &str| {
+        format!(
+            "data: {{\"choices\":[{{\"index\":{index},\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n"
+        )
+    };
+    let text = r#"{"content":"x"}"#;
+    let half = [
+        chunk(0, text, "null"),
+        chunk(1, text, "null"),
+        chunk(0, "{}", "\"stop\""),
+        chunk(1, text, "null"),
+    ]
+    .concat();
+    let all = openai(&half);
+    assert_eq!((all.complete, all.fault), (false, Some(FaultKind::Reset)));
+    let all = openai(&[half, chunk(1, "{}", "\"length\"")].concat());
+    assert_eq!((all.complete, all.fault), (true, None), "both ended");
+}
+
+#[test]
 fn errors_within_a_stream_are_faults() {
     let event = |error: &str| format!("data: {{\"error\":{error}}}\n\n");
     for (error, expected) in [
