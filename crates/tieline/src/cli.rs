@@ -32,14 +32,48 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start everything on a fresh machine: a real model on two channels, the gateway, the ledger.
+    #[command(after_help = "\
+Examples:
+  tieline up                                       set up a small model, then serve it
+  tieline up --model-file model.gguf               serve your own, with llama-server on the PATH
+  tieline up --ollama http://127.0.0.1:11434       use the models of a running Ollama
+  tieline up --listen 127.0.0.1:0 --ready-file r   pick a free port and write it to the file r
+
+A second run uses what the first one wrote, and overwrites nothing. Ctrl-C ends it in order.")]
     Up(Up),
     /// Serve the configuration of a state folder.
+    #[command(after_help = "\
+Examples:
+  tieline serve                                    tieline-data/tieline.toml
+  tieline --dir /var/lib/tieline serve --config /etc/tieline.toml
+
+The first run makes a party and a key (party.key) and an operator's key (admin.key) in the state folder. \
+SIGHUP, or a change of the file, reads the configuration again: it is swapped whole, or the old one stays in \
+force and the log says why. SIGTERM lets calls in flight end, then closes the ledger.")]
     Serve(Serve),
     /// Check a configuration and report every mistake in one run.
+    #[command(after_help = "\
+Examples:
+  tieline check                                    tieline-data/tieline.toml
+  tieline check my.toml --json                     one object with every finding
+  tieline explain TL0122                           what a finding's number means
+
+Exit code 0: it can be served, perhaps with warnings; 2: it cannot.")]
     Check(Check),
     /// Say in sentences what was decided about a call, and why.
+    #[command(after_help = "\
+Examples:
+  tieline explain last                             the newest call
+  tieline explain 01hv3zq8x2r9k4n7w5t0c6m1ye       the id in the reply header x-tieline-call
+  tieline explain TL5001                           what an error's number means, and what to do")]
     Explain(Explain),
     /// Show what depends on what: chokepoints, concentration.
+    #[command(after_help = "\
+Examples:
+  tieline grid                                     the state folder's, and its recorded calls
+  tieline grid --config examples/public-grid.toml  a configuration alone
+
+A chokepoint of a party is a component whose loss alone leaves it nothing.")]
     Grid(Grid),
     /// Read, verify, export and back up the log.
     #[command(subcommand)]
@@ -51,8 +85,18 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Keys(Keys),
     /// Take a channel or a component out; a supervised model server is stopped for real.
+    #[command(after_help = "\
+Examples:
+  tieline cut local-a                              one channel
+  tieline cut cloud:aws                            every channel that depends on it
+
+With a server running it holds at once, for calls that begin from here on; otherwise from the next start on.")]
     Cut(Target),
     /// Put a channel or a component that was cut back in.
+    #[command(after_help = "\
+Examples:
+  tieline restore local-a
+  tieline restore cloud:aws")]
     Restore(Target),
     /// Stand between the gateway and a model server that another program owns.
     #[command(hide = true)]
@@ -122,16 +166,36 @@ pub(crate) struct Grid {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
     /// Recompute every hash from the files alone and name the first entry that is wrong.
+    #[command(after_help = "\
+Examples:
+  tieline ledger verify                            against the folder's key and checkpoint.last
+  tieline ledger verify --against kept.checkpoint --key VKEY
+                                                   against what was kept elsewhere: proves most
+
+Exit code 0: nothing is wrong; 1: something is, and it is named; 2: there is no ledger to verify.")]
     Verify(Verify),
     /// Print entries.
+    #[command(after_help = "\
+Examples:
+  tieline ledger show 7                            one entry
+  tieline ledger show 10..20                       10 up to 19
+  tieline ledger show 0.. --json                   everything, as JSON Lines")]
     Show(Show),
     /// Print the newest entries, oldest first.
     Tail(Tail),
     /// Print the log's verifier key (a signed-note vkey).
     Key,
     /// Write the log as files that other projects' tools read.
+    #[command(after_help = "\
+Examples:
+  tieline ledger export public                     public/checkpoint and public/tile/…
+
+Run it again to bring the folder up to date.")]
     Export(Export),
     /// Copy the ledger while it is in use, with its checkpoint.
+    #[command(after_help = "\
+Examples:
+  tieline ledger backup ledger-2026-11.db          and ledger-2026-11.db.checkpoint beside it")]
     Backup(Backup),
 }
 
@@ -181,9 +245,19 @@ pub(crate) struct Backup {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Drill {
     /// Decide every recorded call again; any difference is a finding (exit 1).
+    #[command(after_help = "\
+Examples:
+  tieline drill replay                             each call under the grid it was decided by
+  tieline drill replay --json                      each difference by call and field")]
     Replay,
     /// Take each channel and each component out in turn: calls kept, moved, degraded, lost, and what it costs.
-    #[command(name = "n-1")]
+    #[command(
+        name = "n-1",
+        after_help = "\
+Examples:
+  tieline drill n-1                                over the recorded calls, if there are any
+  tieline drill n-1 --config plan.toml             what a configuration would make of it"
+    )]
     NMinus1(NMinus1),
 }
 
@@ -197,6 +271,12 @@ pub(crate) struct NMinus1 {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
     /// Make a key; it is shown once.
+    #[command(after_help = "\
+Examples:
+  tieline keys add                                 all pools, no limits
+  tieline keys add --allow chat --requests-per-minute 60 --concurrency 4
+
+A limit that is reached is answered with 429 and a Retry-After.")]
     Add(KeysAdd),
     /// List keys by their public ids.
     List,
@@ -215,10 +295,13 @@ pub(crate) struct KeysAdd {
     /// A pool or model that the key may ask for; may be repeated. Without it, all.
     #[arg(long = "allow", value_name = "NAME")]
     pub(crate) allow: Vec<String>,
+    /// Calls that may begin in a minute.
     #[arg(long, value_name = "N")]
     pub(crate) requests_per_minute: Option<u32>,
+    /// Tokens, of prompts and answers together, that may be used in a minute.
     #[arg(long, value_name = "N")]
     pub(crate) tokens_per_minute: Option<u64>,
+    /// Calls that may be in flight at one time.
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
 }

@@ -36,6 +36,18 @@ pub(crate) fn server(dir: &Path) -> Option<Server> {
     tieline_gateway::Lock::take(dir).is_err().then_some(server)
 }
 
+/// A command that only reads, or changes what is there, makes no state file where there is none.
+pub(crate) fn must_have_state(dir: &Path) -> Result<()> {
+    if dir.join("state.db").exists() {
+        return Ok(());
+    }
+    Err(
+        Failure::input(format!("there are no parties and keys in {}", dir.display())).with_hint(
+            "give the state folder with --dir; the first `tieline serve` or `tieline up` makes a party and its key",
+        ),
+    )
+}
+
 pub(crate) fn write_server(dir: &Path, server: &Server) -> Result<()> {
     let text = serde_json::to_string(server).unwrap_or_default();
     private(&dir.join(SERVER_FILE), &text)

@@ -30,8 +30,10 @@ pub(crate) fn checked(config: &Path) -> output::Result<Checked> {
 pub(crate) fn checked_in(dir: &Path) -> output::Result<Checked> {
     let config = folder::config(dir);
     if !config.exists() {
-        return Err(Failure::input(format!("there is no configuration in {}", dir.display()))
-            .with_hint("give the state folder with --dir, or start one with `tieline up`"));
+        return Err(
+            Failure::input(format!("there is no configuration in {}", dir.display()))
+                .with_hint("give the state folder with --dir, or start one with `tieline up`"),
+        );
     }
     checked(&config)
 }

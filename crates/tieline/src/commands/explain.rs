@@ -12,11 +12,15 @@ use crate::output::{self, Failure, Result};
 use crate::{admin_client, folder};
 
 pub(super) fn run(cli: &Cli, call: &str) -> Result<u8> {
-    if let Some(code) = Code::ALL
-        .iter()
-        .find(|code| code.number().eq_ignore_ascii_case(call))
-    {
-        return explain_code(cli, *code);
+    if let Some(number) = call.get(..2).filter(|start| start.eq_ignore_ascii_case("TL")) {
+        let code = code(call).ok_or_else(|| {
+            Failure::input(format!(
+                "there is no error {number}{}",
+                call.get(2..).unwrap_or_default()
+            ))
+            .with_hint("numbers are those that a refused call or `tieline check` shows, such as TL5001")
+        })?;
+        return explain_code(cli, &code);
     }
     // What a running server has queued becomes durable first, so that a call just made is there.
     if let Some(server) = folder::server(&cli.dir) {
@@ -31,9 +35,12 @@ pub(super) fn run(cli: &Cli, call: &str) -> Result<u8> {
             .ok_or_else(|| Failure::input("the ledger has no call yet"))?
             .id
     } else {
-        let id: CallId = call
-            .parse()
-            .map_err(|error| Failure::input(format!("`{call}`: {error}")))?;
+        let id: CallId = call.to_ascii_lowercase().parse().map_err(|error| {
+            Failure::input(format!("`{call}`: {error}")).with_hint(
+                "give the id from the reply header `x-tieline-call`, `last` for the newest call, or an error's number \
+                 such as TL5001",
+            )
+        })?;
         id.to_string()
     };
     let (mut decision, mut outcome) = (None, None);
@@ -70,25 +77,45 @@ pub(super) fn run(cli: &Cli, call: &str) -> Result<u8> {
     Ok(0)
 }
 
-fn explain_code(cli: &Cli, code: Code) -> Result<u8> {
-    if cli.json {
-        output::json(&CodeReport {
-            schema: "tieline/explain-code/v1",
+/// The error of this number: one of a call's, else one of a configuration's.
+fn code(number: &str) -> Option<CodeReport> {
+    let schema = "tieline/explain-code/v1";
+    let of_call = Code::ALL
+        .iter()
+        .find(|code| code.number().eq_ignore_ascii_case(number))
+        .map(|code| CodeReport {
+            schema,
             advice: code.advice(),
             name: code.name(),
             number: code.number(),
-            status: code.status(),
+            status: Some(code.status()),
             title: code.title(),
-        })?;
-    } else {
-        output::line(format!(
-            "{} {} (HTTP {})",
-            code.number(),
-            code.name(),
-            code.status()
-        ))?;
-        output::line(code.title())?;
-        output::line(code.advice())?;
+        });
+    let of_config = crate::diagnose::Code::ALL
+        .iter()
+        .find(|code| code.number().eq_ignore_ascii_case(number))
+        .map(|code| CodeReport {
+            schema,
+            advice: code.advice(),
+            name: code.name(),
+            number: code.number(),
+            status: None,
+            title: code.title(),
+        });
+    of_call.or(of_config)
+}
+
+fn explain_code(cli: &Cli, code: &CodeReport) -> Result<u8> {
+    if cli.json {
+        output::json(code)?;
+        return Ok(0);
     }
+    let place = code.status.map_or_else(
+        || "in a configuration".to_owned(),
+        |status| format!("HTTP {status}"),
+    );
+    output::line(format!("{} {} ({place})", code.number, code.name))?;
+    output::line(code.title)?;
+    output::line(code.advice)?;
     Ok(0)
 }

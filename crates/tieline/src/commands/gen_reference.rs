@@ -56,6 +56,10 @@ fn section(out: &mut String, command: &clap::Command, path: &str) {
         let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
         let _ = writeln!(out, "- `{name}`: {help}");
     }
+    // The examples are the help's, line by line.
+    if let Some(examples) = command.get_after_help() {
+        let _ = write!(out, "\n```text\n{examples}\n```\n");
+    }
     for sub in command
         .get_subcommands()
         .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")

@@ -10,6 +10,7 @@ use crate::output::{self, Failure, Result};
 use crate::{admin_client, folder};
 
 pub(super) fn run(cli: &Cli, command: &Keys) -> Result<u8> {
+    folder::must_have_state(&cli.dir)?;
     match command {
         Keys::Add(args) => add(cli, args),
         Keys::List => list(cli),
@@ -22,6 +23,7 @@ fn add(cli: &Cli, args: &KeysAdd) -> Result<u8> {
         Some(party) => party.clone(),
         None => only_party(cli)?,
     };
+    warn_of_unknown(cli, &args.allow);
     let limits = Limits {
         concurrency: args.concurrency,
         requests_per_minute: args.requests_per_minute,
@@ -80,6 +82,25 @@ fn add_offline(cli: &Cli, party: &str, limits: Limits, scope: Option<Vec<String>
     };
     state.put_key(&row).map_err(|error| failed(&error))?;
     Ok(json!({ "id": row.id, "party": party, "key": token.expose() }))
+}
+
+/// A scope may name what the grid will have; that it has it not yet is worth a word.
+fn warn_of_unknown(cli: &Cli, names: &[String]) {
+    let config = folder::config(&cli.dir);
+    let (Some(checked), _) = crate::check::examine(&config) else {
+        return;
+    };
+    let grid = &checked.grid;
+    for name in names {
+        let is_known = grid.pools.iter().any(|pool| *pool.name == **name)
+            || grid.models.iter().any(|model| *model.name == **name);
+        if !is_known {
+            output::progress(format!(
+                "warning: {} has no pool or model `{name}`",
+                config.display()
+            ));
+        }
+    }
 }
 
 fn only_party(cli: &Cli) -> Result<String> {

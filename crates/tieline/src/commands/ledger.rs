@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use serde_json::Value;
-use tieline_ledger::{Reader, VerifyOptions};
+use tieline_ledger::{Finding, LedgerError, Reader, Report, VerifyOptions, Witness};
+use tieline_note::{CheckpointError, NoteError};
 
 use super::reports::{BackedUp, EntryShown, Exported, LedgerKey, VerifiedLedger, VerifyReport};
 use crate::cli::{Cli, Ledger, Verify};
@@ -18,73 +19,76 @@ pub(super) fn run(cli: &Cli, command: &Ledger) -> Result<u8> {
             let size = reader(&cli.dir)?.size().map_err(|error| failed(&error))?;
             show(cli, size.saturating_sub(args.count)..size)
         }
-        Ledger::Key => {
-            let vkey = tieline_ledger::vkey(&cli.dir).map_err(|error| failed(&error))?;
-            if cli.json {
-                output::json(&LedgerKey {
-                    schema: "tieline/ledger-key/v1",
-                    vkey,
-                })?;
-            } else {
-                output::line(vkey)?;
-            }
-            Ok(0)
-        }
-        Ledger::Export(args) => {
-            let report = tieline_ledger::export_tiles(&cli.dir, &args.out).map_err(|error| failed(&error))?;
-            if cli.json {
-                output::json(&Exported {
-                    schema: "tieline/ledger-export/v1",
-                    bytes: report.bytes,
-                    files: report.files,
-                    origin: report.head.origin,
-                    root: report.head.root.to_string(),
-                    size: report.head.size,
-                })?;
-            } else {
-                let out = args.out.display();
-                output::line(format!(
-                    "{} entries in {} files under {out}",
-                    report.head.size, report.files
-                ))?;
-            }
-            Ok(0)
-        }
-        Ledger::Backup(args) => {
-            let report = tieline_ledger::backup(&cli.dir, &args.file).map_err(|error| failed(&error))?;
-            if cli.json {
-                output::json(&BackedUp {
-                    schema: "tieline/ledger-backup/v1",
-                    checkpoint: report.checkpoint.display().to_string(),
-                    file: args.file.display().to_string(),
-                    size: report.head.size,
-                })?;
-            } else {
-                let (file, checkpoint) = (args.file.display(), report.checkpoint.display());
-                output::line(format!(
-                    "{} entries in {file}, their checkpoint in {checkpoint}",
-                    report.head.size
-                ))?;
-            }
-            Ok(0)
-        }
+        Ledger::Key => key(cli),
+        Ledger::Export(args) => export(cli, &args.out),
+        Ledger::Backup(args) => backup(cli, &args.file),
     }
 }
 
+fn key(cli: &Cli) -> Result<u8> {
+    must_exist(&cli.dir)?;
+    let vkey = tieline_ledger::vkey(&cli.dir).map_err(|error| failed(&error))?;
+    if cli.json {
+        let schema = "tieline/ledger-key/v1";
+        output::json(&LedgerKey { schema, vkey })?;
+    } else {
+        output::line(vkey)?;
+    }
+    Ok(0)
+}
+
+fn export(cli: &Cli, out: &Path) -> Result<u8> {
+    must_exist(&cli.dir)?;
+    if out.is_file() {
+        let message = format!("{} is a file", out.display());
+        return Err(Failure::input(message).with_hint("an export is a folder; give another name"));
+    }
+    let report = tieline_ledger::export_tiles(&cli.dir, out).map_err(|error| failed(&error))?;
+    if cli.json {
+        output::json(&Exported {
+            schema: "tieline/ledger-export/v1",
+            bytes: report.bytes,
+            files: report.files,
+            origin: report.head.origin,
+            root: report.head.root.to_string(),
+            size: report.head.size,
+        })?;
+    } else {
+        let (size, files, out) = (report.head.size, report.files, out.display());
+        output::line(format!("{size} entries in {files} files under {out}"))?;
+    }
+    Ok(0)
+}
+
+fn backup(cli: &Cli, file: &Path) -> Result<u8> {
+    must_exist(&cli.dir)?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(Failure::input(format!("there is no folder {}", folder.display())));
+    }
+    if file.exists() {
+        let message = format!("{} is there already", file.display());
+        return Err(Failure::input(message).with_hint("a backup overwrites nothing; give another name"));
+    }
+    let report = tieline_ledger::backup(&cli.dir, file).map_err(|error| failed(&error))?;
+    if cli.json {
+        output::json(&BackedUp {
+            schema: "tieline/ledger-backup/v1",
+            checkpoint: report.checkpoint.display().to_string(),
+            file: file.display().to_string(),
+            size: report.head.size,
+        })?;
+    } else {
+        let (size, file, checkpoint) = (report.head.size, file.display(), report.checkpoint.display());
+        output::line(format!(
+            "{size} entries in {file}, their checkpoint in {checkpoint}"
+        ))?;
+    }
+    Ok(0)
+}
+
 fn verify(cli: &Cli, args: &Verify) -> Result<u8> {
-    let against = args.against.as_ref().map(|path| {
-        std::fs::read_to_string(path).map_err(|error| {
-            Failure::input(format!("cannot read the checkpoint {}: {error}", path.display()))
-        })
-    });
-    let verifier = args.key.as_deref().map(|text| {
-        tieline_note::note::Verifier::parse(text).map_err(|error| Failure::input(format!("--key: {error}")))
-    });
-    let options = VerifyOptions {
-        against: against.transpose()?,
-        deep: args.deep,
-        verifier: verifier.transpose()?,
-    };
+    let options = options(args)?;
     // A folder without a ledger is wrong input, not a finding.
     reader(&cli.dir)?;
     let bar = bar();
@@ -94,59 +98,94 @@ fn verify(cli: &Cli, args: &Verify) -> Result<u8> {
     });
     bar.finish_and_clear();
     match result {
-        Ok(report) => {
-            if cli.json {
-                let ledger = VerifiedLedger {
-                    against_size: report.against_size,
-                    blobs: report.blobs,
-                    bytes: report.bytes,
-                    last_size: report.last_size,
-                    origin: report.origin,
-                    root: report.root.to_string(),
-                    size: report.size,
-                    vkey: report.vkey,
-                };
-                let schema = "tieline/ledger-verify/v1";
-                output::json(&VerifyReport {
-                    schema,
-                    finding: None,
-                    ledger: Some(ledger),
-                    ok: true,
-                })?;
-            } else {
-                output::line(format!(
-                    "{} entries ({} bytes) hash to the signed root {}",
-                    report.size, report.bytes, report.root
-                ))?;
-                output::line(format!("log {}, key {}", report.origin, report.vkey))?;
-            }
-            Ok(0)
+        Ok(report) => verified(cli, report),
+        // A file that is no checkpoint at all says nothing about the ledger.
+        Err(Finding::Checkpoint {
+            witness: Witness::Against,
+            source,
+        }) if is_malformed(&source) => {
+            let path = args.against.as_deref().unwrap_or(Path::new("")).display();
+            Err(Failure::input(format!("{path} is no checkpoint: {source}"))
+                .with_hint("give one that `tieline ledger backup` or `export` wrote"))
         }
-        Err(finding) => {
-            if cli.json {
-                let (schema, finding) = ("tieline/ledger-verify/v1", Some(finding.to_string()));
-                output::json(&VerifyReport {
-                    schema,
-                    finding,
-                    ledger: None,
-                    ok: false,
-                })?;
-            } else {
-                output::line(format!("the ledger does not verify: {finding}"))?;
-            }
-            Ok(1)
-        }
+        Err(finding) => found(cli, &finding),
     }
+}
+
+fn options(args: &Verify) -> Result<VerifyOptions> {
+    let against = args.against.as_ref().map(|path| {
+        std::fs::read_to_string(path).map_err(|error| {
+            Failure::input(format!("cannot read the checkpoint {}: {error}", path.display()))
+        })
+    });
+    let verifier = args.key.as_deref().map(|text| {
+        tieline_note::note::Verifier::parse(text).map_err(|error| {
+            Failure::input(format!("--key: {error}")).with_hint("`tieline ledger key` prints a ledger's own")
+        })
+    });
+    Ok(VerifyOptions {
+        against: against.transpose()?,
+        deep: args.deep,
+        verifier: verifier.transpose()?,
+    })
+}
+
+fn verified(cli: &Cli, report: Report) -> Result<u8> {
+    if !cli.json {
+        output::line(format!(
+            "{} entries ({} bytes) hash to the signed root {}",
+            report.size, report.bytes, report.root
+        ))?;
+        output::line(format!("log {}, key {}", report.origin, report.vkey))?;
+        return Ok(0);
+    }
+    let ledger = VerifiedLedger {
+        against_size: report.against_size,
+        blobs: report.blobs,
+        bytes: report.bytes,
+        last_size: report.last_size,
+        origin: report.origin,
+        root: report.root.to_string(),
+        size: report.size,
+        vkey: report.vkey,
+    };
+    output::json(&VerifyReport {
+        schema: "tieline/ledger-verify/v1",
+        finding: None,
+        ledger: Some(ledger),
+        ok: true,
+    })?;
+    Ok(0)
+}
+
+fn found(cli: &Cli, finding: &Finding) -> Result<u8> {
+    if cli.json {
+        output::json(&VerifyReport {
+            schema: "tieline/ledger-verify/v1",
+            finding: Some(finding.to_string()),
+            ledger: None,
+            ok: false,
+        })?;
+    } else {
+        output::line(format!("the ledger does not verify: {finding}"))?;
+        output::line(
+            "keep the folder as it is; a backup, an export or a kept checkpoint tells what stood there",
+        )?;
+    }
+    Ok(1)
 }
 
 fn show(cli: &Cli, range: Range<u64>) -> Result<u8> {
     let mut shown = 0_u64;
-    reader(&cli.dir)?.for_each(range.clone(), |index, entry| {
+    let reader = reader(&cli.dir)?;
+    reader.for_each(range.clone(), |index, entry| {
         shown += 1;
         print_entry(cli, index, entry)
     })?;
     if shown == 0 && !range.is_empty() {
-        return Err(Failure::input(format!("the ledger has no entry {}", range.start)));
+        let size = reader.size().map_err(|error| failed(&error))?;
+        let message = format!("the ledger has no entry {}", range.start);
+        return Err(Failure::input(message).with_hint(format!("it has {size} entries, counted from 0")));
     }
     Ok(0)
 }
@@ -171,12 +210,13 @@ fn print_entry(cli: &Cli, index: u64, entry: &[u8]) -> Result<()> {
         .iter()
         .filter_map(|name| value.get(*name).and_then(Value::as_str));
     let rest: Vec<&str> = rest.collect();
-    output::line(format!(
+    let line = format!(
         "{index:>8}  {at:<27}  {:<22}  {}  {}",
         text("t"),
         text("id"),
         rest.join(" ")
-    ))
+    );
+    output::line(line.trim_end())
 }
 
 fn parse_range(text: &str) -> Result<Range<u64>> {
@@ -196,11 +236,29 @@ fn parse_range(text: &str) -> Result<Range<u64>> {
 }
 
 pub(super) fn reader(dir: &Path) -> Result<Reader> {
-    if !dir.join("ledger.db").exists() {
-        return Err(Failure::input(format!("there is no ledger in {}", dir.display()))
-            .with_hint("give the state folder with --dir, or start one with `tieline up`"));
-    }
+    must_exist(dir)?;
     Reader::open(dir).map_err(|error| failed(&error))
+}
+
+fn must_exist(dir: &Path) -> Result<()> {
+    if dir.join("ledger.db").exists() {
+        return Ok(());
+    }
+    Err(Failure::input(format!("there is no ledger in {}", dir.display()))
+        .with_hint("give the state folder with --dir, or start one with `tieline up`"))
+}
+
+/// Whether the text is no signed checkpoint, whoever signed it.
+const fn is_malformed(error: &CheckpointError) -> bool {
+    use CheckpointError::{Foreign, Lines, Note, Origin, Root, Size};
+    match error {
+        Lines | Origin | Root | Size => true,
+        Note(error) => matches!(
+            error,
+            NoteError::Malformed(_) | NoteError::TooLong { .. } | NoteError::TooManySignatures
+        ),
+        Foreign { .. } => false,
+    }
 }
 
 fn bar() -> indicatif::ProgressBar {
@@ -210,12 +268,19 @@ fn bar() -> indicatif::ProgressBar {
     indicatif::ProgressBar::new(0)
 }
 
-pub(super) fn failed(error: &tieline_ledger::LedgerError) -> Failure {
-    Failure::found(error.to_string())
+pub(super) fn failed(error: &LedgerError) -> Failure {
+    match error {
+        // These begin with what was being done, such as `read`.
+        LedgerError::Io { .. } | LedgerError::Sqlite { .. } => Failure::found(format!("cannot {error}")),
+        LedgerError::NotLedger { .. } => {
+            Failure::found(error.to_string()).with_hint("restore the whole state folder from one backup")
+        }
+        error => Failure::found(error.to_string()),
+    }
 }
 
-impl From<tieline_ledger::LedgerError> for Failure {
-    fn from(error: tieline_ledger::LedgerError) -> Self {
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
         failed(&error)
     }
 }

@@ -1,7 +1,8 @@
 //! The JSON objects that commands print with `--json`. Each has a `schema` that names it and its version; the schemas are
 //! generated from these types and committed under `docs/schemas`.
 
-use schemars::{JsonSchema, Schema, schema_for};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -43,8 +44,8 @@ pub(super) struct CodeReport {
     pub(super) advice: &'static str,
     pub(super) name: &'static str,
     pub(super) number: &'static str,
-    /// The HTTP status.
-    pub(super) status: u16,
+    /// The HTTP status; null for a mistake of a configuration.
+    pub(super) status: Option<u16>,
     pub(super) title: &'static str,
 }
 
@@ -164,20 +165,28 @@ pub(super) struct BackedUp {
 /// Every schema, by the name of its file.
 pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
-        ("check", schema_for!(crate::diagnose::CheckReport)),
-        ("cut", schema_for!(CutReport)),
-        ("drill-n-1", schema_for!(tieline_drill::NMinus1Report)),
-        ("drill-replay", schema_for!(tieline_drill::ReplayReport)),
-        ("explain", schema_for!(ExplainReport)),
-        ("explain-code", schema_for!(CodeReport)),
-        ("grid-report", schema_for!(tieline_drill::GridReport)),
-        ("keys", schema_for!(KeyListed)),
-        ("keys-add", schema_for!(KeyAdded)),
-        ("keys-revoke", schema_for!(KeyRevoked)),
-        ("ledger-backup", schema_for!(BackedUp)),
-        ("ledger-entry", schema_for!(EntryShown)),
-        ("ledger-export", schema_for!(Exported)),
-        ("ledger-key", schema_for!(LedgerKey)),
-        ("ledger-verify", schema_for!(VerifyReport)),
+        ("check", printed::<crate::diagnose::CheckReport>()),
+        ("cut", printed::<CutReport>()),
+        ("drill-n-1", printed::<tieline_drill::NMinus1Report>()),
+        ("drill-replay", printed::<tieline_drill::ReplayReport>()),
+        ("explain", printed::<ExplainReport>()),
+        ("explain-code", printed::<CodeReport>()),
+        ("grid-report", printed::<tieline_drill::GridReport>()),
+        ("keys", printed::<KeyListed>()),
+        ("keys-add", printed::<KeyAdded>()),
+        ("keys-revoke", printed::<KeyRevoked>()),
+        ("ledger-backup", printed::<BackedUp>()),
+        ("ledger-entry", printed::<EntryShown>()),
+        ("ledger-export", printed::<Exported>()),
+        ("ledger-key", printed::<LedgerKey>()),
+        ("ledger-verify", printed::<VerifyReport>()),
     ]
+}
+
+/// As it is printed: what may be left out when it is written is not required when it is read.
+fn printed<T: JsonSchema>() -> Schema {
+    SchemaSettings::default()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<T>()
 }

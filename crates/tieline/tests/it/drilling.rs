@@ -1,0 +1,98 @@
+//! `tieline drill` and `tieline grid`, on recorded calls and on a configuration alone.
+
+use serde_json::Value;
+use tieline_testkit::{Act, Auto, Script, Usage, fixtures};
+
+use crate::damage;
+use crate::folder::{Folder, empty, run};
+use crate::transcript::Transcript;
+
+/// Usage that does not depend on how long ports and ids are.
+fn counted() -> Script {
+    let usage = Usage {
+        cached: 0,
+        input: 1_000,
+        output: 500,
+    };
+    Script::new().otherwise(Act::from(Auto::default().usage(usage)))
+}
+
+#[test]
+fn on_recorded_calls() {
+    let mut folder = Folder::with(counted(), counted());
+    folder.said.note("before any server: a configuration alone");
+    folder.run(&["grid"]);
+    folder.run(&["drill", "n-1"]);
+    let server = folder.serve();
+    folder.said.note("a server without calls");
+    folder.run(&["drill", "replay"]);
+    folder.run(&["explain", "last"]);
+    for _ in 0..3 {
+        server.chat().must_be(200);
+        server.messages().must_be(200);
+    }
+    folder.said.note("six calls");
+    for args in [
+        &["drill", "replay"][..],
+        &["drill", "replay", "--json"],
+        &["drill", "n-1"],
+        &["drill", "n-1", "--json"],
+        &["grid"],
+        &["grid", "--json"],
+    ] {
+        assert_eq!(folder.run(args).status.code(), Some(0), "{args:?}");
+    }
+    server.stop();
+    folder.said.note("stopped: the same");
+    folder.run(&["drill", "replay"]);
+    folder.check("drills");
+}
+
+#[test]
+fn on_a_configuration_alone() {
+    let (dir, mut said) = (empty(), Transcript::default());
+    std::fs::copy(
+        fixtures::workspace_dir().join("examples/public-grid.toml"),
+        dir.path().join("public-grid.toml"),
+    )
+    .unwrap();
+    for args in [
+        &["check", "public-grid.toml", "--json"][..],
+        &["grid", "--config", "public-grid.toml"],
+        &["grid", "--config", "public-grid.toml", "--json"],
+        &["drill", "n-1", "--config", "public-grid.toml", "--json"],
+    ] {
+        let mut beside = Transcript::default();
+        // The figures of the example change with the example; that it runs and keeps its schemas does not.
+        let code = run(&mut beside, dir.path(), args).status.code();
+        assert_eq!(code, Some(0), "{args:?}");
+    }
+    run(&mut said, dir.path(), &["grid", "--config", "nothing.toml"]);
+    run(
+        &mut said,
+        dir.path(),
+        &["drill", "n-1", "--config", "nothing.toml"],
+    );
+    said.check("drills_without_a_configuration", dir.path());
+}
+
+#[test]
+fn a_changed_record_does_not_replay() {
+    let mut folder = Folder::with(counted(), counted());
+    let server = folder.serve();
+    server.chat().must_be(200);
+    server.stop();
+    assert_eq!(folder.run(&["drill", "replay"]).status.code(), Some(0));
+    folder.said.note("a number in the decision is another");
+    damage::change(&folder.at("ledger.db"), r#""reserved_tokens":"#, |digit| {
+        if digit == b'9' { b'8' } else { digit + 1 }
+    });
+    let output = folder.run(&["drill", "replay"]);
+    assert_eq!(output.status.code(), Some(1));
+    let output = folder.run(&["drill", "replay", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["agreed"], 0);
+    assert_eq!(folder.run(&["ledger", "verify"]).status.code(), Some(1));
+    folder.check("a_changed_record");
+}

@@ -1,0 +1,28 @@
+//! The binary as a person at a shell meets it: arguments in, exit code, standard output and standard error out.
+//!
+//! Every test has a folder of its own; servers are real processes on free ports in front of scripted channels. Whole
+//! transcripts are compared ([`transcript`]), every `--json` object is held against its committed kind of schema
+//! ([`schema`]). Nothing waits on a clock: a wait ends when a file is there, a line is logged or a process has exited.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail the test they serve"
+)]
+
+mod calls;
+mod checking;
+mod damage;
+mod drilling;
+mod folder;
+mod help;
+mod http;
+mod keys;
+mod lifecycle;
+mod operating;
+mod reloading;
+mod schema;
+mod transcript;
+mod up;

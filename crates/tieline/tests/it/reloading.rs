@@ -1,0 +1,97 @@
+//! SIGHUP, a changed file and a restart: what is served, and that the record replays across all of them.
+
+use nix::sys::signal::Signal;
+
+use crate::folder::Folder;
+
+const SWAPPED: &str = "the configuration was reloaded";
+const KEPT: &str = "the configuration was not reloaded";
+
+#[test]
+fn a_broken_file_keeps_serving_and_a_good_one_swaps() {
+    let mut folder = Folder::new();
+    let server = folder.serve();
+    server.chat().must_be(200);
+    folder.write("next.toml", &folder.read("tieline.toml"));
+    folder.edit("tieline.toml", "models = [\"m1\"]", "models = [\"m2\"]");
+    server.signal(Signal::SIGHUP);
+    server.wait_said(KEPT, 1);
+    server.wait_said("TL0122", 1);
+    server.chat().must_be(200);
+    assert_eq!((folder.left.seen_count(), folder.right.seen_count()), (2, 0));
+    assert_eq!(server.said(SWAPPED), 0);
+    // The second channel before the first: models of the pool are asked in the order of the file.
+    let good = folder.read("next.toml").replace(
+        "models = { m1 = { name = \"left-m1\", price = \"list\" } }",
+        "models = { m2 = { name = \"left-m2\", price = \"list\" } }",
+    );
+    let models = "[models.m2]\nlab = \"acme\"\nweights = \"open\"\nprice = { input = \"1\", output = \"2\" }\n\n[pool.chat]";
+    let good = good
+        .replace("[pool.chat]", models)
+        .replace("models = [\"m1\"]", "models = [\"m1\", \"m2\"]");
+    folder.write("tieline.toml", &good);
+    server.signal(Signal::SIGHUP);
+    server.wait_said(SWAPPED, 1);
+    server.chat().must_be(200);
+    assert_eq!((folder.left.seen_count(), folder.right.seen_count()), (2, 1));
+    folder.run(&["explain", "last"]);
+    // A pack that does not compile is no configuration either; the rules that were checked stay in force.
+    folder.edit("packs/open/rules.cedar", "action ==", "action =");
+    let kept = server.said(KEPT);
+    server.signal(Signal::SIGHUP);
+    server.wait_said(KEPT, kept + 1);
+    server.chat().must_be(200);
+    folder.run(&["drill", "replay"]);
+    server.stop();
+    folder.check("reload");
+}
+
+#[test]
+fn a_restart_continues_the_ledger() {
+    let mut folder = Folder::new();
+    let server = folder.serve();
+    server.chat().must_be(200);
+    server.stop();
+    folder.text(&["--dir", ".", "ledger", "backup", "first.db"]);
+    let key = folder.text(&["--dir", ".", "ledger", "key"]);
+    // Another grid and another pack: each call is decided again under its own.
+    folder.edit("tieline.toml", "packs/open", "packs/demo");
+    folder.edit(
+        "tieline.toml",
+        "price = { input = \"1\", output = \"2\" }",
+        "price = { input = \"9\", output = \"9\" }",
+    );
+    let server = folder.serve();
+    server.chat().must_be(403);
+    folder.edit("tieline.toml", "packs/demo", "packs/open");
+    server.signal(Signal::SIGHUP);
+    server.wait_said(SWAPPED, 1);
+    server.chat().must_be(200);
+    server.stop();
+    assert_eq!(folder.text(&["--dir", ".", "ledger", "key"]), key);
+    folder.run(&["ledger", "verify", "--against", "first.db.checkpoint"]);
+    assert_eq!(folder.run(&["drill", "replay"]).status.code(), Some(0));
+    let report = folder.json(&["drill", "replay"]);
+    assert_eq!(
+        (&report["calls"], &report["agreed"], &report["differ"]),
+        (&3.into(), &3.into(), &0.into())
+    );
+    assert_eq!(report["grids"], 2);
+    let keys = folder.text(&["--dir", ".", "--json", "keys", "list"]);
+    assert_eq!(keys.lines().count(), 1, "a second start makes no second key");
+    folder.check("a_restart_continues_the_ledger");
+}
+
+#[test]
+fn a_changed_file_is_noticed_without_a_signal() {
+    let folder = Folder::new();
+    let server = folder.serve();
+    folder.edit(
+        "tieline.toml",
+        "[pool.chat]",
+        "[pool.other]\nmodels = [\"m1\"]\n\n[pool.chat]",
+    );
+    server.wait_said(SWAPPED, 1);
+    server.chat().must_be(200);
+    server.stop();
+}
