@@ -1,8 +1,8 @@
 //! The one writer of a ledger: appends batches, signs, keeps `checkpoint.last`.
 //!
 //! [`Log::commit`] is one transaction and durable when it returns. `checkpoint.last` is written when the log is created,
-//! after a commit if the last time was a second or more ago ([`LAST_EVERY_US`]), and on [`Log::close`]; a tail cut off
-//! the database is noticed down to that checkpoint. After a failed commit the log takes nothing more.
+//! after a commit if the last time was a second or more ago ([`LAST_EVERY_US`]), by [`crate::Writer`] a second after its
+//! last commit if it then lags, and on [`Log::close`]; a tail cut off the database is noticed down to that checkpoint. After a failed commit the log takes nothing more.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,8 @@ pub struct Log {
     sequencer: Sequencer,
     signer: Signer,
     checkpoint: String,
+    /// Entries were committed since `checkpoint.last` was written.
+    last_lags: bool,
     last_written_us: u64,
     /// Why `checkpoint.last` could not be written; tried again at the next commit.
     last_failure: Option<String>,
@@ -98,6 +100,7 @@ impl Log {
             sequencer,
             signer,
             checkpoint,
+            last_lags: false,
             last_written_us: 0,
             last_failure,
             stopped,
@@ -156,6 +159,7 @@ impl Log {
             return Err(error);
         }
         self.checkpoint = head.checkpoint;
+        self.last_lags = true;
         if at_us.abs_diff(self.last_written_us) >= LAST_EVERY_US {
             self.write_last(at_us);
         }
@@ -218,6 +222,16 @@ impl Log {
         self.last_failure.as_deref()
     }
 
+    /// Whether `checkpoint.last` is older than the last commit.
+    pub(crate) const fn last_lags(&self) -> bool {
+        self.last_lags
+    }
+
+    /// Brings `checkpoint.last` up to the last commit.
+    pub(crate) fn catch_up(&mut self) {
+        self.write_last(self.last_written_us);
+    }
+
     /// Writes `checkpoint.last` and folds the WAL into the database.
     pub fn close(mut self) -> Result<(), LedgerError> {
         if self.stopped.is_none() {
@@ -235,6 +249,7 @@ impl Log {
         self.last_failure = written.err().map(|error| error.to_string());
         if self.last_failure.is_none() {
             self.last_written_us = at_us;
+            self.last_lags = false;
         }
     }
 }

@@ -19,7 +19,7 @@ use tieline_note::{Digest, jcs, sha256};
 
 use crate::entry::{self, EntryError};
 use crate::error::LedgerError;
-use crate::log::{BLOB_BYTES_MAX, Log};
+use crate::log::{BLOB_BYTES_MAX, LAST_EVERY_US, Log};
 use crate::reader::Head;
 
 /// Entries of one commit: 4,096 of 1 KB are 4 MB, 16 bundles, some 15 ms; a durable push waits for two such at most.
@@ -341,7 +341,12 @@ impl Shared {
 
     /// The thread: take, commit, tell; until it is closed and empty, or a commit fails.
     fn run(&self, mut log: Log) -> Result<(), LedgerError> {
-        while let Some(batch) = self.take() {
+        while let Some(batch) = self.take(log.last_lags()) {
+            if batch.is_empty() {
+                log.catch_up();
+                lock(&self.state).last_failure = log.last_failure().map(str::to_owned);
+                continue;
+            }
             let committed = catch_unwind(AssertUnwindSafe(|| self.commit(&mut log, &batch)));
             let committed = committed.unwrap_or_else(|_| Err(LedgerError::Stopped("a defect".to_owned())));
             match committed {
@@ -355,15 +360,28 @@ impl Shared {
         log.close()
     }
 
-    /// Waits for work; `None` when there is none and there will be none.
-    fn take(&self) -> Option<Vec<Item>> {
+    /// Waits for work; `None` when there is none and there will be none, nothing when none came for a second while
+    /// `checkpoint.last` lags.
+    fn take(&self, last_lags: bool) -> Option<Vec<Item>> {
         let mut queue = lock(&self.queue);
         while queue.items.is_empty() {
             if queue.is_closing {
                 return None;
             }
             queue.sleep = Sleep::Idle;
-            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            if last_lags {
+                let waited = self
+                    .wake
+                    .wait_timeout(queue, Duration::from_micros(LAST_EVERY_US));
+                let (woken, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+                queue = woken;
+                if waited.timed_out() && queue.items.is_empty() {
+                    queue.sleep = Sleep::Awake;
+                    return Some(Vec::new());
+                }
+            } else {
+                queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
         }
         if !self.config.linger.is_zero() && !queue.is_due(&self.config) {
             queue.sleep = Sleep::Linger;

@@ -44,6 +44,22 @@ fn lost(entries: &[Vec<u8>]) -> u64 {
         .sum()
 }
 
+/// A tail cut off while nothing happens is noticed too: `checkpoint.last` does not wait for the next commit.
+#[test]
+fn checkpoint_last_catches_up_while_nothing_happens() {
+    let (dir, log) = new_log();
+    let writer = Writer::spawn(log, WriterConfig::default(), || 7).unwrap();
+    writer.push(entry(0)).unwrap();
+    assert_eq!(writer.flush().unwrap(), 1);
+    let last = || std::fs::read_to_string(dir.path().join("checkpoint.last")).unwrap();
+    let began = std::time::Instant::now();
+    while last() != writer.head().checkpoint {
+        assert!(began.elapsed() < Duration::from_secs(30), "{}", last());
+        std::thread::yield_now();
+    }
+    writer.close().unwrap();
+}
+
 #[test]
 fn pushed_then_closed_is_durable_in_order() {
     let (dir, log) = new_log();
