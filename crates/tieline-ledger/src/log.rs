@@ -2,7 +2,8 @@
 //!
 //! [`Log::commit`] is one transaction and durable when it returns. `checkpoint.last` is written when the log is created,
 //! after a commit if the last time was a second or more ago ([`LAST_EVERY_US`]), by [`crate::Writer`] a second after its
-//! last commit if it then lags, and on [`Log::close`]; a tail cut off the database is noticed down to that checkpoint. After a failed commit the log takes nothing more.
+//! last commit if it then lags, and on [`Log::close`]; a tail cut off the database is noticed down to that checkpoint.
+//! After a failed commit the log takes nothing more.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
 //! The thread that owns the log, and the bounded queue in front of it.
 //!
 //! A push costs a lock and a move. The thread takes all that waits (up to a batch) and commits it. When somebody waits
-//! for an entry, the next commit begins when the last one ends; entries that nobody waits for may linger first. What happens when the queue is full is configured: refuse, or lose the entry, count
-//! it, and write a `tieline/gap/v1` entry where it would have stood. A durable push is never lost but refused.
+//! for an entry, the next commit begins when the last one ends; entries that nobody waits for may linger first. What
+//! happens when the queue is full is configured: refuse, or lose the entry, count it, and write a `tieline/gap/v1` entry
+//! where it would have stood. A durable push is never lost but refused.
 //! A failed commit stops the writer for good: pushes are refused, [`Health`] says why, callbacks get the error.
 //! The clock is the caller's.
 

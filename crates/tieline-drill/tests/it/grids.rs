@@ -106,8 +106,8 @@ pub(crate) fn component(name: &str, needs: &[&str]) -> (Arc<str>, Vec<Arc<str>>)
 }
 
 /// Two labs on two clouds and a machine of one's own. `sonnet` on three channels, two of them on one cloud; `gpt` on one
-/// channel of the other cloud; `small` on one's own machine. `frontier` prefers `sonnet` and falls back to `gpt`; `cheap` is
-/// `small` alone. Everything needs the network edge but the own machine; nothing needs `region:spare`.
+/// channel of the other cloud; `small` on one's own machine. `frontier` prefers `sonnet` and falls back to `gpt`;
+/// `cheap` is `small` alone. Everything needs the network edge but the own machine; nothing needs `region:spare`.
 pub(crate) fn small_grid() -> GridRecord {
     GridRecord {
         channels: vec![

@@ -141,7 +141,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
-    fn chokepoints_are_what_brute_force_finds(record in grids(), barred in prop::array::uniform4(prop::bool::weighted(0.2))) {
+    fn chokepoints_are_what_brute_force_finds(
+        record in grids(),
+        barred in prop::array::uniform4(prop::bool::weighted(0.2)),
+    ) {
         let snapshot = Ledger::default().archive(&record);
         let view = PartyView {
             allowed: &|candidate| !barred[usize::from(candidate.channel.0)],
