@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{
-    ChannelIx, Desk, DeskReply, Fleet, Health, Observation, Row, Snapshot, Tick, Usage, View,
+    ChannelIx, Desk, DeskReply, Fleet, Health, ModelIx, Observation, Row, Snapshot, Tick, Usage, View,
 };
 
 #[derive(Debug)]
@@ -75,18 +75,15 @@ impl Board {
     }
 
     pub(crate) fn observe(&mut self, of: &Snapshot, observation: Observation, now: Tick) {
-        let candidate = Candidate {
-            channel: observation.channel,
-            model: observation.model,
-            served: 0,
+        // An attempt's end is owed to its lane even if the channel no longer serves the model.
+        let moved = |channel, model| Observation {
+            channel,
+            model,
+            seen: observation.seen,
         };
-        if let Some(here) = self.place(of, candidate) {
-            let moved = Observation {
-                channel: here.channel,
-                model: here.model,
-                seen: observation.seen,
-            };
-            self.fleet.observe(moved, now);
+        let channel = self.channel(of, observation.channel);
+        if let (Some(channel), Some(model)) = (channel, self.model(of, observation.model)) {
+            self.fleet.observe(moved(channel, model), now);
         }
     }
 
@@ -116,14 +113,30 @@ impl Board {
         used: Option<&Usage>,
         now: Tick,
     ) {
-        let Some(here) = self.place(of, candidate) else {
+        // A limit is the channel's, whichever models it serves by now.
+        let Some(channel) = self.channel(of, candidate.channel) else {
             return;
         };
-        let Some(limits) = self.snapshot.channel(here.channel).map(|channel| channel.limits) else {
+        let Some(limits) = self.snapshot.channel(channel).map(|channel| channel.limits) else {
             return;
         };
-        self.desk
-            .settle_channel(here.channel, &limits, reserved, used, now);
+        self.desk.settle_channel(channel, &limits, reserved, used, now);
+    }
+
+    /// A channel of another grid in this one, by its name.
+    fn channel(&self, of: &Snapshot, channel: ChannelIx) -> Option<ChannelIx> {
+        if of.digest == self.snapshot.digest {
+            return Some(channel);
+        }
+        self.snapshot.channel_named(&of.channel(channel)?.name)
+    }
+
+    /// A model of another grid in this one, by its name.
+    fn model(&self, of: &Snapshot, model: ModelIx) -> Option<ModelIx> {
+        if of.digest == self.snapshot.digest {
+            return Some(model);
+        }
+        self.snapshot.model_named(&of.model(model)?.name)
     }
 
     /// A candidate of another grid in this one, by its names.

@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use arrayvec::ArrayVec;
@@ -18,7 +17,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tieline_core::call::Reply;
+use tieline_core::call::{Reply, WakeFor};
 use tieline_core::{
     Call, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Phase, Problem, ROWS_MAX, Tick, Usage,
 };
@@ -29,7 +28,7 @@ use tokio::time::Sleep;
 use crate::answer::Answer;
 use crate::connector::Slices;
 use crate::outgoing::{self, Near};
-use crate::shared::{Live, Shared};
+use crate::shared::{Live, Place, Shared};
 
 /// Bytes of an answer held back before its first content: role chunks and pings are under 1 KB, a first chunk with a
 /// whole tool call under 64 KB.
@@ -52,29 +51,35 @@ pub(crate) struct Drive {
     held: VecDeque<Bytes>,
     held_bytes: usize,
     incoming: Option<Incoming>,
+    /// The stream said how it stopped: what its connection does from here on takes nothing back.
+    is_whole: bool,
     live: Arc<Live>,
     near: Near,
     out: Out,
+    /// Given back after the call's last record.
+    _place: Place,
     relay: Option<(StatusCode, Bytes, Dialect)>,
     released: bool,
     reply: Option<Reply>,
     reply_headers: HeaderMap,
     shared: Arc<Shared>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Why the last candidate could not be asked.
+    unprepared: Option<Problem>,
     unreadable: Option<Problem>,
 }
 
 impl Drive {
     /// A call to be driven. `unreadable` says why its request could not be read, in more words than its record keeps.
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        place: Place,
         live: Arc<Live>,
         call: Call,
         near: Near,
         unreadable: Option<Problem>,
     ) -> Self {
+        let shared = place.shared.clone();
         shared.metrics.call_began();
-        shared.calls.fetch_add(1, Ordering::Relaxed);
         Self {
             armed: None,
             call,
@@ -85,15 +90,18 @@ impl Drive {
             held: VecDeque::new(),
             held_bytes: 0,
             incoming: None,
+            is_whole: false,
             live,
             near,
             out: Out::default(),
+            _place: place,
             relay: None,
             released: false,
             reply: None,
             reply_headers: HeaderMap::new(),
             shared,
             sleep: None,
+            unprepared: None,
             unreadable,
         }
     }
@@ -266,6 +274,7 @@ impl Drive {
     async fn attempt(&mut self, row: u8) {
         self.incoming = None;
         self.exchange = None;
+        self.is_whole = false;
         self.held.clear();
         self.held_bytes = 0;
         self.relay = None;
@@ -307,7 +316,11 @@ impl Drive {
             .get(usize::from(candidate.channel.0))
             .ok_or(incapable)?;
         self.far = Some((wiring.provider, wiring.dialect));
-        let (request, exchange, loss) = self.near.outgoing(wiring, &served.name).map_err(|_| incapable)?;
+        let prepared = self.near.outgoing(wiring, &served.name);
+        let (request, exchange, loss) = prepared.map_err(|problem| {
+            self.unprepared = Some(problem);
+            incapable
+        })?;
         self.exchange = Some(exchange);
         if !loss.is_empty() {
             outgoing::loss_header(&loss, &mut self.reply_headers);
@@ -335,7 +348,7 @@ impl Drive {
         }
         match self.collect(body, WHOLE_BYTES_MAX).await {
             Some(Ok(bytes)) => self.whole(&bytes),
-            Some(Err(fault)) => self.feed(Input::Fault(fault)),
+            Some(Err((kind, _))) => self.feed(Input::Fault(Fault::new(kind, Phase::Body))),
             None => {}
         }
     }
@@ -364,7 +377,8 @@ impl Drive {
 
     async fn failed(&mut self, head: http::response::Parts, body: Incoming) {
         let body = match self.collect(body, ERROR_BYTES_MAX).await {
-            Some(body) => body.unwrap_or_default(),
+            Some(Ok(body)) => body,
+            Some(Err((_, part))) => part,
             None => return,
         };
         let Some((provider, dialect)) = self.far else {
@@ -376,11 +390,16 @@ impl Drive {
         self.feed(Input::Fault(fault));
     }
 
-    /// A whole body within `limit`; `None` if the core ended the attempt meanwhile.
-    async fn collect(&mut self, mut body: Incoming, limit: usize) -> Option<Result<Bytes, Fault>> {
+    /// A whole body, or what is wrong with it and its first bytes, at most `limit`; `None` if the core ended the attempt
+    /// meanwhile.
+    async fn collect(
+        &mut self,
+        mut body: Incoming,
+        limit: usize,
+    ) -> Option<Result<Bytes, (FaultKind, Bytes)>> {
         let mut first: Option<Bytes> = None;
         let mut rest = BytesMut::new();
-        loop {
+        let broken = loop {
             let step = std::future::poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
                 Poll::Ready(frame) => Poll::Ready(Some(frame)),
                 Poll::Pending => self.poll_waits(cx).map(|()| None),
@@ -392,28 +411,34 @@ impl Drive {
                         return None;
                     }
                 }
-                Some(None) => break,
-                Some(Some(Err(_))) => return Some(Err(Fault::new(FaultKind::Reset, Phase::Body))),
+                Some(None) => break None,
+                Some(Some(Err(_))) => break Some(FaultKind::Reset),
                 Some(Some(Ok(frame))) => {
-                    let Ok(data) = frame.into_data() else { continue };
-                    if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > limit {
-                        return Some(Err(Fault::new(FaultKind::Garbage, Phase::Body)));
-                    }
+                    let Ok(mut data) = frame.into_data() else { continue };
+                    let room = limit - first.as_ref().map_or(0, Bytes::len) - rest.len();
+                    let is_over = data.len() > room;
+                    data.truncate(room);
                     match &first {
                         None => first = Some(data),
                         Some(_) => rest.extend_from_slice(&data),
                     }
+                    if is_over {
+                        break Some(FaultKind::Garbage);
+                    }
                 }
             }
+        };
+        let mut whole = first.unwrap_or_default();
+        if !rest.is_empty() {
+            let mut joined = BytesMut::with_capacity(whole.len() + rest.len());
+            joined.extend_from_slice(&whole);
+            joined.extend_from_slice(&rest);
+            whole = joined.freeze();
         }
-        let first = first.unwrap_or_default();
-        if rest.is_empty() {
-            return Some(Ok(first));
-        }
-        let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-        whole.extend_from_slice(&first);
-        whole.extend_from_slice(&rest);
-        Some(Ok(whole.freeze()))
+        Some(match broken {
+            None => Ok(whole),
+            Some(kind) => Err((kind, whole)),
+        })
     }
 
     // === waiting ===
@@ -455,7 +480,7 @@ impl Drive {
             }
             return Poll::Ready(());
         }
-        let Some((deadline, _)) = self.call.deadline() else {
+        let Some((deadline, why)) = self.call.deadline() else {
             return Poll::Pending;
         };
         let wake = tokio::time::Instant::from_std(self.shared.clock.instant(deadline));
@@ -471,7 +496,12 @@ impl Drive {
         ready!(sleep.as_mut().poll(cx));
         self.armed = None;
         if self.shared.now() >= deadline {
-            self.feed(Input::Timer);
+            if why == WakeFor::Idle && self.is_whole {
+                self.incoming = None;
+                self.stream_end();
+            } else {
+                self.feed(Input::Timer);
+            }
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();
@@ -512,6 +542,7 @@ impl Drive {
             };
             self.held.push_back(bytes);
         }
+        self.is_whole |= self.out.complete;
         let mut marks = std::mem::take(&mut self.out.marks);
         for mark in marks.drain(..) {
             self.feed(Input::Mark(mark));
@@ -566,11 +597,32 @@ impl Drive {
                 self.stamp(response.headers_mut());
                 response
             }
+            // It broke before the first piece was handed on, but content is content.
+            Reply::Break(problem) if self.near.stream => {
+                let call = self.call.intake().call;
+                let event = tieline_wire::render_in_stream(self.near.dialect, &problem, call);
+                self.held.push_back(event);
+                self.finished_stream()
+            }
             Reply::Refuse(problem) | Reply::Break(problem) => {
-                let problem = self.unreadable.take().unwrap_or(problem);
+                let problem = self.in_full(problem);
                 self.problem(&problem)
             }
             Reply::Relay => self.relay(),
+        }
+    }
+
+    /// The problem in more words than its record keeps.
+    fn in_full(&mut self, problem: Problem) -> Problem {
+        if let Some(unreadable) = self.unreadable.take() {
+            return unreadable;
+        }
+        match self.unprepared.take() {
+            Some(why) if problem.code == Code::TranslationImpossible => Problem {
+                says: why.says,
+                ..problem
+            },
+            _ => problem,
         }
     }
 
@@ -633,12 +685,16 @@ impl Drop for Drive {
     /// The caller went away, or the process does: the call ends here, and its records say so.
     fn drop(&mut self) {
         self.drain();
+        // Callers leave at the terminator, without waiting for the end of the body's framing.
+        if self.is_whole && self.released && self.held.is_empty() && !self.call.is_over() {
+            self.stream_end();
+            self.drain();
+        }
         if !self.call.is_over() {
             self.feed(Input::ClientGone);
             self.drain();
         }
         self.shared.metrics.call_ended();
-        self.shared.calls.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

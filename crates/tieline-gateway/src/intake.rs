@@ -15,7 +15,10 @@ use crate::answer::Answer;
 use crate::drive::Drive;
 use crate::keys::Entry;
 use crate::outgoing::{self, Near};
-use crate::shared::{Live, Shared};
+use crate::shared::{Live, Place, Shared};
+
+/// When to come back to a gateway that has no room.
+const SOON: Retry = Retry::After(Span::from_s(1));
 
 /// Serve one call.
 pub(crate) async fn call(
@@ -27,21 +30,22 @@ pub(crate) async fn call(
     let live = shared.live.load_full();
     let refuse = |problem: &Problem| {
         let (id, _) = shared.new_call(began);
-        outgoing::rendered(tieline_wire::render(dialect, problem, id))
+        outgoing::refusal(dialect, problem, id)
     };
     let subject = match subject(&shared, request.headers()) {
         Ok(subject) => subject,
-        Err(code) => {
-            shared.metrics.unauthenticated.inc();
-            return refuse(&Problem::plain(code));
-        }
+        Err(problem) => return refuse(&problem),
     };
-    if shared.calls.load(std::sync::atomic::Ordering::Relaxed) >= live.settings.calls_max {
-        let wait = Retry::After(Span::from_s(1));
-        return refuse(&Problem::plain(Code::Overloaded).with_retry(wait));
-    }
+    let Some(place) = Place::take(&shared, live.settings.calls_max) else {
+        return refuse(&Problem::plain(Code::Overloaded).with_retry(SOON));
+    };
     let (head, body) = request.into_parts();
-    let body = read(body, &live).await;
+    let body = match read(body, &live).await {
+        Ok(body) => Ok(body),
+        // Nothing was asked yet, and there is nobody to tell.
+        Err(Unread::Gone) => return refuse(&Problem::plain(Code::BodyTimeout)),
+        Err(Unread::Problem(problem)) => Err(problem),
+    };
     let read = body.and_then(|body| Ok((tieline_wire::scan(dialect, &body)?, body)));
     let (scanned, body, problem) = match read {
         Ok((scanned, body)) => (Some(scanned), body, None),
@@ -72,9 +76,7 @@ pub(crate) async fn call(
         headers: head.headers,
     };
     let call = Call::new(live.snapshot.clone(), intake, seed, began);
-    Box::new(Drive::new(shared, live, call, near, problem))
-        .run()
-        .await
+    Box::new(Drive::new(place, live, call, near, problem)).run().await
 }
 
 /// The list of what a key may ask for.
@@ -86,9 +88,9 @@ pub(crate) fn models(shared: &Shared, headers: &HeaderMap) -> Response<Answer> {
     };
     let subject = match subject(shared, headers) {
         Ok(subject) => subject,
-        Err(code) => {
+        Err(problem) => {
             let (id, _) = shared.new_call(shared.now());
-            return outgoing::rendered(tieline_wire::render(dialect, &Problem::plain(code), id));
+            return outgoing::refusal(dialect, &problem, id);
         }
     };
     let live = shared.live.load();
@@ -105,32 +107,36 @@ pub(crate) fn models(shared: &Shared, headers: &HeaderMap) -> Response<Answer> {
 }
 
 /// Whose key it is. A party's record is archived the first time that a call will cite it.
-fn subject(shared: &Shared, headers: &HeaderMap) -> Result<Arc<Subject>, Code> {
+fn subject(shared: &Shared, headers: &HeaderMap) -> Result<Arc<Subject>, Problem> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let token = tieline_wire::auth_from_headers(&header).ok_or(Code::KeyMissing)?;
+    let nobody = |code| {
+        shared.metrics.unauthenticated.inc();
+        Err(Problem::plain(code))
+    };
+    let Some(token) = tieline_wire::auth_from_headers(&header) else {
+        return nobody(Code::KeyMissing);
+    };
     match shared.keys.load().party(token) {
         Some(Entry::Live(key)) => {
-            if let Some(record) = key.to_archive() {
-                shared
-                    .recorder
-                    .archive_bytes(record)
-                    .map_err(|_| Code::LedgerFull)?;
+            if let Some(record) = key.to_archive()
+                && shared.recorder.archive_bytes(record).is_err()
+            {
+                key.not_archived();
+                return Err(Problem::plain(Code::LedgerFull).with_retry(SOON));
             }
             Ok(key.subject.clone())
         }
-        Some(Entry::Revoked) => Err(Code::KeyRevoked),
-        None => Err(Code::KeyUnknown),
+        Some(Entry::Revoked) => nobody(Code::KeyRevoked),
+        None => nobody(Code::KeyUnknown),
     }
 }
 
 /// The whole body, within the limits of size and time.
-async fn read(body: Incoming, live: &Live) -> Result<Bytes, Problem> {
+async fn read(body: Incoming, live: &Live) -> Result<Bytes, Unread> {
     let limit = live.settings.body_bytes_max;
     let too_large = || {
-        Problem::new(
-            Code::BodyTooLarge,
-            format!("The request body is larger than {limit} bytes."),
-        )
+        let says = format!("The request body is larger than {limit} bytes.");
+        Unread::Problem(Problem::new(Code::BodyTooLarge, says))
     };
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
@@ -139,13 +145,43 @@ async fn read(body: Incoming, live: &Live) -> Result<Bytes, Problem> {
     match tokio::time::timeout(time, collect(body, limit)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(Broken::TooLarge)) => Err(too_large()),
-        Ok(Err(Broken::Connection)) | Err(_) => Err(Problem::plain(Code::BodyTimeout)),
+        Ok(Err(Broken::Connection)) => Err(Unread::Gone),
+        Ok(Err(Broken::Framing)) => {
+            let says = "The framing of the request body is broken.";
+            Err(Unread::Problem(Problem::new(Code::BodyNotJson, says)))
+        }
+        Err(_) => Err(Unread::Problem(Problem::plain(Code::BodyTimeout))),
     }
+}
+
+/// A body that is not there.
+enum Unread {
+    /// The caller left before it had said all.
+    Gone,
+    Problem(Problem),
 }
 
 enum Broken {
     Connection,
+    Framing,
     TooLarge,
+}
+
+impl Broken {
+    fn of(error: &hyper::Error) -> Self {
+        let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+        let is_framing = io.is_some_and(|io| {
+            matches!(
+                io.kind(),
+                std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData
+            )
+        });
+        if is_framing {
+            Self::Framing
+        } else {
+            Self::Connection
+        }
+    }
 }
 
 /// One frame is passed on as it is; more are joined.
@@ -153,7 +189,7 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Broken> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Broken::Connection)?.into_data() else {
+        let Ok(data) = frame.map_err(|error| Broken::of(&error))?.into_data() else {
             continue;
         };
         if first.len() + rest.len() + data.len() > limit {

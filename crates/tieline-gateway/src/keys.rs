@@ -115,6 +115,11 @@ impl PartyKey {
         let first = !self.archived.load(Ordering::Relaxed) && !self.archived.swap(true, Ordering::Relaxed);
         first.then(|| self.record.clone())
     }
+
+    /// The record could not be archived: the next call tries again.
+    pub(crate) fn not_archived(&self) {
+        self.archived.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Keys {

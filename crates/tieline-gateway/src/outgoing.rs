@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use tieline_core::call::Loss as CoreLoss;
-use tieline_core::{Dialect, Fault, FaultKind, Phase, Problem, Tick};
+use tieline_core::{CallId, Dialect, Fault, FaultKind, Phase, Problem, Tick};
 use tieline_wire::{Exchange, Far, Head, Loss, LossKind, Rendered};
 
 use crate::answer::Answer;
@@ -85,11 +85,15 @@ impl Near {
 
     /// The caller's headers that a channel may see.
     fn forward(&self, far: Dialect, headers: &mut HeaderMap) {
-        for (name, value) in &self.headers {
+        for name in self.headers.keys() {
             if tieline_wire::forwards(self.dialect, far, name.as_str())
                 || TRACE_HEADERS.contains(&name.as_str())
             {
-                headers.insert(name.clone(), value.clone());
+                headers.remove(name);
+                // A header may stand there in several lines, which are one list (RFC 9110, 5.3).
+                for value in self.headers.get_all(name) {
+                    headers.append(name.clone(), value.clone());
+                }
             }
         }
     }
@@ -170,6 +174,13 @@ const fn kind_name(kind: LossKind) -> &'static str {
         LossKind::More => "more",
         LossKind::Moved => "moved",
     }
+}
+
+/// A problem of a request that became no call; the id stands in the reply alone.
+pub(crate) fn refusal(dialect: Dialect, problem: &Problem, id: CallId) -> Response<Answer> {
+    let mut response = rendered(tieline_wire::render(dialect, problem, id));
+    insert(response.headers_mut(), "x-tieline-call", &id.to_string());
+    response
 }
 
 /// A reply that the wire has written.

@@ -12,6 +12,7 @@ use crate::config::{ChannelWiring, Loaded};
 use crate::connector::Connector;
 use crate::metrics::ReloadLabel;
 use crate::recorder::{Event, Recorder};
+use crate::run::apply_out;
 use crate::shared::{Live, Shared};
 use crate::state::State;
 
@@ -37,7 +38,8 @@ pub(crate) fn build(
     let record = jcs::to_vec(&*loaded.grid).map_err(|error| error.to_string())?;
     let digest = sha256(&record).0;
     let snapshot = Snapshot::build(loaded.grid, digest).map_err(|error| error.to_string())?;
-    let connector = Connector::new(&loaded.channels, snapshot.settings.connect_ms)?;
+    let wirings = in_grid_order(&snapshot, &loaded.channels)?;
+    let connector = Connector::new(&wirings, snapshot.settings.connect_ms)?;
     let epoch_digest = epoch_digest(&loaded.packs, &loaded.enforce)?;
     let packs: Vec<_> = loaded
         .packs
@@ -68,7 +70,6 @@ pub(crate) fn build(
         t: ACTIVATION_V1,
     };
     recorder.event(&event).map_err(archive)?;
-    let wirings = in_grid_order(&snapshot, &loaded.channels)?;
     Ok(Live {
         connector,
         judge: Judge::new(Arc::new(epoch), Arc::new(targets), postures),
@@ -104,9 +105,14 @@ fn reload_quietly(shared: &Shared) -> Result<(), String> {
         &shared.recorder,
         shared.now(),
     )?;
+    let outs = state.outs().map_err(|error| error.to_string())?;
     {
         let mut board = shared.board();
         board.carry(live.snapshot.clone(), live.uncarried());
+        // What the grid did not have for a while is as cut as it was.
+        for out in &outs {
+            apply_out(&mut board, out, true);
+        }
         shared.live.store(Arc::new(live));
     }
     Ok(())

@@ -43,6 +43,7 @@ pub struct Gateway {
 pub struct Started {
     pub admin: SocketAddr,
     pub listen: SocketAddr,
+    public: JoinHandle<()>,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -124,14 +125,15 @@ impl Gateway {
             address(&listen, settings.listen)?,
             address(&admin, settings.admin)?,
         );
+        let public = tokio::spawn(serve::public(shared.clone(), listen, acceptor, stopped.clone()));
         let tasks = vec![
-            tokio::spawn(serve::public(shared.clone(), listen, acceptor, stopped.clone())),
             tokio::spawn(admin::serve(shared.clone(), admin, stopped.clone())),
             tokio::spawn(watch_files(shared.clone(), self.watched, stopped)),
         ];
         Ok(Started {
             admin: addresses.1,
             listen: addresses.0,
+            public,
             shared,
             stop,
             tasks,
@@ -159,8 +161,13 @@ impl Started {
             .draining
             .store(true, std::sync::atomic::Ordering::Relaxed);
         let _ = self.stop.send(true);
-        for task in self.tasks {
-            let _ = task.await;
+        // The public listener keeps to its own limit, after which no call is in flight; the rest gets as long.
+        let _ = self.public.await;
+        let limit = Duration::from_millis(self.shared.live.load().settings.drain_ms);
+        for mut task in self.tasks {
+            if tokio::time::timeout(limit, &mut task).await.is_err() {
+                task.abort();
+            }
         }
         note(&self.shared, "tieline/stop/v1")?;
         let shared = self.shared;
@@ -244,6 +251,8 @@ fn open_ledger(dir: &Path, settings: &GatewaySettings, clock: Clock) -> Result<R
             recorder.outcome(&OutcomeEntry::lost(id, clock.now()));
         }
     }
+    // However many were owed, the queue is empty for what follows.
+    recorder.flush()?;
     Ok(recorder)
 }
 

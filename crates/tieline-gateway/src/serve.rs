@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
@@ -17,8 +17,10 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tieline_core::{Code, Dialect, Problem, Retry, Span};
 use tieline_wire::Surface;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::answer::Answer;
@@ -28,6 +30,11 @@ use crate::{intake, outgoing};
 
 /// The pause after a failed accept (usually: no file descriptors), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long calls have to end once their connections are gone, and how often that is looked at: an outcome takes
+/// microseconds to hand over.
+const CUT_MAX: Duration = Duration::from_secs(2);
+const CUT_POLL: Duration = Duration::from_millis(1);
 
 /// Streams of one HTTP/2 connection; the specification recommends no fewer than 100 (RFC 9113, 6.5.2).
 const H2_STREAMS_MAX: u32 = 256;
@@ -40,26 +47,33 @@ pub(crate) async fn public(
     mut stop: watch::Receiver<bool>,
 ) {
     let settings = shared.live.load().settings.clone();
-    let connections = Arc::new(Semaphore::new(settings.connections_max));
+    let slots = Arc::new(Semaphore::new(settings.connections_max));
     let graceful = GracefulShutdown::new();
     let builder = Arc::new(builder(&settings));
+    let head = Duration::from_millis(settings.header_ms);
+    let mut connections = JoinSet::new();
     loop {
-        let Ok(permit) = connections.clone().acquire_owned().await else {
-            break;
-        };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &slots) => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let Ok((stream, _)) = accepted else {
+        while connections.try_join_next().is_some() {}
+        let Ok((stream, permit)) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         let _ = stream.set_nodelay(true);
         let (shared, tls, builder, watcher) =
             (shared.clone(), tls.clone(), builder.clone(), graceful.watcher());
-        tokio::spawn(async move {
-            connection(shared, stream, tls, &builder, watcher).await;
+        connections.spawn(async move {
+            match tls {
+                None => connection(shared, stream, &builder, head, watcher).await,
+                Some(tls) => {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(head, tls.accept(stream)).await {
+                        connection(shared, stream, &builder, head, watcher).await;
+                    }
+                }
+            }
             drop(permit);
         });
     }
@@ -71,36 +85,64 @@ pub(crate) async fn public(
             "calls were still in flight at the end of the drain"
         );
     }
+    cut(&shared, connections).await;
 }
 
-async fn connection(
+/// A connection and its slot. Waiting for either can be given up without losing one.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, Option<OwnedSemaphorePermit>)> {
+    let permit = slots.clone().acquire_owned().await.ok();
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, permit))
+}
+
+/// End what the drain did not, so that every call has its outcome before the ledger is closed. Streams of HTTP/2 are
+/// tasks of their own, which end when their connection has.
+async fn cut(shared: &Shared, mut connections: JoinSet<()>) {
+    connections.shutdown().await;
+    let ended = async {
+        while shared.calls.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(CUT_POLL).await;
+        }
+    };
+    if tokio::time::timeout(CUT_MAX, ended).await.is_err() {
+        tracing::error!("calls did not end with their connections; the next start closes them as lost");
+    }
+}
+
+/// Serve one connection. It has `head` to begin its first request: hyper's own limit starts only once it knows which
+/// version of HTTP is spoken.
+async fn connection<S>(
     shared: Arc<Shared>,
-    stream: TcpStream,
-    tls: Option<TlsAcceptor>,
+    stream: S,
     builder: &Builder<TokioExecutor>,
+    head: Duration,
     watcher: hyper_util::server::graceful::Watcher,
-) {
+) where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let begin = has_begun.clone();
     let service = service_fn(move |request| {
+        begin.store(true, Ordering::Relaxed);
         let shared = shared.clone();
         async move { Ok::<_, Infallible>(serve(shared, request).await) }
     });
-    // An error here is the peer's: a broken connection, a malformed head. There is no one to tell.
-    match tls {
-        None => {
-            let connection = builder
-                .serve_connection(TokioIo::new(stream), service)
-                .into_owned();
-            let _ = watcher.watch(connection).await;
+    let connection = builder
+        .serve_connection(TokioIo::new(stream), service)
+        .into_owned();
+    let silent = async {
+        tokio::time::sleep(head).await;
+        if has_begun.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
         }
-        Some(tls) => {
-            let handshake = tokio::time::timeout(Duration::from_secs(10), tls.accept(stream));
-            if let Ok(Ok(stream)) = handshake.await {
-                let connection = builder
-                    .serve_connection(TokioIo::new(stream), service)
-                    .into_owned();
-                let _ = watcher.watch(connection).await;
-            }
-        }
+    };
+    tokio::select! {
+        // An error here is the peer's: a broken connection, a malformed head. There is no one to tell.
+        _ = watcher.watch(connection) => {}
+        () = silent => {}
     }
 }
 
@@ -166,7 +208,7 @@ fn status(code: StatusCode, text: &'static str) -> Response<Answer> {
 
 fn plain(shared: &Shared, dialect: Dialect, problem: &Problem) -> Response<Answer> {
     let (id, _) = shared.new_call(shared.now());
-    outgoing::rendered(tieline_wire::render(dialect, problem, id))
+    outgoing::refusal(dialect, problem, id)
 }
 
 fn method_wrong(shared: &Shared, request: &Request<Incoming>, allow: &'static str) -> Response<Answer> {

@@ -48,6 +48,11 @@ pub(crate) struct Live {
     pub(crate) wirings: Vec<ChannelWiring>,
 }
 
+/// A place among the calls that may be in flight, from the head of a request to the end of its answer.
+pub(crate) struct Place {
+    pub(crate) shared: Arc<Shared>,
+}
+
 /// Control over channels that are child processes of ours: `cut` stops one for real.
 pub trait ChildControl: Send + Sync {
     /// Stop the child of this channel, if there is one; false if there is none.
@@ -99,6 +104,23 @@ impl std::fmt::Debug for Shared {
         f.debug_struct("Shared")
             .field("dir", &self.dir)
             .finish_non_exhaustive()
+    }
+}
+
+impl Place {
+    /// A place, unless `calls_max` are taken.
+    pub(crate) fn take(shared: &Arc<Shared>, calls_max: usize) -> Option<Self> {
+        let before = shared.calls.fetch_add(1, Ordering::Relaxed);
+        let place = Self {
+            shared: shared.clone(),
+        };
+        (before < calls_max).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.calls.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -216,9 +216,11 @@ impl State {
         insert_key(&self.db, key)
     }
 
+    /// Every key, revoked ones included, in the order in which they were added: a new one never changes the place of
+    /// another, by which its limits are counted.
     pub fn keys(&self) -> Result<Vec<KeyRow>, StateError> {
         let mut statement = self.db.prepare(
-            "SELECT id, party, digest, scope, limits, created_us, revoked_us FROM key ORDER BY created_us, id",
+            "SELECT id, party, digest, scope, limits, created_us, revoked_us FROM key ORDER BY rowid",
         )?;
         let mut rows = statement.query([])?;
         let mut keys = Vec::new();

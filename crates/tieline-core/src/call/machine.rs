@@ -431,6 +431,13 @@ impl Call {
     /// Nothing more can be tried: say what was in the way.
     fn refuse_for_want_of_candidates(&mut self) {
         let problem = match self.attempts.last().and_then(|attempt| attempt.ended) {
+            // Every candidate says that it cannot do this request: so it is the request, in the words of the last.
+            Some((_, AttemptEnd::Fault(fault))) if self.all_faults(FaultKind::Incapable) => {
+                if fault.status.is_some() {
+                    return self.finish(Ending::Relayed);
+                }
+                Problem::plain(Code::TranslationImpossible)
+            }
             Some((_, AttemptEnd::Fault(fault))) => self.attempts_problem(fault),
             _ => self.admission_problem(),
         };
@@ -456,17 +463,11 @@ impl Call {
     }
 
     fn attempts_problem(&self, last: Fault) -> Problem {
-        let kinds = || {
-            self.attempts.iter().filter_map(|attempt| match attempt.ended {
-                Some((_, AttemptEnd::Fault(fault))) => Some(fault.kind),
-                _ => None,
-            })
-        };
-        if kinds().all(|kind| kind == FaultKind::Rate) {
+        if self.all_faults(FaultKind::Rate) {
             let wait = Span::from_ms(last.retry_after_ms.unwrap_or(1_000));
             return Problem::plain(Code::ChannelsBusy).with_retry(Retry::After(wait));
         }
-        if kinds().all(|kind| kind == FaultKind::Garbage) {
+        if self.all_faults(FaultKind::Garbage) {
             return Problem::plain(Code::AnswerUnreadable).with_retry(Retry::Free);
         }
         let tried = self.attempts.len();
@@ -480,6 +481,14 @@ impl Call {
             last.kind.name()
         );
         Problem::new(Code::ChannelsFailed, says).with_retry(Retry::Free)
+    }
+
+    /// Whether every attempt that failed did so in this way.
+    fn all_faults(&self, kind: FaultKind) -> bool {
+        self.attempts.iter().all(|attempt| match attempt.ended {
+            Some((_, AttemptEnd::Fault(fault))) => fault.kind == kind,
+            _ => true,
+        })
     }
 
     fn key_limited(&self, bucket: Bucket, free_at: Option<Tick>) -> Problem {

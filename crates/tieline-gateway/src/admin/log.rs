@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use tieline_ledger::Reader;
-use tieline_ledger::tile::TilePath;
+use tieline_ledger::tile::{TileKind, TilePath};
 
 use super::{Refusal, require};
 use crate::keys::{Admin, Role};
@@ -34,7 +34,12 @@ pub(super) async fn tile(
     State(shared): State<Arc<Shared>>,
     Path(rest): Path<String>,
 ) -> Result<Response, Refusal> {
-    serve(shared, format!("tile/{rest}")).await
+    let tile = parse(&format!("tile/{rest}"))?;
+    // The path comes decoded, so that the router may not have seen the word `entries` in it.
+    if tile.kind == TileKind::Entries {
+        return Err(unknown());
+    }
+    serve(shared, tile).await
 }
 
 pub(super) async fn entries(
@@ -43,12 +48,18 @@ pub(super) async fn entries(
     Path(rest): Path<String>,
 ) -> Result<Response, Refusal> {
     require(&admin, &[Role::Auditor])?;
-    serve(shared, format!("tile/entries/{rest}")).await
+    serve(shared, parse(&format!("tile/entries/{rest}"))?).await
 }
 
-async fn serve(shared: Arc<Shared>, path: String) -> Result<Response, Refusal> {
-    let unknown = || Refusal(StatusCode::NOT_FOUND, "no such tile".into());
-    let tile: TilePath = path.parse().map_err(|_| unknown())?;
+fn unknown() -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, "no such tile".into())
+}
+
+fn parse(path: &str) -> Result<TilePath, Refusal> {
+    path.parse().map_err(|_| unknown())
+}
+
+async fn serve(shared: Arc<Shared>, tile: TilePath) -> Result<Response, Refusal> {
     let dir = shared.dir.clone();
     let read = move || Reader::open(&dir).and_then(|reader| reader.tile(&tile));
     let failed = |error: String| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error);

@@ -132,6 +132,22 @@ fn what_all_attempts_met_names_the_problem() {
 }
 
 #[test]
+fn what_no_channel_can_do_is_the_request_s_fault() {
+    let world = World::new(DEFAULTS).run("fault incapable, fault incapable, fault incapable");
+    assert_eq!(world.refusal().code, Code::TranslationImpossible);
+    assert_eq!(world.refusal().retry, Retry::Never);
+    world.check_laws();
+    let world = World::new(DEFAULTS).run("fault incapable, fault reset, fault incapable");
+    assert_eq!(world.refusal().code, Code::ChannelsFailed);
+    // One that said so itself is relayed.
+    let mut world = World::new(DEFAULTS).run("fault incapable, fault incapable");
+    world.feed(Input::Fault(fault("incapable").with_status(400)));
+    world.settle();
+    assert!(world.after_dial().contains("relay"), "{}", world.after_dial());
+    world.check_laws();
+}
+
+#[test]
 fn an_attempt_that_failed_empty_costs_nothing() {
     let world = World::new(DEFAULTS).run("usage 3, fault transient, content, usage 1, end");
     let outcome = world.outcome();

@@ -1,0 +1,28 @@
+//! The gateway as its callers, its channels and its ledger see it: real sockets, scripted channels, a state folder of
+//! its own for each test. Every test ends with an audit of the ledger ([`house::House::stop`]).
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail the test they serve"
+)]
+
+mod admin;
+mod bad_input;
+mod broken;
+mod caller;
+mod crossing;
+mod draining;
+mod failover;
+mod house;
+mod leaving;
+mod ledger;
+mod limits;
+mod passing;
+mod policy;
+mod records;
+mod reloading;
+mod secrets;
+mod transport;

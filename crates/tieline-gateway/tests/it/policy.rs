@@ -1,0 +1,185 @@
+//! Policy at the gate: who is denied or held reaches no channel, and each attempt is judged under the rules of its moment.
+
+use tieline_core::Dialect::{self, AnthropicMessages, OpenaiChat};
+use tieline_core::call::{Fact, Why};
+use tieline_core::record::{Outcome, OutcomeEntry};
+use tieline_core::{Code, FaultKind, Ruling};
+use tieline_testkit::{Act, Auto, Channel, Gate};
+
+use crate::caller::{Ask, Caller};
+use crate::house::{self, DENIED, HELD, House, LIMIT, Plan, strict_pack};
+use crate::ledger::{attempts, ended};
+
+async fn refused(dialect: Dialect, stream: bool, key: u8, code: Code, rule: &str) {
+    let channels = [(); 2].map(|()| Channel::start(Auto::default()).unwrap());
+    let ways = vec![
+        house::openai("a", &channels[0]),
+        house::anthropic("b", &channels[1]),
+    ];
+    let house = Plan::new(ways).start().await;
+    let reply = house.ask(Ask::plain(dialect, stream).key(key)).await;
+    let (status, kind, found) = reply.problem(dialect);
+    assert_eq!(
+        (status, kind.as_str(), found.as_deref()),
+        (403, "permission_error", Some(code.name()))
+    );
+    assert_eq!(reply.header("x-should-retry"), Some("false"));
+    assert!(reply.text().contains(rule), "{}", reply.text());
+    for channel in &channels {
+        assert_eq!(channel.accepted_count(), 0, "no channel sees a byte");
+    }
+    let call = reply.call();
+    let book = house.stop().await;
+    let (decision, outcome) = book.only();
+    assert_eq!((decision.id, decision.code), (call, Some(code)));
+    let why = if code == Code::Held {
+        Why::Held
+    } else {
+        Why::Denied
+    };
+    assert!(
+        decision.plan.iter().all(|row| row.why == why),
+        "{:?}",
+        decision.plan
+    );
+    assert_eq!(ended(outcome), (Outcome::Refused, Some(code)));
+    assert!(outcome.attempts.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_party_that_a_rule_denies_gets_403_and_no_channel_sees_a_byte() {
+    for dialect in [OpenaiChat, AnthropicMessages] {
+        for stream in [false, true] {
+            refused(
+                dialect,
+                stream,
+                DENIED,
+                Code::Denied,
+                "demo/blocked-jurisdictions",
+            )
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_party_of_whom_too_little_is_known_is_held() {
+    for dialect in [OpenaiChat, AnthropicMessages] {
+        for stream in [false, true] {
+            refused(dialect, stream, HELD, Code::Held, "demo/jurisdiction-unknown").await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_rule_that_permits_nothing_is_permitted() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let mut plan = Plan::new(vec![house::openai("a", &channel)]);
+    plan.packs = Vec::new();
+    let house = plan.start().await;
+    let reply = house.ask(Ask::plain(OpenaiChat, false)).await;
+    assert_eq!(reply.problem(OpenaiChat).0, 403);
+    assert_eq!(channel.accepted_count(), 0);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_party_s_new_facts_hold_for_its_next_call() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let house = Plan::new(vec![house::openai("a", &channel)]).start().await;
+    let ask = || Ask::plain(OpenaiChat, false).key(HELD);
+    assert_eq!(house.ask(ask()).await.status(), 403);
+    let facts = r#"{"id":"p_3","name":"The name of p_3","facts":{"class":"enterprise","jurisdiction":"DE"}}"#;
+    let put = house
+        .admin(house::OFFICER, "POST", "/admin/v1/parties", facts)
+        .await;
+    assert_eq!(put.status(), 200, "{}", put.text());
+    assert_eq!(house.ask(ask()).await.status(), 200);
+    let book = house.stop().await;
+    let digests: Vec<_> = book
+        .decisions
+        .values()
+        .map(|call| call.intake.party_digest)
+        .collect();
+    assert_ne!(
+        digests[0], digests[1],
+        "each decision cites the record of its time"
+    );
+}
+
+/// The call's first attempt waits at a gate on channel `a`, then fails; `b` stands by.
+struct Waiting {
+    caller: Caller,
+    gate: Gate,
+    house: House,
+    second: Channel,
+    _first: Channel,
+}
+
+async fn waiting() -> Waiting {
+    let gate = Gate::new();
+    let first = Channel::start(Act::status(500).gate_before_head(&gate)).unwrap();
+    let second = Channel::start(Auto::default()).unwrap();
+    let plan = Plan::new(vec![house::openai("a", &first), house::openai("b", &second)]);
+    let house = plan.start().await;
+    let mut caller = Caller::connect(house.listen).await;
+    caller.send(&Ask::plain(OpenaiChat, false)).await;
+    assert!(gate.wait_reached(1, LIMIT).await);
+    Waiting {
+        caller,
+        gate,
+        house,
+        second,
+        _first: first,
+    }
+}
+
+impl Waiting {
+    /// Let the first attempt fail; the second channel must not be dialled.
+    async fn not_dialled(mut self) -> OutcomeEntry {
+        self.gate.open();
+        let reply = self.caller.reply().await;
+        assert_eq!(reply.status(), 502, "{reply:?}");
+        assert_eq!(
+            self.second.accepted_count(),
+            0,
+            "the second channel is not dialled"
+        );
+        let book = self.house.stop().await;
+        let (decision, outcome) = book.only();
+        assert_eq!(decision.plan[1].why, Why::Standby, "it was allowed at first");
+        assert_eq!(attempts(outcome), [("a", Some(FaultKind::Transient))]);
+        outcome.clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_is_judged_under_the_rules_of_its_own_moment() {
+    let waiting = waiting().await;
+    waiting
+        .house
+        .reload(|plan| plan.packs = vec![strict_pack()])
+        .unwrap();
+    let outcome = waiting.not_dialled().await;
+    assert_eq!(outcome.attempts[0].epoch, 1);
+    let verdicts = outcome.inputs.iter().find_map(|step| match &step.fact {
+        Fact::Verdicts(verdicts) => Some(verdicts),
+        _ => None,
+    });
+    let verdict = &verdicts.unwrap()[0].0;
+    assert_eq!((verdict.ruling, verdict.epoch), (Ruling::Deny, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_a_reload_removed_is_not_dialled() {
+    let waiting = waiting().await;
+    waiting.house.reload(|plan| drop(plan.ways.pop())).unwrap();
+    waiting.not_dialled().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_was_cut_meanwhile_is_not_dialled() {
+    let waiting = waiting().await;
+    assert_eq!(waiting.house.cut("b").await.status(), 200);
+    waiting.not_dialled().await;
+}
