@@ -273,10 +273,10 @@ impl Report {
             .count()
     }
 
-    /// Everything as text, ending in a line that counts.
+    /// Everything as text, ending in a line that counts; empty if there is nothing to say.
     pub(crate) fn render(&self, look: Look) -> String {
         if self.diagnostics.is_empty() {
-            return format!("{}: nothing is wrong", self.path);
+            return String::new();
         }
         let renderer = match look {
             Look::Color => Renderer::styled(),

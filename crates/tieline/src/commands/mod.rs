@@ -51,7 +51,13 @@ fn checked(cli: &Cli, config: Option<&std::path::Path>) -> Result<u8> {
     if cli.json {
         output::json(&report.json())?;
     } else {
-        output::line(report.render(output::look()))?;
+        let rendered = report.render(output::look());
+        if rendered.is_empty() {
+            // A person who asked gets an answer.
+            output::line(format!("{}: nothing is wrong", config.display()))?;
+        } else {
+            output::line(rendered)?;
+        }
     }
     Ok(if report.errors() == 0 { 0 } else { 2 })
 }
