@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
-use super::step::{Fact, Judged};
+use super::step::{Fact, Judged, Loss};
 use super::{Attempt, AttemptEnd, Call, Effect, Ending, Input, Reply, Reservation, Stage, WakeFor, Why};
 use crate::desk::{Bucket, DeskReply};
 use crate::fault::{Fault, FaultKind, Phase};
@@ -29,10 +29,7 @@ impl Call {
             (Stage::Done, _) => {}
             (Stage::Record { .. }, Input::ClientGone) => self.gone_before_recorded(),
             (_, Input::ClientGone) => self.client_gone(),
-            (_, Input::Loss(losses)) => {
-                self.losses.extend(losses.iter().cloned());
-                self.step(Fact::Loss(losses));
-            }
+            (_, Input::Loss(losses)) => self.lost(&losses),
             (Stage::Judge { rows }, Input::Verdicts(verdicts)) => self.judged(rows, verdicts),
             (Stage::Look, Input::View(view)) => self.looked(view),
             (Stage::ReserveKey, Input::Desk(reply)) => self.key_reserved(reply),
@@ -411,12 +408,10 @@ impl Call {
         };
         attempt.ended = Some((now, end));
         let (row, reserved) = (attempt.row, attempt.reserved);
-        let used = match end {
-            // A channel that refused before content charged nothing.
-            AttemptEnd::Fault(_) if attempt.first_content_at.is_none() => {
-                Some(attempt.usage.unwrap_or_default())
-            }
-            _ => attempt.usage,
+        let used = if attempt.may_have_used() {
+            attempt.usage
+        } else {
+            Some(attempt.usage.unwrap_or_default())
         };
         let seen = match end {
             AttemptEnd::Done => Seen::Done,
@@ -540,10 +535,28 @@ impl Call {
         }
     }
 
+    /// Keep what a translation could not carry: once each, though several attempts lose the same, and within the bound,
+    /// so that no request can make its own outcome too long to be written.
+    fn lost(&mut self, losses: &[Loss]) {
+        let mut bytes: usize = self.losses.iter().map(loss_bytes).sum();
+        let known = self.losses.len();
+        for loss in losses {
+            bytes += loss_bytes(loss);
+            if bytes <= LOSS_BYTES_MAX && !self.losses.contains(loss) {
+                self.losses.push(loss.clone());
+            }
+        }
+        let new = self.losses.get(known..).unwrap_or_default();
+        if !new.is_empty() {
+            let new = new.into();
+            self.step(Fact::Loss(new));
+        }
+    }
+
     fn settle_key(&mut self) {
         let Some(reserved) = self.reserved_key else { return };
         let used = match self.attempts.last() {
-            Some(attempt) if attempt.first_content_at.is_some() || attempt.is_done() => attempt.usage,
+            Some(attempt) if attempt.may_have_used() => attempt.usage,
             _ => Some(crate::Usage::default()),
         };
         self.emit(Effect::SettleKey { reserved, used });
@@ -569,6 +582,15 @@ impl Call {
         let overflow = self.effects.try_push(effect).is_err();
         debug_assert!(!overflow, "effects were not drained");
     }
+}
+
+/// Bytes of losses in one outcome, where each stands twice (as an input and in the report): 2 × 12 KiB leave room in the
+/// 65,535 bytes of an entry for eight attempts of 2 KiB.
+const LOSS_BYTES_MAX: usize = 12 << 10;
+
+/// A loss in JSON, with its two keys and what escaping its path may add.
+fn loss_bytes(loss: &Loss) -> usize {
+    2 * loss.path.len() + loss.why.len() + 32
 }
 
 fn unknown_name(name: Option<&str>) -> Problem {

@@ -21,7 +21,7 @@ use arrayvec::ArrayVec;
 use crate::ROWS_MAX;
 use crate::desk::DeskReply;
 use crate::entropy::Seed;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind, Phase};
 use crate::fleet::{Observation, View};
 use crate::grid::{Candidate, Settings, Snapshot};
 use crate::mark::{Mark, Stop, Usage};
@@ -221,8 +221,19 @@ pub(crate) enum AttemptEnd {
 }
 
 impl Attempt {
-    fn is_done(&self) -> bool {
-        matches!(self.ended, Some((_, AttemptEnd::Done)))
+    /// Whether the channel may have worked on the attempt, so that unknown usage is unknown and not nothing: content came,
+    /// or it ended without the channel having refused it. A caller who leaves early has not spent nothing.
+    fn may_have_used(&self) -> bool {
+        let unrefused = match self.ended {
+            Some((_, AttemptEnd::Done | AttemptEnd::Left)) => true,
+            Some((_, AttemptEnd::Fault(fault))) => match fault.kind {
+                FaultKind::Timeout => true,
+                FaultKind::Reset => fault.phase == Phase::Body,
+                _ => false,
+            },
+            None => false,
+        };
+        unrefused || self.first_content_at.is_some()
     }
 }
 
