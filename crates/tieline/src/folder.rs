@@ -28,6 +28,13 @@ pub(crate) fn config(dir: &Path) -> PathBuf {
     dir.join("tieline.toml")
 }
 
+/// Make the folder if there is none, for its owner only: the ledger in it says who asked for what.
+pub(crate) fn make(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| Failure::input(format!("cannot make {}: {error}", dir.display())))
+}
+
 /// The server that runs in this folder, if one does.
 pub(crate) fn server(dir: &Path) -> Option<Server> {
     let text = std::fs::read_to_string(dir.join(SERVER_FILE)).ok()?;

@@ -1,10 +1,12 @@
 //! `tieline ledger`: everything here reads files alone, whether a server runs or not.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
 use serde_json::Value;
 use tieline_ledger::{Finding, LedgerError, Reader, Report, VerifyOptions, Witness};
+use tieline_note::Digest;
 use tieline_note::{CheckpointError, NoteError};
 
 use super::reports::{BackedUp, EntryShown, Exported, LedgerKey, VerifiedLedger, VerifyReport};
@@ -98,7 +100,10 @@ fn verify(cli: &Cli, args: &Verify) -> Result<u8> {
     });
     bar.finish_and_clear();
     match result {
-        Ok(report) => verified(cli, report),
+        Ok(report) => match args.deep.then(|| uncited(cli)).transpose()?.flatten() {
+            Some(finding) => found(cli, &finding),
+            None => verified(cli, report),
+        },
         // A file that is no checkpoint at all says nothing about the ledger.
         Err(Finding::Checkpoint {
             witness: Witness::Against,
@@ -110,6 +115,57 @@ fn verify(cli: &Cli, args: &Verify) -> Result<u8> {
         }
         Err(finding) => found(cli, &finding),
     }
+}
+
+/// The first entry that cites something which is archived nowhere: without its grid or its party's record a decision
+/// cannot be made again.
+fn uncited(cli: &Cli) -> Result<Option<Finding>> {
+    let reader = reader(&cli.dir)?;
+    let size = reader.size()?;
+    let mut known = BTreeSet::new();
+    let mut finding = None;
+    reader.for_each(0..size, |index, entry| {
+        let value: Value = serde_json::from_slice(entry).unwrap_or(Value::Null);
+        for (what, digest) in cited(&value) {
+            if finding.is_some() || !known.insert(digest.to_owned()) {
+                continue;
+            }
+            let archived = match digest.parse::<Digest>() {
+                Ok(digest) => reader.blob(&digest)?.is_some(),
+                Err(_) => false,
+            };
+            if !archived {
+                let why = format!("it cites the {what} {digest}, which is not archived in this ledger");
+                finding = Some(Finding::Content {
+                    what: format!("entry {index}"),
+                    why,
+                });
+            }
+        }
+        Ok::<(), Failure>(())
+    })?;
+    Ok(finding)
+}
+
+/// What an entry cites by digest.
+fn cited(entry: &Value) -> Vec<(&'static str, &str)> {
+    let places = [
+        ("grid", "/grid"),
+        ("party record", "/intake/party_digest"),
+        ("grid", "/body/grid"),
+        ("epoch record", "/body/epoch_record"),
+    ];
+    let single = places
+        .iter()
+        .filter_map(|(what, at)| Some((*what, entry.pointer(at)?.as_str()?)));
+    let packs = entry
+        .pointer("/body/packs")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    single
+        .chain(packs.filter_map(|pack| Some(("pack", pack.as_str()?))))
+        .collect()
 }
 
 fn options(args: &Verify) -> Result<VerifyOptions> {

@@ -27,8 +27,7 @@ pub(super) struct Plan<'a> {
 pub(super) fn run(cli: &Cli, args: &Serve) -> Result<u8> {
     let config = args.config.clone().unwrap_or_else(|| folder::config(&cli.dir));
     let checked = load::checked(&config)?;
-    std::fs::create_dir_all(&cli.dir)
-        .map_err(|error| Failure::input(format!("cannot make {}: {error}", cli.dir.display())))?;
+    folder::make(&cli.dir)?;
     let lock = Lock::take(&cli.dir).map_err(|error| Failure::input(error.to_string()))?;
     log_to_stderr(&checked);
     {
@@ -78,7 +77,7 @@ where
             Ok(loaded)
         }),
         lock: plan.lock,
-        watched: vec![plan.config],
+        watched: watched(&plan.config),
     };
     // Signals are taken before the ready file says that anybody may send one.
     let failed = |error: std::io::Error| Failure::found(format!("cannot wait for signals: {error}"));
@@ -86,6 +85,11 @@ where
         signal(SignalKind::interrupt()).map_err(failed)?,
         signal(SignalKind::terminate()).map_err(failed)?,
     );
+    // Before anything serves: a ready file without its key would be a failure with a server running.
+    let admin_key = match &plan.listen.ready_file {
+        Some(_) => folder::admin_key(plan.dir)?,
+        None => String::new(),
+    };
     let started = gateway
         .start()
         .await
@@ -100,7 +104,7 @@ where
     if let Some(path) = &plan.listen.ready_file {
         let ready = up::ready::ReadyFile {
             admin: server().admin,
-            admin_key: folder::admin_key(plan.dir)?,
+            admin_key,
             channels,
             gateway: server().gateway,
             key: folder::party_key(plan.dir).unwrap_or_default(),
@@ -117,6 +121,16 @@ where
     folder::remove_server(plan.dir);
     stopped.map_err(|error| Failure::found(error.to_string()))?;
     Ok(0)
+}
+
+/// The configuration and every file of its packs, as they stand at the start: a change of any of them means a reload.
+fn watched(config: &Path) -> Vec<PathBuf> {
+    let packs = load::checked(config)
+        .map(|checked| checked.policy.packs)
+        .unwrap_or_default();
+    let files = packs.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
+    let files = files.flatten().flatten().map(|entry| entry.path());
+    std::iter::once(config.to_owned()).chain(files).collect()
 }
 
 pub(super) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime> {

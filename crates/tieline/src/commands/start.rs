@@ -34,8 +34,7 @@ const PACK: [(&str, &str); 3] = [
 ];
 
 pub(super) fn run(cli: &Cli, args: &Up) -> Result<u8> {
-    std::fs::create_dir_all(&cli.dir)
-        .map_err(|error| Failure::input(format!("cannot make {}: {error}", cli.dir.display())))?;
+    folder::make(&cli.dir)?;
     let lock = Lock::take(&cli.dir).map_err(|error| Failure::input(error.to_string()))?;
     let model = set_up(args)?;
     output::progress(format!("model: {}", model.describe()));
