@@ -13,7 +13,7 @@ pub fn explain(decision: &DecisionEntry, outcome: Option<&OutcomeEntry>) -> Vec<
     if let Some(code) = decision.code {
         lines.push(format!(
             "It was refused at admission: {} ({}).",
-            code.title(),
+            code.title().trim_end_matches('.'),
             code.number()
         ));
     }
@@ -32,7 +32,7 @@ pub fn explain(decision: &DecisionEntry, outcome: Option<&OutcomeEntry>) -> Vec<
             lines.extend(attempts.map(|(attempt, number)| attempted(number, attempt)));
             lines.push(ended(decision, outcome));
             let losses = outcome.loss.iter();
-            lines.extend(losses.map(|loss| format!("Translation lost `{}`: {}.", loss.path, loss.why)));
+            lines.extend(losses.map(|loss| format!("Translation of `{}`: {}.", loss.path, loss.why)));
         }
     }
     lines
@@ -142,7 +142,7 @@ fn attempted(number: usize, attempt: &AttemptRecord) -> String {
 fn ended(decision: &DecisionEntry, outcome: &OutcomeEntry) -> String {
     let took = outcome.at.since(decision.began).as_ms_ceil();
     let how = match outcome.result {
-        Outcome::Abandoned => "the caller went away".into(),
+        Outcome::Abandoned => "the caller went away, or a shutdown cut it off".into(),
         Outcome::Broken => "the answer broke off after part of it was delivered".into(),
         Outcome::Lost => "the process ended before the call did".into(),
         Outcome::Refused => outcome.code.map_or_else(
@@ -153,6 +153,10 @@ fn ended(decision: &DecisionEntry, outcome: &OutcomeEntry) -> String {
         Outcome::Served => "it was served".into(),
     };
     let mut line = format!("After {took} ms {how}");
+    if outcome.attempts.is_empty() && outcome.result != Outcome::Lost {
+        line.push_str("; no channel was asked.");
+        return line;
+    }
     match outcome.usage {
         Some(usage) => {
             let prompt = usage.input + usage.cache_read + usage.cache_write;
