@@ -1,25 +1,67 @@
-//! Connections to channels: one client per channel, kept-alive connections bounded by the channel's own limit,
-//! TCP_NODELAY, no redirects, no decompression. TLS verifies against the public roots, or the channel's own authority.
+//! Ways to channels: kept-alive connections bounded by the channel's own limit, TCP_NODELAY, no redirects, no
+//! decompression. TLS verifies against the public roots, or the channel's own authority.
 
+use std::borrow::Cow;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use smallvec::SmallVec;
+use tieline_core::{Fault, FaultKind, Phase};
 
 use crate::config::ChannelWiring;
+use crate::http1::{self, Lost, Pieces, Pool};
 use crate::tls;
 
-/// Clients by channel index.
+/// Ways by channel index.
 pub(crate) struct Connector {
-    clients: Vec<Client<HttpsConnector<HttpConnector>, Slices>>,
+    channels: Vec<Channel>,
+}
+
+/// How to reach one channel, as far as it is the same for every call.
+struct Channel {
+    /// The credential, as the header that carries it.
+    auth: Option<(HeaderName, HeaderValue)>,
+    authority: HeaderValue,
+    way: Way,
+}
+
+enum Way {
+    Plain(Arc<Pool>),
+    Tls(Box<Client<HttpsConnector<HttpConnector>, Slices>>),
+}
+
+/// A request for a channel, but for its host and credential.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    pub(crate) body: Slices,
+    /// A name may come several times, for a list in several lines.
+    pub(crate) headers: SmallVec<[(HeaderName, HeaderValue); 6]>,
+    /// The path, with the query if there is one.
+    pub(crate) path: Cow<'static, str>,
+}
+
+/// A channel's answer.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    pub(crate) body: Incoming,
+    pub(crate) headers: HeaderMap,
+    pub(crate) status: StatusCode,
+}
+
+/// The body of a channel's answer.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Plain(http1::Arriving),
+    Tls(hyper::body::Incoming),
 }
 
 /// A request body as slices of the caller's own bytes around the spliced ones: nothing is copied.
@@ -30,54 +72,210 @@ pub(crate) struct Slices {
     pieces: SmallVec<[Bytes; 6]>,
 }
 
-/// How long an idle connection to a channel is kept: below the 60 s after which common load balancers close it.
-const IDLE: Duration = Duration::from_secs(50);
+/// Bodies up to this size are copied behind their head, so that one buffer is written; copying 16 KiB takes a microsecond,
+/// as does each further buffer of a write.
+const COPY_BYTES_MAX: u64 = 16 << 10;
 
 impl Connector {
     pub(crate) fn new(wirings: &[ChannelWiring], connect_ms: u32) -> Result<Self, String> {
-        let clients = wirings.iter().map(|wiring| client(wiring, connect_ms));
+        let channels = wirings.iter().map(|wiring| Channel::new(wiring, connect_ms));
         Ok(Self {
-            clients: clients.collect::<Result<_, _>>()?,
+            channels: channels.collect::<Result<_, _>>()?,
         })
     }
 
-    pub(crate) async fn send(
-        &self,
-        channel: u16,
-        request: http::Request<Slices>,
-    ) -> Option<Result<http::Response<Incoming>, hyper_util::client::legacy::Error>> {
-        let client = self.clients.get(usize::from(channel))?;
-        Some(client.request(request).await)
+    /// Send a request, and wait for the head of the answer.
+    pub(crate) async fn send(&self, channel: u16, request: Outbound) -> Result<Inbound, Fault> {
+        let unknown = Fault::new(FaultKind::Connect, Phase::Connect);
+        let channel = self.channels.get(usize::from(channel)).ok_or(unknown)?;
+        match &channel.way {
+            Way::Plain(pool) => {
+                let bytes = channel.plain(request)?;
+                let (status, headers, body) = pool.send(bytes).await.map_err(lost)?;
+                Ok(Inbound {
+                    body: Incoming::Plain(body),
+                    headers,
+                    status,
+                })
+            }
+            Way::Tls(client) => {
+                let sent = client.request(channel.tls(request)?).await;
+                let (head, body) = sent.map_err(|error| send_fault(&error))?.into_parts();
+                Ok(Inbound {
+                    body: Incoming::Tls(body),
+                    headers: head.headers,
+                    status: head.status,
+                })
+            }
+        }
     }
+
+    /// Close connections that have been idle for too long, or that their channel has closed.
+    pub(crate) fn sweep(&self) {
+        for channel in &self.channels {
+            // The other client does it by itself.
+            if let Way::Plain(pool) = &channel.way {
+                pool.sweep();
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector")
+            .field("channels", &self.channels.len())
+            .finish()
+    }
+}
+
+// === impl Channel ===
+
+impl Channel {
+    fn new(wiring: &ChannelWiring, connect_ms: u32) -> Result<Self, String> {
+        let authority = &wiring.endpoint.authority;
+        let connect = Duration::from_millis(connect_ms.into());
+        Ok(Self {
+            auth: wiring.secret.as_ref().map(|_| auth(wiring)).transpose()?,
+            authority: HeaderValue::from_str(authority).map_err(|_| format!("`{authority}` is no host"))?,
+            way: if wiring.endpoint.tls {
+                Way::Tls(Box::new(client(wiring, connect)?))
+            } else {
+                // An authority that nothing is verified with is read all the same: a wrong path is a mistake.
+                wiring
+                    .ca
+                    .as_deref()
+                    .map(|ca| tls::client_config(Some(ca)))
+                    .transpose()?;
+                Way::Plain(Arc::new(Pool::new(authority, wiring.connections_max, connect)))
+            },
+        })
+    }
+
+    /// The bytes of a request (RFC 9112, section 3).
+    fn plain(&self, request: Outbound) -> Result<Pieces, Fault> {
+        let Outbound { body, headers, path } = request;
+        // What is no visible ASCII could end the line.
+        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Fault::new(FaultKind::Incapable, Phase::Connect));
+        }
+        let is_copied = body.left <= COPY_BYTES_MAX;
+        let room = if is_copied { body.left } else { 0 };
+        let mut head = BytesMut::with_capacity(512 + path.len() + usize::try_from(room).unwrap_or(0));
+        for part in [b"POST ", path.as_bytes(), b" HTTP/1.1"] {
+            head.extend_from_slice(part);
+        }
+        let host = (&header::HOST, &self.authority);
+        let auth = self.auth.as_ref().map(|(name, value)| (name, value));
+        let others = headers.iter().map(|(name, value)| (name, value));
+        for (name, value) in [host].into_iter().chain(others).chain(auth) {
+            for part in [b"\r\n", name.as_str().as_bytes(), b": ", value.as_bytes()] {
+                head.extend_from_slice(part);
+            }
+        }
+        head.extend_from_slice(b"\r\ncontent-length: ");
+        head.extend_from_slice(itoa::Buffer::new().format(body.left).as_bytes());
+        head.extend_from_slice(b"\r\n\r\n");
+        if is_copied {
+            for piece in &body.pieces {
+                head.extend_from_slice(piece);
+            }
+            return Ok(Pieces::from_iter([head.freeze()]));
+        }
+        let pieces = body.pieces.into_iter().filter(|piece| !piece.is_empty());
+        Ok([head.freeze()].into_iter().chain(pieces).collect())
+    }
+
+    fn tls(&self, request: Outbound) -> Result<Request<Slices>, Fault> {
+        let incapable = |_| Fault::new(FaultKind::Incapable, Phase::Connect);
+        let uri = Uri::builder()
+            .scheme("https")
+            .authority(self.authority.as_bytes());
+        let uri = uri.path_and_query(&*request.path).build().map_err(incapable)?;
+        let mut out = Request::new(request.body);
+        *out.method_mut() = Method::POST;
+        *out.uri_mut() = uri;
+        let headers = out.headers_mut();
+        for (name, value) in request.headers {
+            headers.append(name, value);
+        }
+        headers.insert(header::HOST, self.authority.clone());
+        headers.extend(self.auth.clone());
+        Ok(out)
+    }
+}
+
+fn auth(wiring: &ChannelWiring) -> Result<(HeaderName, HeaderValue), String> {
+    let secret = wiring.secret.as_ref().map_or("", |secret| secret.expose());
+    let (name, value) = tieline_wire::auth_header(wiring.provider, wiring.dialect, secret);
+    let wrong = |_| {
+        format!(
+            "the credential of channel `{}` holds bytes that no header may",
+            wiring.name
+        )
+    };
+    let mut value = HeaderValue::from_str(&value).map_err(wrong)?;
+    value.set_sensitive(true);
+    Ok((HeaderName::from_static(name), value))
 }
 
 fn client(
     wiring: &ChannelWiring,
-    connect_ms: u32,
+    connect: Duration,
 ) -> Result<Client<HttpsConnector<HttpConnector>, Slices>, String> {
     let mut http = HttpConnector::new();
     http.set_nodelay(true);
     http.enforce_http(false);
-    http.set_connect_timeout(Some(Duration::from_millis(connect_ms.into())));
+    http.set_connect_timeout(Some(connect));
     http.set_keepalive(Some(Duration::from_secs(30)));
     let tls = tls::client_config(wiring.ca.as_deref())?;
     let https = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
-        .https_or_http()
+        .https_only()
         .enable_all_versions();
     Ok(Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(IDLE)
+        .pool_idle_timeout(http1::IDLE)
         .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(wiring.connections_max)
         .set_host(false)
         .build(https.wrap_connector(http)))
 }
 
-impl std::fmt::Debug for Connector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connector")
-            .field("channels", &self.clients.len())
-            .finish()
+/// What failed before there was an answer.
+fn send_fault(error: &hyper_util::client::legacy::Error) -> Fault {
+    if error.is_connect() {
+        Fault::new(FaultKind::Connect, Phase::Connect)
+    } else {
+        Fault::new(FaultKind::Reset, Phase::Head)
+    }
+}
+
+fn lost(lost: Lost) -> Fault {
+    match lost {
+        Lost::Connect => Fault::new(FaultKind::Connect, Phase::Connect),
+        Lost::Malformed | Lost::Reset => Fault::new(FaultKind::Reset, Phase::Head),
+    }
+}
+
+// === impl Incoming ===
+
+impl Incoming {
+    /// The next piece of the body; `None` at its end, an error if the connection ended before.
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Lost>>> {
+        match self {
+            Self::Plain(body) => body.poll_data(cx),
+            Self::Tls(body) => loop {
+                match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                    None => return Poll::Ready(None),
+                    Some(Err(_)) => return Poll::Ready(Some(Err(Lost::Reset))),
+                    Some(Ok(frame)) => {
+                        if let Ok(data) = frame.into_data() {
+                            return Poll::Ready(Some(Ok(data)));
+                        }
+                    }
+                }
+            },
+        }
     }
 }
 

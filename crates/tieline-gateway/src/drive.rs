@@ -15,8 +15,6 @@ use std::task::{Context, Poll, ready};
 use arrayvec::ArrayVec;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use http_body::Body as _;
-use hyper::body::Incoming;
 use tieline_core::call::{Reply, WakeFor};
 use tieline_core::{
     Call, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Phase, Problem, ROWS_MAX, Tick, Usage,
@@ -26,7 +24,7 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use crate::answer::Answer;
-use crate::connector::Slices;
+use crate::connector::{Inbound, Incoming, Outbound};
 use crate::outgoing::{self, Near};
 use crate::shared::{Live, Place, Shared};
 
@@ -299,14 +297,13 @@ impl Drive {
             }
         };
         match response {
-            Some(Ok(response)) => self.answered(response).await,
-            Some(Err(error)) => self.feed(Input::Fault(outgoing::send_fault(&error))),
-            None => self.feed(Input::Fault(Fault::new(FaultKind::Connect, Phase::Connect))),
+            Ok(response) => self.answered(response).await,
+            Err(fault) => self.feed(Input::Fault(fault)),
         }
     }
 
     /// The request for the candidate of `row`, and the channel's index.
-    fn outgoing(&mut self, row: u8) -> Result<(http::Request<Slices>, u16), Fault> {
+    fn outgoing(&mut self, row: u8) -> Result<(Outbound, u16), Fault> {
         let incapable = Fault::new(FaultKind::Incapable, Phase::Connect);
         let candidate = self.call.candidate(row).ok_or(incapable)?;
         let served = self.live.snapshot.served(candidate).ok_or(incapable)?;
@@ -329,16 +326,20 @@ impl Drive {
         Ok((request, candidate.channel.0))
     }
 
-    async fn answered(&mut self, response: Response<Incoming>) {
-        let (head, body) = response.into_parts();
-        if !head.status.is_success() {
-            return self.failed(head, body).await;
+    async fn answered(&mut self, response: Inbound) {
+        let Inbound {
+            body,
+            headers,
+            status,
+        } = response;
+        if !status.is_success() {
+            return self.failed(status, &headers, body).await;
         }
         self.feed(Input::Opened {
-            status: head.status.as_u16(),
+            status: status.as_u16(),
         });
-        outgoing::keep_headers(&head.headers, &mut self.reply_headers);
-        let is_stream = outgoing::is_event_stream(&head.headers);
+        outgoing::keep_headers(&headers, &mut self.reply_headers);
+        let is_stream = outgoing::is_event_stream(&headers);
         if is_stream != self.near.stream {
             return self.feed(Input::Fault(Fault::new(FaultKind::Garbage, Phase::Head)));
         }
@@ -375,7 +376,7 @@ impl Drive {
         }
     }
 
-    async fn failed(&mut self, head: http::response::Parts, body: Incoming) {
+    async fn failed(&mut self, status: StatusCode, headers: &HeaderMap, body: Incoming) {
         let body = match self.collect(body, ERROR_BYTES_MAX).await {
             Some(Ok(body)) => body,
             Some(Err((_, part))) => part,
@@ -384,9 +385,9 @@ impl Drive {
         let Some((provider, dialect)) = self.far else {
             return;
         };
-        let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-        let fault = tieline_wire::classify(provider, head.status.as_u16(), &header, &body);
-        self.relay = Some((head.status, body, dialect));
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let fault = tieline_wire::classify(provider, status.as_u16(), &header, &body);
+        self.relay = Some((status, body, dialect));
         self.feed(Input::Fault(fault));
     }
 
@@ -400,7 +401,7 @@ impl Drive {
         let mut first: Option<Bytes> = None;
         let mut rest = BytesMut::new();
         let broken = loop {
-            let step = std::future::poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+            let step = std::future::poll_fn(|cx| match body.poll_data(cx) {
                 Poll::Ready(frame) => Poll::Ready(Some(frame)),
                 Poll::Pending => self.poll_waits(cx).map(|()| None),
             });
@@ -413,8 +414,7 @@ impl Drive {
                 }
                 Some(None) => break None,
                 Some(Some(Err(_))) => break Some(FaultKind::Reset),
-                Some(Some(Ok(frame))) => {
-                    let Ok(mut data) = frame.into_data() else { continue };
+                Some(Some(Ok(mut data))) => {
                     let room = limit - first.as_ref().map_or(0, Bytes::len) - rest.len();
                     let is_over = data.len() > room;
                     data.truncate(room);
@@ -453,12 +453,10 @@ impl Drive {
         let Some(incoming) = &mut self.incoming else {
             return self.poll_waits(cx);
         };
-        match Pin::new(incoming).poll_frame(cx) {
+        match incoming.poll_data(cx) {
             Poll::Pending => self.poll_waits(cx),
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Ok(data) = frame.into_data() {
-                    self.piece(data);
-                }
+            Poll::Ready(Some(Ok(data))) => {
+                self.piece(data);
                 Poll::Ready(())
             }
             Poll::Ready(Some(Err(_)) | None) => {

@@ -11,6 +11,7 @@ mod clock;
 mod config;
 mod connector;
 mod drive;
+mod http1;
 mod intake;
 mod keys;
 mod metrics;

@@ -4,15 +4,16 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use smallvec::SmallVec;
 use tieline_core::call::Loss as CoreLoss;
-use tieline_core::{CallId, Dialect, Fault, FaultKind, Phase, Problem, Tick};
+use tieline_core::{CallId, Dialect, Problem, Tick};
 use tieline_wire::{Exchange, Far, Head, Loss, LossKind, Rendered};
 
 use crate::answer::Answer;
 use crate::config::ChannelWiring;
-use crate::connector::Slices;
+use crate::connector::{Outbound, Slices};
 
 /// The caller's request, as every attempt reads it.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl Near {
         &self,
         wiring: &ChannelWiring,
         model_name: &str,
-    ) -> Result<(Request<Slices>, Exchange, Vec<Loss>), Problem> {
+    ) -> Result<(Outbound, Exchange, Vec<Loss>), Problem> {
         let head = self
             .head
             .as_ref()
@@ -48,51 +49,37 @@ impl Near {
             provider: wiring.provider,
         };
         let (outgoing, exchange) = tieline_wire::prepare(self.dialect, &self.body, head, &far)?;
-        let mut request = Request::new(Slices::new(outgoing.body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = Self::uri(wiring, &outgoing.path)?;
-        let headers = request.headers_mut();
-        headers.reserve(12);
+        let path = match tieline_wire::url_path(&wiring.endpoint.base, &outgoing.path) {
+            Cow::Borrowed(_) => outgoing.path,
+            Cow::Owned(path) => Cow::Owned(path),
+        };
+        let mut headers = SmallVec::new();
         for (name, value) in outgoing.headers {
-            insert(headers, name, &value);
+            let value = match value {
+                Cow::Borrowed(value) => HeaderValue::from_static(value),
+                Cow::Owned(value) => HeaderValue::try_from(value).map_err(|_| internal())?,
+            };
+            headers.push((HeaderName::from_static(name), value));
         }
-        self.forward(wiring.dialect, headers);
-        insert(headers, HOST.as_str(), &wiring.endpoint.authority);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        // A channel that compressed would hide the answer from the meter.
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(secret) = &wiring.secret {
-            let (name, value) = tieline_wire::auth_header(wiring.provider, wiring.dialect, secret.expose());
-            let mut value = HeaderValue::from_str(&value).map_err(|_| internal())?;
-            value.set_sensitive(true);
-            headers.insert(HeaderName::from_static(name), value);
-        } else {
-            headers.remove(AUTHORIZATION);
-        }
+        self.forward(wiring.dialect, &mut headers);
+        let request = Outbound {
+            body: Slices::new(outgoing.body),
+            headers,
+            path,
+        };
         Ok((request, exchange.dated(self.began.0 / 1_000_000), outgoing.loss))
     }
 
-    fn uri(wiring: &ChannelWiring, path: &str) -> Result<Uri, Problem> {
-        let scheme = if wiring.endpoint.tls { "https" } else { "http" };
-        let path = tieline_wire::url_path(&wiring.endpoint.base, path);
-        Uri::builder()
-            .scheme(scheme)
-            .authority(wiring.endpoint.authority.as_str())
-            .path_and_query(&*path)
-            .build()
-            .map_err(|_| internal())
-    }
-
     /// The caller's headers that a channel may see.
-    fn forward(&self, far: Dialect, headers: &mut HeaderMap) {
+    fn forward(&self, far: Dialect, headers: &mut SmallVec<[(HeaderName, HeaderValue); 6]>) {
         for name in self.headers.keys() {
             if tieline_wire::forwards(self.dialect, far, name.as_str())
                 || TRACE_HEADERS.contains(&name.as_str())
             {
-                headers.remove(name);
+                headers.retain(|(known, _)| known != name);
                 // A header may stand there in several lines, which are one list (RFC 9110, 5.3).
                 for value in self.headers.get_all(name) {
-                    headers.append(name.clone(), value.clone());
+                    headers.push((name.clone(), value.clone()));
                 }
             }
         }
@@ -123,15 +110,6 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     value
         .get(..17)
         .is_some_and(|head| head.eq_ignore_ascii_case(b"text/event-stream"))
-}
-
-/// What failed before there was an answer.
-pub(crate) fn send_fault(error: &hyper_util::client::legacy::Error) -> Fault {
-    if error.is_connect() {
-        Fault::new(FaultKind::Connect, Phase::Connect)
-    } else {
-        Fault::new(FaultKind::Reset, Phase::Head)
-    }
 }
 
 /// Losses as the core records them.

@@ -366,7 +366,10 @@ async fn watch_files(shared: Arc<Shared>, files: Vec<PathBuf>, mut stop: watch::
         let changed = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             _ = hangup.recv() => true,
-            _ = ticks.tick() => stamp() != last,
+            _ = ticks.tick() => {
+                shared.live.load().connector.sweep();
+                stamp() != last
+            }
         };
         if changed {
             last = stamp();
