@@ -124,8 +124,8 @@ impl Tap {
     pub(crate) fn event(&mut self, event: &Event<'_>, marks: &mut Vec<Mark>) -> Told {
         let data = event.data.as_ref();
         if data == b"[DONE]" {
-            self.complete = true;
-            self.parsed = true;
+            // The end of an answer; where nothing of one was understood, it is the end of nothing.
+            self.complete |= self.parsed;
             return Told::Pass;
         }
         if self.template.fits(data) {
