@@ -24,7 +24,8 @@ pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// The canonical JSON of `value`.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JcsError> {
-    let mut out = Vec::with_capacity(512);
+    // An entry of a call is a little shorter.
+    let mut out = Vec::with_capacity(1_024);
     to_writer(&mut out, value)?;
     Ok(out)
 }

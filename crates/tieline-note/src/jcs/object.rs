@@ -16,9 +16,18 @@ use super::text;
 pub(super) struct Object {
     /// Where the members begin, after the `{`.
     start: usize,
-    /// The last key within the buffer, without quotes.
-    last: Option<Range<usize>>,
+    last: Last,
     is_sorted: bool,
+}
+
+/// The key before.
+#[derive(Debug, Clone)]
+enum Last {
+    None,
+    /// A field's name.
+    Static(&'static str),
+    /// A map's key within the buffer, without quotes.
+    Written(Range<usize>),
 }
 
 impl Object {
@@ -26,14 +35,31 @@ impl Object {
         out.push(b'{');
         Self {
             start: out.len(),
-            last: None,
+            last: Last::None,
             is_sorted: true,
         }
     }
 
-    /// Before a key is written; gives the place where it will begin.
+    /// Writes the name of a struct's field. Names are compared as they are, without a look at the buffer.
+    pub(super) fn field(&mut self, out: &mut Vec<u8>, name: &'static str) -> Result<(), JcsError> {
+        out.reserve(name.len() + 4);
+        if let Last::Static(last) = self.last {
+            out.push(b',');
+            match text::compare(last.as_bytes(), name.as_bytes()) {
+                Ordering::Less => {}
+                Ordering::Equal => return Err(duplicate(name.as_bytes())),
+                Ordering::Greater => self.is_sorted = false,
+            }
+        }
+        text::write(out, name);
+        out.push(b':');
+        self.last = Last::Static(name);
+        Ok(())
+    }
+
+    /// Before a map's key is written; gives the place where it will begin.
     pub(super) fn before_key(&self, out: &mut Vec<u8>) -> usize {
-        if self.last.is_some() {
+        if !matches!(self.last, Last::None) {
             out.push(b',');
         }
         out.len()
@@ -44,7 +70,7 @@ impl Object {
         let range = start + 1..out.len().saturating_sub(1);
         let key = out.get(range.clone()).unwrap_or_default();
         if self.is_sorted
-            && let Some(last) = self.last.clone()
+            && let Last::Written(last) = self.last.clone()
         {
             let last = out.get(last).unwrap_or_default();
             if last.contains(&b'\\') || key.contains(&b'\\') {
@@ -57,7 +83,7 @@ impl Object {
                 }
             }
         }
-        self.last = Some(range);
+        self.last = Last::Written(range);
         out.push(b':');
         Ok(())
     }

@@ -296,10 +296,8 @@ impl<'w, 'o> Members<'w, 'o> {
         })
     }
 
-    fn member<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), JcsError> {
-        let start = self.object.before_key(self.writer.out);
-        text::write(self.writer.out, key);
-        self.object.after_key(self.writer.out, start)?;
+    fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), JcsError> {
+        self.object.field(self.writer.out, name)?;
         value.serialize(&mut *self.writer)
     }
 
@@ -337,7 +335,7 @@ impl ser::SerializeStruct for Members<'_, '_> {
         key: &'static str,
         value: &T,
     ) -> Result<(), JcsError> {
-        self.member(key, value)
+        self.field(key, value)
     }
     fn end(self) -> Result<(), JcsError> {
         self.close()
@@ -352,7 +350,7 @@ impl ser::SerializeStructVariant for Members<'_, '_> {
         key: &'static str,
         value: &T,
     ) -> Result<(), JcsError> {
-        self.member(key, value)
+        self.field(key, value)
     }
     fn end(self) -> Result<(), JcsError> {
         self.close()

@@ -229,6 +229,13 @@ proptest! {
     }
 
     #[test]
+    fn what_must_be_escaped_is_found_wherever_it_stands(text in "[a-z\u{0}-\u{22}\\\\\u{5b}-\u{5d}é\u{7f}-\u{81}\u{10000}]{0,40}") {
+        let written = String::from_utf8(to_vec(&text).unwrap()).unwrap();
+        prop_assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text.clone());
+        prop_assert_eq!(written.to_lowercase(), serde_json::to_string(&text).unwrap().to_lowercase());
+    }
+
+    #[test]
     fn floats_read_back_and_are_stable(value in any::<f64>()) {
         if let Ok(written) = to_vec(&value) {
             let text = String::from_utf8(written).unwrap();
