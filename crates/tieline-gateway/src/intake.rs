@@ -27,7 +27,7 @@ pub(crate) async fn call(
     request: Request<Incoming>,
 ) -> Response<Answer> {
     let began = shared.now();
-    let live = shared.live.load_full();
+    let limits = shared.live.load_full();
     let refuse = |problem: &Problem| {
         let (id, _) = shared.new_call(began);
         outgoing::refusal(dialect, problem, id)
@@ -36,16 +36,18 @@ pub(crate) async fn call(
         Ok(subject) => subject,
         Err(problem) => return refuse(&problem),
     };
-    let Some(place) = Place::take(&shared, live.settings.calls_max) else {
+    let Some(place) = Place::take(&shared, limits.settings.calls_max) else {
         return refuse(&Problem::plain(Code::Overloaded).with_retry(SOON));
     };
     let (head, body) = request.into_parts();
-    let body = match read(body, &live).await {
+    let body = match read(body, &limits).await {
         Ok(body) => Ok(body),
         // Nothing was asked yet, and there is nobody to tell.
         Err(Unread::Gone) => return refuse(&Problem::plain(Code::BodyTimeout)),
         Err(Unread::Problem(problem)) => Err(problem),
     };
+    // The body may have taken its time: the call begins in the grid of this moment.
+    let live = shared.live.load_full();
     let read = body.and_then(|body| Ok((tieline_wire::scan(dialect, &body)?, body)));
     let (scanned, body, problem) = match read {
         Ok((scanned, body)) => (Some(scanned), body, None),

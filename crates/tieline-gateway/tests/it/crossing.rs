@@ -202,3 +202,34 @@ async fn the_other_dialect_takes_over_before_the_first_byte() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_s_refusal_of_the_request_is_told_in_the_caller_s_dialect() {
+    use tieline_testkit::canned;
+    for (near, error) in [
+        (AnthropicMessages, canned::OPENAI_CONTEXT_LENGTH),
+        (OpenaiChat, canned::ANTHROPIC_CONTEXT_LENGTH),
+        (AnthropicMessages, canned::OPENAI_CONTENT_FILTER),
+        (OpenaiChat, canned::ANTHROPIC_INVALID_REQUEST),
+    ] {
+        let far = if near == OpenaiChat {
+            AnthropicMessages
+        } else {
+            OpenaiChat
+        };
+        let channel = Channel::start(error.act()).unwrap();
+        let house = Plan::new(vec![house::way("a", far, &channel)]).start().await;
+        let reply = house.ask(Ask::plain(near, false)).await;
+        let (status, kind, _) = reply.problem(near);
+        assert_eq!(
+            (status, kind.as_str()),
+            (400, "invalid_request_error"),
+            "{}",
+            reply.text()
+        );
+        let said: Value = serde_json::from_str(error.body).unwrap();
+        assert_eq!(reply.json()["error"]["message"], said["error"]["message"]);
+        let book = house.stop().await;
+        assert_eq!(ended(book.only().1), (Outcome::Relayed, None));
+    }
+}

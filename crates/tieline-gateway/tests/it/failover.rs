@@ -268,6 +268,36 @@ async fn an_answer_that_is_compressed_against_our_word_fails_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_without_end_fails_over_at_the_limit() {
+    let endless = Act::json(vec![b' '; 33 << 20]);
+    fails_over(OpenaiChat, false, endless, FaultKind::Garbage, Phase::Body).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = Channel::start(Auto::saying("From elsewhere")).unwrap();
+    for status in [301, 307] {
+        let act = Act::status(status).header("location", &format!("{}/v1/chat/completions", elsewhere.url()));
+        let first = Channel::start(act).unwrap();
+        let second = Channel::start(Auto::saying("From the second")).unwrap();
+        let ways = vec![house::openai("a", &first), house::openai("b", &second)];
+        let house = Plan::new(ways).start().await;
+        assert_eq!(
+            house.ask(Ask::plain(OpenaiChat, false)).await.said(),
+            "From the second"
+        );
+        assert_eq!(elsewhere.accepted_count(), 0);
+        house.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_success_without_an_answer_fails_over() {
+    let nothing = Act::status(204);
+    fails_over(OpenaiChat, false, nothing, FaultKind::Garbage, Phase::Body).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_event_before_content_fails_over() {
     let openai = canned::OPENAI_SERVER_ERROR.frame();
     fails_over(

@@ -13,6 +13,8 @@ mod admin;
 mod bad_input;
 mod broken;
 mod caller;
+mod channels;
+mod chaos;
 mod crossing;
 mod draining;
 mod failover;

@@ -281,3 +281,53 @@ async fn a_model_may_be_asked_for_by_its_own_name() {
     assert_eq!(decision.intake.ask, asked);
     assert_eq!(attempts(outcome), [("a", None)]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_requests_and_answers_pass_whole() {
+    let text = "x".repeat(6 << 20);
+    let answer = Answer {
+        text: vec![text.clone()],
+        ..Answer::default()
+    };
+    let channel = Channel::start(Act::json(answer.openai_json())).unwrap();
+    let house = Plan::new(vec![house::openai("a", &channel)]).start().await;
+    let body = format!(r#"{{"model":"chat","messages":[{{"role":"user","content":"{text}"}}]}}"#);
+    let reply = house.ask(Ask::chat(&body)).await;
+    assert!(reply.bytes() == answer.openai_json(), "the answer passes");
+    let expected = body.replacen("\"chat\"", "\"a/m1\"", 1);
+    assert!(channel.seen()[0].body == expected, "the request passes");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_to_a_channel_serves_call_after_call() {
+    let script = tieline_testkit::Script::new()
+        .then(Act::auto())
+        .then(tieline_testkit::canned::OPENAI_INVALID_REQUEST.act());
+    let channel = Channel::start(script).unwrap();
+    let house = Plan::new(vec![house::openai("a", &channel)]).start().await;
+    for n in 0..6 {
+        house.ask(Ask::plain(Dialect::OpenaiChat, n % 2 == 1)).await;
+        house.quiet().await;
+    }
+    assert_eq!((channel.seen_count(), channel.accepted_count()), (6, 1));
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_asks_first_is_told_to_go_on_only_if_its_key_is_known() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let house = Plan::new(vec![house::openai("a", &channel)]).start().await;
+    for (number, status) in [(house::ALLOWED, 100), (99, 401)] {
+        let ask = Ask::chat(CHAT).key(number).header("expect", "100-continue");
+        let mut caller = crate::caller::Caller::connect(house.listen).await;
+        let head = format!("{}content-length: {}\r\n\r\n", ask.head(), ask.body.len());
+        caller.send_raw(head.as_bytes()).await;
+        assert_eq!(caller.head().await.status, status);
+        if status == 100 {
+            caller.send_raw(&ask.body).await;
+            assert_eq!(caller.reply().await.said(), "Hello there");
+        }
+    }
+    house.stop().await;
+}

@@ -213,6 +213,25 @@ async fn a_hangup_reads_the_configuration_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_body_comes_slowly_begins_in_the_grid_of_its_last_byte() {
+    let (a, b) = (saying("From a"), saying("From b"));
+    let house = Plan::new(vec![house::openai("a", &a)]).start().await;
+    let ask = Ask::plain(OpenaiChat, false);
+    let mut slow = Caller::connect(house.listen).await;
+    let head = format!("{}content-length: {}\r\n\r\n", ask.head(), ask.body.len());
+    slow.send_raw(head.as_bytes()).await;
+    house
+        .wait_status("the call is counted", |status| status["calls_in_flight"] == 1)
+        .await;
+    house
+        .reload(|plan| plan.ways = vec![house::openai("b", &b)])
+        .unwrap();
+    slow.send_raw(&ask.body).await;
+    assert_eq!(slow.reply().await.said(), "From b");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reloads_under_load_lose_no_call() {
     let (a, b) = (saying("Hello there"), saying("Hello there"));
     let house = Plan::new(vec![house::openai("a", &a), house::openai("b", &b)])
@@ -231,9 +250,9 @@ async fn reloads_under_load_lose_no_call() {
     });
     let calls: Vec<_> = calls.collect();
     let grids = [
-        vec![house::openai("b", &b)],
-        vec![house::openai("b", &b), house::openai("a", &a)],
         vec![house::openai("a", &a)],
+        vec![house::openai("b", &b), house::openai("a", &a)],
+        vec![house::openai("a", &a), house::openai("b", &b)],
     ];
     for n in 0..12 {
         house.reload(|plan| plan.ways.clone_from(&grids[n % 3])).unwrap();
