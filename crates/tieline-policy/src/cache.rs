@@ -182,7 +182,9 @@ impl Cache {
             from: judged.from,
             verdict: verdict.clone(),
         };
-        let Some(shard) = self.shard(key) else { return verdict };
+        let Some(shard) = self.shard(key) else {
+            return verdict;
+        };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         if shard.verdicts.insert(key, kept).is_some() {
             return verdict;
