@@ -53,6 +53,8 @@ pub(crate) struct Drive {
     is_whole: bool,
     live: Arc<Live>,
     near: Near,
+    /// Read once each time the task wakes: what happens in one go happens at one instant.
+    now: Tick,
     out: Out,
     /// Given back after the call's last record.
     _place: Place,
@@ -78,6 +80,7 @@ impl Drive {
     ) -> Self {
         let shared = place.shared.clone();
         shared.metrics.call_began();
+        let now = shared.now();
         Self {
             armed: None,
             call,
@@ -91,6 +94,7 @@ impl Drive {
             is_whole: false,
             live,
             near,
+            now,
             out: Out::default(),
             _place: place,
             relay: None,
@@ -118,11 +122,13 @@ impl Drive {
                 Some(row) => self.attempt(row).await,
                 None => std::future::poll_fn(|cx| self.poll_progress(cx)).await,
             }
+            self.wake();
         }
     }
 
     /// The next bytes of a released stream.
     pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.wake();
         loop {
             self.drain();
             if let Some(bytes) = self.held.pop_front() {
@@ -158,8 +164,9 @@ impl Drive {
                 Effect::Release => self.released = true,
                 Effect::Cancel { .. } => self.incoming = None,
                 Effect::Observe(observation) => {
-                    let now = self.shared.now();
-                    self.shared.board().observe(&self.live.snapshot, observation, now);
+                    self.shared
+                        .board()
+                        .observe(&self.live.snapshot, observation, self.now);
                 }
                 Effect::SettleChannel { row, reserved, used } => {
                     self.settle_channel(row, reserved, used.as_ref());
@@ -172,13 +179,16 @@ impl Drive {
     }
 
     fn feed(&mut self, input: Input) {
-        let now = self.shared.now();
-        self.call.handle(input, now);
+        self.call.handle(input, self.now);
+    }
+
+    fn wake(&mut self) {
+        self.now = self.shared.now();
     }
 
     /// Each attempt is judged under the epoch current at this moment, whichever the call began under.
     fn judge(&mut self, rows: u8) {
-        let now = self.shared.now();
+        let now = self.now;
         let current = self.shared.live.load();
         let posture = self.call.intake().subject.posture;
         let mut verdicts = ArrayVec::<_, ROWS_MAX>::new();
@@ -191,7 +201,7 @@ impl Drive {
     }
 
     fn look(&mut self) {
-        let now = self.shared.now();
+        let now = self.now;
         let view = self
             .shared
             .board()
@@ -200,7 +210,7 @@ impl Drive {
     }
 
     fn reserve_key(&mut self, tokens: u64) {
-        let now = self.shared.now();
+        let now = self.now;
         let subject = self.call.intake().subject.clone();
         let reply = self
             .shared
@@ -211,7 +221,7 @@ impl Drive {
     }
 
     fn reserve_channel(&mut self, row: u8, tokens: u64) {
-        let now = self.shared.now();
+        let now = self.now;
         let reply = match self.call.candidate(row) {
             Some(candidate) => self
                 .shared
@@ -226,7 +236,7 @@ impl Drive {
         let Some(candidate) = self.call.candidate(row) else {
             return;
         };
-        let now = self.shared.now();
+        let now = self.now;
         self.shared
             .board()
             .settle(&self.live.snapshot, candidate, reserved, used, now);
@@ -234,7 +244,7 @@ impl Drive {
 
     fn settle_key(&self, reserved: u64, used: Option<&Usage>) {
         let subject = &self.call.intake().subject;
-        let now = self.shared.now();
+        let now = self.now;
         self.shared
             .board()
             .desk
@@ -288,7 +298,9 @@ impl Drive {
                 Poll::Ready(response) => Poll::Ready(Some(response)),
                 Poll::Pending => self.poll_waits(cx).map(|()| None),
             });
-            if let Some(response) = step.await {
+            let response = step.await;
+            self.wake();
+            if let Some(response) = response {
                 break response;
             }
             self.drain();
@@ -405,7 +417,9 @@ impl Drive {
                 Poll::Ready(frame) => Poll::Ready(Some(frame)),
                 Poll::Pending => self.poll_waits(cx).map(|()| None),
             });
-            match step.await {
+            let step = step.await;
+            self.wake();
+            match step {
                 None => {
                     self.drain();
                     if !self.is_attempting() {
@@ -473,6 +487,7 @@ impl Drive {
             && let Poll::Ready(result) = Pin::new(durable).poll(cx)
         {
             self.durable = None;
+            self.wake();
             if result == Ok(true) {
                 self.feed(Input::Durable);
             }
@@ -482,18 +497,21 @@ impl Drive {
             return Poll::Pending;
         };
         let wake = tokio::time::Instant::from_std(self.shared.clock.instant(deadline));
-        let armed = self.armed;
+        let is_new = self.sleep.is_none();
         let sleep = self
             .sleep
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wake)));
         // A deadline that moved away is met when the armed one fires; only one that came nearer needs the timer now.
-        if armed.is_none_or(|armed| deadline < armed) {
-            sleep.as_mut().reset(wake);
+        if self.armed.is_none_or(|armed| deadline < armed) {
+            if !is_new {
+                sleep.as_mut().reset(wake);
+            }
             self.armed = Some(deadline);
         }
         ready!(sleep.as_mut().poll(cx));
         self.armed = None;
-        if self.shared.now() >= deadline {
+        self.wake();
+        if self.now >= deadline {
             if why == WakeFor::Idle && self.is_whole {
                 self.incoming = None;
                 self.stream_end();
@@ -661,19 +679,17 @@ impl Drive {
 
     /// Every answer names its call; one that a channel gave names channel and model.
     fn stamp(&self, headers: &mut HeaderMap) {
-        let mut put = |name: &'static str, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        };
         let text = self.call.intake().call.text();
-        put("x-tieline-call", std::str::from_utf8(&text).unwrap_or_default());
+        if let Ok(value) = HeaderValue::from_bytes(&text) {
+            headers.insert(HeaderName::from_static("x-tieline-call"), value);
+        }
         if let Some(candidate) = self.call.answered_by() {
-            if let Some(channel) = self.live.snapshot.channel(candidate.channel) {
-                put("x-tieline-channel", &channel.name);
+            let names = &self.live.names;
+            if let Some(Some(channel)) = names.channels.get(usize::from(candidate.channel.0)) {
+                headers.insert(HeaderName::from_static("x-tieline-channel"), channel.clone());
             }
-            if let Some(model) = self.live.snapshot.model(candidate.model) {
-                put("x-tieline-model", &model.name);
+            if let Some(Some(model)) = names.models.get(usize::from(candidate.model.0)) {
+                headers.insert(HeaderName::from_static("x-tieline-model"), model.clone());
             }
         }
     }
@@ -682,6 +698,7 @@ impl Drive {
 impl Drop for Drive {
     /// The caller went away, or the process does: the call ends here, and its records say so.
     fn drop(&mut self) {
+        self.wake();
         self.drain();
         // Callers leave at the terminator, without waiting for the end of the body's framing.
         if self.is_whole && self.released && self.held.is_empty() && !self.call.is_over() {

@@ -13,7 +13,7 @@ use crate::connector::Connector;
 use crate::metrics::ReloadLabel;
 use crate::recorder::{Event, Recorder};
 use crate::run::apply_out;
-use crate::shared::{Live, Shared};
+use crate::shared::{Live, Names, Shared};
 use crate::state::State;
 
 /// What an activation entry says.
@@ -73,6 +73,7 @@ pub(crate) fn build(
     Ok(Live {
         connector,
         judge: Judge::new(Arc::new(epoch), Arc::new(targets), postures),
+        names: Names::of(&snapshot),
         settings: loaded.settings,
         snapshot: Arc::new(snapshot),
         wirings,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use tieline_core::grid::Candidate;
 use tieline_core::{CallId, ChannelIx, Rule, Ruling, Seed, Snapshot, Tick, Verdict};
 use tieline_policy::{Action, EndUseIx, Judge, Question, RegionIx};
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
 pub(crate) struct Live {
     pub(crate) connector: Connector,
     pub(crate) judge: Judge,
+    pub(crate) names: Names,
     pub(crate) settings: GatewaySettings,
     pub(crate) snapshot: Arc<Snapshot>,
     /// By channel index of the snapshot.
@@ -51,6 +53,12 @@ pub(crate) struct Live {
 /// A place among the calls that may be in flight, from the head of a request to the end of its answer.
 pub(crate) struct Place {
     pub(crate) shared: Arc<Shared>,
+}
+
+/// Names as reply headers carry them, by index of the snapshot; `None` for one that no header can hold.
+pub(crate) struct Names {
+    pub(crate) channels: Vec<Option<HeaderValue>>,
+    pub(crate) models: Vec<Option<HeaderValue>>,
 }
 
 /// Control over channels that are child processes of ours: `cut` stops one for real.
@@ -140,6 +148,20 @@ impl Entropy {
             let mut rng = tieline_core::Rng::new(Seed(first.wrapping_add(n) ^ low));
             rng.draw() ^ high
         })
+    }
+}
+
+impl Names {
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+        let value = |name: &str| HeaderValue::from_str(name).ok();
+        Self {
+            channels: snapshot
+                .channels
+                .iter()
+                .map(|channel| value(&channel.name))
+                .collect(),
+            models: snapshot.models.iter().map(|model| value(&model.name)).collect(),
+        }
     }
 }
 

@@ -28,7 +28,10 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::json("garbage")),
         1 => (1..400_usize, cut.clone()).prop_map(|(byte, cut)| Act::auto().cut_at_body_byte(byte, cut)),
         1 => (1..600_usize, cut).prop_map(|(byte, cut)| Act::auto().cut_at_byte(byte, cut)),
-        1 => (0..4_u64).prop_map(|ms| Act::auto().drip(17, Duration::from_micros(20)).wait_before_frame(0, Duration::from_millis(ms))),
+        1 => (0..4_u64).prop_map(|ms| {
+            let dripping = Act::auto().drip(17, Duration::from_micros(20));
+            dripping.wait_before_frame(0, Duration::from_millis(ms))
+        }),
         1 => Just(Act::raw("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")),
     ]
 }
