@@ -1,9 +1,7 @@
 //! Prometheus metrics. Label values come from the configuration (channels, models, pools) or from closed lists (outcomes,
 //! fault kinds, codes), never from a request, so their number is bounded by the grid.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -12,7 +10,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use tieline_core::Usage;
 use tieline_core::record::OutcomeEntry;
 
 #[derive(Debug)]
@@ -20,8 +17,6 @@ pub(crate) struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     calls: Family<CallLabels, Counter>,
     in_flight: Gauge,
-    /// By channel: what its calls count, found with one look. As many as the configurations of this process had channels.
-    meters: RwLock<HashMap<String, Arc<Meter>>>,
     registry: Registry,
     /// Requests that had no valid key.
     pub(crate) unauthenticated: Counter,
@@ -29,18 +24,6 @@ pub(crate) struct Metrics {
     tokens: Family<TokenLabels, Counter>,
     ttft: Family<ChannelLabel, Histogram>,
     pub(crate) reloads: Family<ReloadLabel, Counter>,
-}
-
-/// The series of one channel. Each is made when it first counts, so that none stands there with nothing counted.
-#[derive(Debug, Default)]
-struct Meter {
-    name: String,
-    seconds: OnceLock<Histogram>,
-    /// In the order of [`TOKEN_KINDS`].
-    tokens: [OnceLock<Counter>; TOKEN_KINDS.len()],
-    ttft: OnceLock<Histogram>,
-    /// Attempts without a fault.
-    unfaulted: OnceLock<Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -77,8 +60,6 @@ const BUCKETS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0,
 ];
 
-const TOKEN_KINDS: [&str; 5] = ["cache_read", "cache_write", "input", "output", "reasoning"];
-
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("tieline");
@@ -87,7 +68,6 @@ impl Metrics {
             attempts: Family::default(),
             calls: Family::default(),
             in_flight: Gauge::default(),
-            meters: RwLock::default(),
             registry: Registry::default(),
             reloads: Family::default(),
             seconds: Family::new_with_constructor(seconds),
@@ -138,46 +118,43 @@ impl Metrics {
             outcome: outcome_name(outcome.result),
         };
         self.calls.get_or_create(&labels).inc();
-        let mut last = None;
         for attempt in &outcome.attempts {
-            let meter = self.meter(&attempt.channel);
-            match attempt.fault {
-                None => meter.unfaulted(self).inc(),
-                Some(fault) => {
-                    let channel = attempt.channel.to_string();
-                    let fault = fault.kind.name();
-                    self.attempts
-                        .get_or_create(&AttemptLabels { channel, fault })
-                        .inc()
-                }
+            let channel = ChannelLabel {
+                channel: attempt.channel.to_string(),
             };
+            let fault = attempt.fault.map_or("none", |fault| fault.kind.name());
+            self.attempts
+                .get_or_create(&AttemptLabels {
+                    channel: channel.channel.clone(),
+                    fault,
+                })
+                .inc();
             if let Some(ttft) = attempt.ttft_us {
-                meter.ttft(self).observe(seconds(ttft));
+                self.ttft.get_or_create(&channel).observe(seconds(ttft));
             }
             if let Some(usage) = attempt.usage {
-                meter.tokens(self, &usage);
+                let kinds = [
+                    ("input", usage.input),
+                    ("output", usage.output),
+                    ("cache_read", usage.cache_read),
+                ];
+                let more = [("cache_write", usage.cache_write), ("reasoning", usage.reasoning)];
+                for (kind, tokens) in kinds.into_iter().chain(more).filter(|(_, tokens)| *tokens > 0) {
+                    let labels = TokenLabels {
+                        channel: channel.channel.clone(),
+                        kind,
+                    };
+                    self.tokens.get_or_create(&labels).inc_by(tokens);
+                }
             }
-            last = Some(meter);
         }
-        let last = last.unwrap_or_else(|| self.meter(""));
-        last.seconds(self).observe(seconds(outcome.at.since(began)));
-    }
-
-    fn meter(&self, channel: &str) -> Arc<Meter> {
-        let known = self
-            .meters
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(channel)
-            .cloned();
-        known.unwrap_or_else(|| {
-            let meter = Arc::new(Meter {
-                name: channel.to_owned(),
-                ..Meter::default()
-            });
-            let mut meters = self.meters.write().unwrap_or_else(PoisonError::into_inner);
-            meters.entry(channel.to_owned()).or_insert(meter).clone()
-        })
+        let last = outcome
+            .attempts
+            .last()
+            .map_or_else(String::new, |attempt| attempt.channel.to_string());
+        self.seconds
+            .get_or_create(&ChannelLabel { channel: last })
+            .observe(seconds(outcome.at.since(began)));
     }
 
     /// The exposition text, with the gauges of the ledger and the breakers appended by the caller.
