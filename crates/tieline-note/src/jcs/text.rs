@@ -12,8 +12,12 @@ pub(super) fn write(out: &mut Vec<u8>, text: &str) {
 
 /// Appends the escaped form of `bytes`, a piece of UTF-8 that was not cut inside a character.
 pub(super) fn write_inner(out: &mut Vec<u8>, bytes: &[u8]) {
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+        return;
+    }
     let mut rest = bytes;
-    while let Some(at) = first_escape(rest) {
+    while let Some(at) = rest.iter().position(|&byte| must_escape(byte)) {
         let (plain, tail) = rest.split_at(at);
         out.extend_from_slice(plain);
         let Some((&byte, tail)) = tail.split_first() else {
@@ -44,16 +48,21 @@ pub(super) fn compare(left: &[u8], right: &[u8]) -> Ordering {
     }
 }
 
-/// The place of the first byte that must be escaped. Eight bytes are looked at together, for most texts have none.
-fn first_escape(bytes: &[u8]) -> Option<usize> {
+/// Whether nothing must be escaped, as in most texts. Bytes are looked at eight at a time; the last eight may overlap
+/// those before.
+fn is_plain(bytes: &[u8]) -> bool {
     let (eights, _) = bytes.as_chunks::<8>();
-    let clean = eights
-        .iter()
-        .take_while(|eight| !any_escape(u64::from_le_bytes(**eight)))
-        .count()
-        * 8;
-    let rest = bytes.get(clean..)?.iter().position(|&byte| must_escape(byte))?;
-    Some(clean + rest)
+    if let Some(last) = bytes.last_chunk::<8>() {
+        return !any_escape(u64::from_le_bytes(*last))
+            && !eights.iter().any(|eight| any_escape(u64::from_le_bytes(*eight)));
+    }
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            let both = u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
+            !any_escape(both)
+        }
+        _ => !bytes.iter().any(|&byte| must_escape(byte)),
+    }
 }
 
 /// Whether one of eight bytes must be escaped: a byte is below `n` (at most 128) if subtracting `n` sets its highest bit,
