@@ -4,6 +4,7 @@
 use tieline_note::{Checkpoint, Signer, Verifier, jcs, note};
 
 use crate::entry;
+use crate::store::pack;
 use crate::tile::{self, TilePath};
 
 /// Checkpoint text, notes, keys and tile paths.
@@ -40,6 +41,23 @@ pub fn bundle(bytes: &[u8]) {
     assert_eq!(written, bytes);
 }
 
+/// Stored rows: whatever is said of their size, they unpack within bounds.
+///
+/// # Panics
+///
+/// If what is packed unpacks otherwise: a finding.
+pub fn row(bytes: &[u8]) {
+    let Some((size, stored)) = bytes.split_first_chunk::<4>() else {
+        return;
+    };
+    let mut buffer = Vec::new();
+    let _ = pack::unpack(stored, u64::from(u32::from_le_bytes(*size)), &mut buffer);
+    let mut packed = Vec::new();
+    let packed = pack::pack(stored, &mut packed);
+    let unpacked = pack::unpack(packed, stored.len() as u64, &mut buffer);
+    assert_eq!((unpacked.entries, unpacked.damage), (stored, None));
+}
+
 /// Entries and JSON at large.
 ///
 /// # Panics
@@ -62,6 +80,7 @@ mod tests {
             for bytes in [&bytes[..], text.as_bytes()] {
                 super::texts(bytes);
                 super::bundle(bytes);
+                super::row(bytes);
                 super::json(bytes);
             }
         }

@@ -283,7 +283,7 @@ fn resume(reader: &Reader, checkpoint: &str, signer: &Signer) -> Result<Sequence
         if let Some(edge) = edges.first_mut() {
             edge.extend_from_slice(row.leaves);
         }
-        tail.extend_from_slice(row.entries);
+        tail.extend_from_slice(row.whole()?);
         Ok(())
     })?;
     if end != size {

@@ -99,14 +99,14 @@ impl Reader {
         Ok(self.read(index..index.saturating_add(1))?.pop())
     }
 
-    /// Calls `each` with index and bytes of each entry of the range, in order, without copies; an error ends it.
+    /// Calls `each` with index and bytes of each entry of the range, in order; an error ends it.
     pub fn for_each<E: From<LedgerError>>(
         &self,
         range: Range<u64>,
         mut each: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.store.bundles(range.start, range.end, |row| {
-            for (index, entry) in (row.first..).zip(tile::entries(row.entries)) {
+            for (index, entry) in (row.first..).zip(tile::entries(row.whole()?)) {
                 let entry =
                     entry.map_err(|error| LedgerError::Damaged(format!("at entry {index}: {error}")))?;
                 if range.contains(&index) {

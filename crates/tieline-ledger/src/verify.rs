@@ -279,13 +279,27 @@ impl<'v> Scan<'v> {
             return Err(unreadable("the row has no proper count"));
         }
         let mut actual = Vec::with_capacity(stored.len());
+        let mut broken = row.damage.map(|damage| damage.to_string());
         for (at, entry) in (index..).zip(tile::entries(row.entries)) {
-            let entry = entry.map_err(|error| unreadable(&error.to_string()))?;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    broken.get_or_insert_with(|| error.to_string());
+                    break;
+                }
+            };
             actual.push(leaf_hash(entry));
             self.bytes += entry.len() as u64;
-            if self.is_deep && self.leaf.is_none() && stored.get(actual.len() - 1) == actual.last() {
+            let is_signed = stored.get(actual.len() - 1) == actual.last();
+            if row.damage.is_some() && !is_signed {
+                break;
+            }
+            if self.is_deep && self.leaf.is_none() && is_signed {
                 check_entry(at, entry)?;
             }
+        }
+        if let Some(why) = broken {
+            return Err(self.broken(index, &stored, &actual, why));
         }
         self.compare(index, &stored, &actual);
         if actual.len() as u64 != row.count || stored.len() as u64 != row.count {
@@ -297,6 +311,15 @@ impl<'v> Scan<'v> {
             self.push(leaf)?;
         }
         Ok(())
+    }
+
+    /// What to say of a row that cannot be read to its end: the first entry that is not what its stored hash says, if one
+    /// was read, else the one behind those that were.
+    fn broken(&mut self, index: u64, stored: &[Digest], actual: &[Digest], why: String) -> Finding {
+        let read = stored.get(..actual.len().min(stored.len())).unwrap_or_default();
+        self.compare(index, read, actual);
+        let index = index + read.len() as u64;
+        self.leaf.take().unwrap_or(Finding::Unreadable { index, why })
     }
 
     /// Finds the first entry that is not what its stored hash says.

@@ -3,12 +3,14 @@
 //! | table | row |
 //! | --- | --- |
 //! | `head` | one: origin, size, signed checkpoint |
-//! | `bundle` | first index, count, leaf hashes, framed entries: 256 of them, or a piece of the last bundle |
+//! | `bundle` | first index, count, leaf hashes, framed entries and their size: 256 of them, or a piece of the last bundle |
 //! | `tile` | level 1 and above, number, hashes; the last one of a level is partial |
 //! | `blob` | digest, bytes |
 //!
 //! The last bundle grows by one row a commit, so that a commit writes what is new and not 256 entries again; a full
-//! bundle in more than 32 pieces becomes one row. `PRAGMA user_version` is the format version; a newer one is refused.
+//! bundle in more than 32 pieces becomes one row. Entries of one row repeat each other and take a ninth of their size as an
+//! LZ4 block (<https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md>), which costs less than writing them would; a
+//! row that does not shrink stands as it is. `PRAGMA user_version` is the format version; any other is refused.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,9 +20,11 @@ use tieline_note::Digest;
 
 use crate::append::Batch;
 use crate::error::LedgerError;
+use crate::store::pack;
 use crate::tile::TILE_WIDTH;
 
-const FORMAT_VERSION: i64 = 1;
+/// Version 1, entries not packed, was never released.
+const FORMAT_VERSION: i64 = 2;
 
 /// Marks the file as ours among SQLite files: "tlog".
 const APPLICATION_ID: i64 = 0x746c_6f67;
@@ -43,7 +47,8 @@ const SCHEMA: &str = "
         id INTEGER PRIMARY KEY CHECK (id = 1), origin TEXT NOT NULL, size INTEGER NOT NULL,
         checkpoint TEXT NOT NULL) STRICT;
     CREATE TABLE bundle (
-        first INTEGER PRIMARY KEY, count INTEGER NOT NULL, leaves BLOB NOT NULL, entries BLOB NOT NULL) STRICT;
+        first INTEGER PRIMARY KEY, count INTEGER NOT NULL, leaves BLOB NOT NULL, size INTEGER NOT NULL,
+        entries BLOB NOT NULL) STRICT;
     CREATE TABLE tile (
         level INTEGER NOT NULL, number INTEGER NOT NULL, hashes BLOB NOT NULL,
         PRIMARY KEY (level, number)) STRICT;
@@ -55,6 +60,8 @@ const SCHEMA: &str = "
 pub(crate) struct Store {
     connection: Connection,
     path: PathBuf,
+    /// Where the entries of a row are packed before they are written.
+    packed: Vec<u8>,
 }
 
 /// The stored head, nothing checked.
@@ -72,6 +79,7 @@ impl Store {
         let store = Self {
             connection,
             path: path.to_owned(),
+            packed: Vec::new(),
         };
         store.tune(false).map_err(|error| store.not_ledger(error))?;
         store.migrate()?;
@@ -108,6 +116,7 @@ impl Store {
         let store = Self {
             connection,
             path: path.to_owned(),
+            packed: Vec::new(),
         };
         store.tune(true).map_err(|error| store.not_ledger(error))?;
         store.version().map_err(|error| store.not_ledger(error))?;
@@ -162,6 +171,10 @@ impl Store {
                 known: FORMAT_VERSION,
             }),
             (APPLICATION_ID, FORMAT_VERSION) => Ok(()),
+            (APPLICATION_ID, found) => Err(LedgerError::NotLedger {
+                path: self.path.clone(),
+                why: format!("its format {found} was never released; move it away, and a new ledger begins"),
+            }),
             _ => Err(LedgerError::NotLedger {
                 path: self.path.clone(),
                 why: "it is a SQLite file of something else".to_owned(),
@@ -217,27 +230,30 @@ impl Store {
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT first, count, leaves, entries FROM bundle WHERE first >= ?1 AND first < ?2 ORDER BY first",
+                "SELECT first, count, leaves, size, entries FROM bundle WHERE first >= ?1 AND first < ?2 ORDER BY first",
             )
             .map_err(LedgerError::sql(what))?;
         let start = low - low % u64::from(TILE_WIDTH);
         let mut rows = statement
             .query(params![signed(start), signed(high)])
             .map_err(LedgerError::sql(what))?;
+        let mut unpacked = Vec::new();
         while let Some(row) = rows.next().map_err(LedgerError::sql(what))? {
+            let number =
+                |column| Ok::<_, LedgerError>(unsigned(row.get(column).map_err(LedgerError::sql(what))?));
             let blob = |column| {
                 let value = row.get_ref(column).map_err(LedgerError::sql(what))?;
                 value
                     .as_blob()
                     .map_err(|_| LedgerError::Damaged("an entry row is not binary".to_owned()))
             };
-            let first = unsigned(row.get(0).map_err(LedgerError::sql(what))?);
-            let count = unsigned(row.get(1).map_err(LedgerError::sql(what))?);
+            let unpacked = pack::unpack(blob(4)?, number(3)?, &mut unpacked);
             each(Row {
-                first,
-                count,
+                first: number(0)?,
+                count: number(1)?,
                 leaves: blob(2)?,
-                entries: blob(3)?,
+                entries: unpacked.entries,
+                damage: unpacked.damage,
             })?;
         }
         Ok(())
@@ -336,7 +352,7 @@ impl Store {
                 "another process wrote to the same ledger".to_owned(),
             ));
         }
-        write_rows(&transaction, batch, blobs).map_err(LedgerError::sql(what))?;
+        write_rows(&transaction, batch, blobs, &mut self.packed).map_err(LedgerError::sql(what))?;
         transaction.commit().map_err(LedgerError::sql(what))
     }
 
@@ -380,13 +396,30 @@ pub(crate) struct Row<'r> {
     pub(crate) first: u64,
     pub(crate) count: u64,
     pub(crate) leaves: &'r [u8],
+    /// Framed; if there is damage, what could be unpacked before it.
     pub(crate) entries: &'r [u8],
+    pub(crate) damage: Option<pack::Damage>,
+}
+
+impl Row<'_> {
+    /// The framed entries of a row that can be read whole.
+    pub(crate) fn whole(&self) -> Result<&[u8], LedgerError> {
+        let Some(damage) = self.damage else {
+            return Ok(self.entries);
+        };
+        let last = self.first.saturating_add(self.count).saturating_sub(1);
+        Err(LedgerError::Damaged(format!(
+            "the row of the entries {} to {last} cannot be read: {damage}; `tieline ledger verify` finds the entry",
+            self.first
+        )))
+    }
 }
 
 fn write_rows(
     transaction: &rusqlite::Transaction<'_>,
     batch: &Batch,
     blobs: &[(Digest, &[u8])],
+    packed: &mut Vec<u8>,
 ) -> rusqlite::Result<()> {
     if !blobs.is_empty() {
         let mut insert =
@@ -395,8 +428,9 @@ fn write_rows(
             insert.execute(params![digest.as_bytes().as_slice(), bytes])?;
         }
     }
-    let mut insert = transaction
-        .prepare_cached("INSERT INTO bundle (first, count, leaves, entries) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO bundle (first, count, leaves, size, entries) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
     for bundle in &batch.bundles {
         if bundle.count == TILE_WIDTH && bundle.first < batch.first_index {
             let mut delete = transaction.prepare_cached("DELETE FROM bundle WHERE first >= ?1")?;
@@ -406,7 +440,8 @@ fn write_rows(
             signed(bundle.first),
             bundle.count,
             bundle.leaves,
-            bundle.entries
+            signed(bundle.entries.len() as u64),
+            pack::pack(&bundle.entries, packed)
         ])?;
     }
     let mut upsert = transaction

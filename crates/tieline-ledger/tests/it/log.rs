@@ -191,24 +191,29 @@ fn files_that_are_no_ledger_of_ours() {
     let dir = ledger(10);
     let path = dir.path().join("ledger.db");
     let set = |pragma: &str| Connection::open(&path).unwrap().execute_batch(pragma).unwrap();
-    set("PRAGMA user_version = 2");
+    set("PRAGMA user_version = 3");
     let refused = || [open(dir.path()).err(), Reader::open(dir.path()).err()].map(Option::unwrap);
     for error in refused() {
         assert!(
             matches!(
                 error,
                 LedgerError::Newer {
-                    found: 2,
-                    known: 1,
+                    found: 3,
+                    known: 2,
                     ..
                 }
             ),
             "{error}"
         );
     }
-    set("PRAGMA user_version = 1; PRAGMA application_id = 5");
-    for error in refused() {
-        assert!(matches!(error, LedgerError::NotLedger { .. }), "{error}");
+    for pragma in [
+        "PRAGMA user_version = 1",
+        "PRAGMA user_version = 2; PRAGMA application_id = 5",
+    ] {
+        set(pragma);
+        for error in refused() {
+            assert!(matches!(error, LedgerError::NotLedger { .. }), "{error}");
+        }
     }
     for content in [
         &b"not a database, but long enough to be read as one"[..],

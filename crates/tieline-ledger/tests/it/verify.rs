@@ -20,28 +20,37 @@ fn database(dir: &Path) -> Connection {
 
 /// The row that holds entry `index`: first, leaves, entries.
 fn row(db: &Connection, index: u64) -> (u64, Vec<u8>, Vec<Vec<u8>>) {
-    let query = "SELECT first, leaves, entries FROM bundle WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
-    let (first, leaves, bytes): (i64, Vec<u8>, Vec<u8>) = db
+    let query =
+        "SELECT first, leaves, size, entries FROM bundle WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
+    let (first, leaves, size, packed): (i64, Vec<u8>, i64, Vec<u8>) = db
         .query_row(query, [i64::try_from(index).unwrap()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })
         .unwrap();
+    let size = usize::try_from(size).unwrap();
+    let bytes = if packed.len() == size {
+        packed
+    } else {
+        lz4_flex::block::decompress(&packed, size).unwrap()
+    };
     let entries = tieline_ledger::tile::entries(&bytes)
         .map(|entry| entry.unwrap().to_vec())
         .collect();
     (u64::try_from(first).unwrap(), leaves, entries)
 }
 
+/// Replaces the entries of a row, stored as they are.
 fn put(db: &Connection, first: u64, leaves: &[u8], entries: &[Vec<u8>]) {
     let mut bytes = Vec::new();
     for entry in entries {
         bytes.extend_from_slice(&u16::try_from(entry.len()).unwrap().to_be_bytes());
         bytes.extend_from_slice(entry);
     }
-    let row = params![i64::try_from(first).unwrap(), leaves, bytes];
+    let size = i64::try_from(bytes.len()).unwrap();
+    let row = params![i64::try_from(first).unwrap(), leaves, size, bytes];
     assert_eq!(
         db.execute(
-            "UPDATE bundle SET leaves = ?2, entries = ?3 WHERE first = ?1",
+            "UPDATE bundle SET leaves = ?2, size = ?3, entries = ?4 WHERE first = ?1",
             row
         )
         .unwrap(),
@@ -184,7 +193,7 @@ fn rows_taken_out() {
 #[test]
 fn a_row_that_was_added_or_cannot_be_cut() {
     let dir = ledger(700);
-    let add = "INSERT INTO bundle SELECT 700, 1, zeroblob(32), x'000141'";
+    let add = "INSERT INTO bundle SELECT 700, 1, zeroblob(32), 3, x'000141'";
     database(dir.path()).execute(add, []).unwrap();
     assert!(matches!(
         check(dir.path()),
@@ -192,7 +201,13 @@ fn a_row_that_was_added_or_cannot_be_cut() {
     ));
     for set in [
         "entries = zeroblob(5)",
+        "entries = zeroblob(5), size = 5",
         "entries = x'ffff00'",
+        "entries = x'ffff00', size = 3",
+        "size = 0",
+        "size = -1",
+        "size = size - 1",
+        "size = 9223372036854775807",
         "count = -1",
         "count = 9999999",
         "count = 0",
@@ -209,8 +224,45 @@ fn a_row_that_was_added_or_cannot_be_cut() {
             Finding::Unreadable { index, .. } | Finding::Changed { index, .. } => *index,
             other => panic!("{set}: {other}"),
         };
-        assert_eq!(at, 256, "{set}: {finding}");
+        if set == "size = size - 1" {
+            // What was unpacked before the end was found missing is good.
+            assert!((257..512).contains(&at), "{finding}");
+        } else {
+            assert_eq!(at, 256, "{set}: {finding}");
+        }
     }
+}
+
+#[test]
+fn a_byte_flipped_in_a_packed_row_is_placed() {
+    let good = ledger(700);
+    let (first, _, entries) = row(&database(good.path()), 256);
+    let end = first + entries.len() as u64;
+    let query = "SELECT entries FROM bundle WHERE first = 256";
+    let packed: Vec<u8> = database(good.path())
+        .query_row(query, [], |row| row.get(0))
+        .unwrap();
+    assert!(packed.len() < entries.iter().map(Vec::len).sum::<usize>() / 2);
+    let mut before = 0;
+    for at in (0..packed.len()).step_by(packed.len() / 40) {
+        let dir = copy(good.path());
+        let mut bytes = packed.clone();
+        bytes[at] ^= 0x10;
+        database(dir.path())
+            .execute("UPDATE bundle SET entries = ?1 WHERE first = 256", [bytes])
+            .unwrap();
+        let index = match check(dir.path()).unwrap_err() {
+            Finding::Changed { index, .. } | Finding::Unreadable { index, .. } => index,
+            other => panic!("byte {at}: {other}"),
+        };
+        // What stands before the damage in the row was read and found good; damage further on is found further on.
+        assert!((first..end).contains(&index), "byte {at}: {index}");
+        assert!(index + 9 > before, "byte {at}: {index} after {before}");
+        before = before.max(index);
+        let reader = tieline_ledger::Reader::open(dir.path()).unwrap();
+        assert!(reader.read(0..256).is_ok());
+    }
+    assert!(before > first + (end - first) / 2, "{before} of {first}..{end}");
 }
 
 #[test]

@@ -6,18 +6,24 @@ use rusqlite::Connection;
 
 use crate::folder::{Folder, Server};
 
-/// Rewrite the first row of entries that `rewrite` has something for; the rows are one for each commit. A row of which
+/// Rewrite, unpacked, the first row of entries that `rewrite` has something for; the rows are one for each commit. A row of which
 /// nothing is left goes.
 fn rewrite(file: &Path, mut rewrite: impl FnMut(i64, Vec<u8>) -> Option<Vec<u8>>) {
     let db = Connection::open(file).unwrap();
     let mut select = db
-        .prepare("SELECT first, entries FROM bundle ORDER BY first")
+        .prepare("SELECT first, size, entries FROM bundle ORDER BY first")
         .unwrap();
     let rows = select
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .unwrap();
-    let rows: Vec<(i64, Vec<u8>)> = rows.map(Result::unwrap).collect();
-    for (first, entries) in rows {
+    let rows: Vec<(i64, i64, Vec<u8>)> = rows.map(Result::unwrap).collect();
+    for (first, size, packed) in rows {
+        let size = usize::try_from(size).unwrap();
+        let entries = if packed.len() == size {
+            packed
+        } else {
+            lz4_flex::block::decompress(&packed, size).unwrap()
+        };
         let Some(entries) = rewrite(first, entries) else {
             continue;
         };
@@ -25,7 +31,7 @@ fn rewrite(file: &Path, mut rewrite: impl FnMut(i64, Vec<u8>) -> Option<Vec<u8>>
             db.execute("DELETE FROM bundle WHERE first = ?1", [first])
         } else {
             db.execute(
-                "UPDATE bundle SET entries = ?2 WHERE first = ?1",
+                "UPDATE bundle SET size = length(?2), entries = ?2 WHERE first = ?1",
                 (first, entries),
             )
         };
