@@ -17,7 +17,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tieline_core::call::{Reply, WakeFor};
 use tieline_core::{
-    Call, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Phase, Problem, ROWS_MAX, Tick, Usage,
+    Call, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Mark, Phase, Problem, ROWS_MAX, Tick,
+    Usage,
 };
 use tieline_wire::{Exchange, Out, Provider};
 use tokio::sync::oneshot;
@@ -549,17 +550,19 @@ impl Drive {
     }
 
     /// Take what the exchange made of a piece: bytes for the caller, marks for the core.
+    ///
+    /// A piece that brings a fault while nothing has left yet is no part of an answer: its content is not told, for the
+    /// core would release it, and whether another channel may be asked would hang on how the network cut the bytes.
     fn take_out(&mut self) {
-        for bytes in self.out.bytes.drain(..) {
-            self.held_bytes = if self.released {
-                0
-            } else {
-                self.held_bytes + bytes.len()
-            };
-            self.held.push_back(bytes);
+        let mut marks = std::mem::take(&mut self.out.marks);
+        let fault = self.out.fault.take();
+        if fault.is_some() && !self.released {
+            marks.retain(|mark| matches!(mark, Mark::Usage(_)));
+            self.held.clear();
+        } else {
+            self.hold();
         }
         self.is_whole |= self.out.complete;
-        let mut marks = std::mem::take(&mut self.out.marks);
         for mark in marks.drain(..) {
             self.feed(Input::Mark(mark));
             self.drain();
@@ -569,12 +572,8 @@ impl Drive {
             let loss = std::mem::take(&mut self.out.loss);
             self.feed(Input::Loss(outgoing::losses(&loss)));
         }
-        let too_much = self.held_bytes > HELD_BYTES_MAX;
-        let fault = self
-            .out
-            .fault
-            .take()
-            .or(too_much.then(|| Fault::new(FaultKind::Garbage, Phase::Body)));
+        let too_much = !self.released && self.held_bytes > HELD_BYTES_MAX;
+        let fault = fault.or(too_much.then(|| Fault::new(FaultKind::Garbage, Phase::Body)));
         if let Some(fault) = fault
             && self.is_attempting()
         {
@@ -582,6 +581,17 @@ impl Drive {
             self.feed(Input::Fault(fault));
         }
         self.out.clear();
+    }
+
+    fn hold(&mut self) {
+        for bytes in self.out.bytes.drain(..) {
+            self.held_bytes = if self.released {
+                0
+            } else {
+                self.held_bytes + bytes.len()
+            };
+            self.held.push_back(bytes);
+        }
     }
 
     // === the reply ===

@@ -5,9 +5,9 @@ use serde_json::Value;
 use tieline_core::Dialect::{self, AnthropicMessages, OpenaiChat};
 use tieline_core::record::Outcome;
 use tieline_core::{Code, FaultKind};
-use tieline_testkit::{Act, Answer, Auto, Channel, Cut, canned};
+use tieline_testkit::{Act, Answer, Auto, Channel, Cut, Gate, canned};
 
-use crate::caller::{Ask, End, Reply, events, is_terminated, said_in};
+use crate::caller::{Ask, Caller, End, Reply, events, is_terminated, said_in};
 use crate::house::{self, Plan};
 use crate::ledger::{attempts, ended};
 
@@ -49,16 +49,22 @@ fn assert_broken(near: Dialect, reply: &Reply, code: Code) {
     assert_eq!(found, code.name(), "{data}");
 }
 
-/// `act` breaks after the first content; a second channel stands by and is not asked.
+/// `act` breaks after the first content, which the caller has by then; a second channel stands by and is not asked.
 async fn breaks(near: Dialect, far: Dialect, act: Act, kind: FaultKind) {
-    let first = Channel::start(act).unwrap();
+    let gate = Gate::new();
+    let first = Channel::start(act.gate_before_frame(after_content(far), &gate)).unwrap();
     let second = Channel::start(Auto::default()).unwrap();
     let ways = vec![house::way("a", far, &first), house::way("b", near, &second)];
     let house = Plan::new(ways)
         .settings(|settings| settings.idle_ms = 300)
         .start()
         .await;
-    let reply = house.ask(Ask::plain(near, true)).await;
+    let mut caller = Caller::connect(house.listen).await;
+    caller.send(&Ask::plain(near, true)).await;
+    let head = caller.head().await;
+    gate.open();
+    let (chunks, end) = caller.rest().await;
+    let reply = Reply { chunks, end, head };
     assert_broken(near, &reply, Code::AnswerCut);
     let told = events(&reply.bytes());
     assert_eq!(said_in(&reply.bytes()), "Hello", "{told:?}");
@@ -114,19 +120,6 @@ async fn an_error_event_within_the_answer_is_ours_in_the_caller_s_dialect() {
         Act::stream(all)
     };
     breaks_in_every_pair(act, FaultKind::Transient).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn content_and_error_in_one_segment_are_no_other_case() {
-    for near in DIALECTS {
-        let mut all = frames(near);
-        all.truncate(after_content(near));
-        all.push(match near {
-            OpenaiChat => canned::OPENAI_SERVER_ERROR.frame(),
-            AnthropicMessages => canned::ANTHROPIC_SERVER_ERROR.frame(),
-        });
-        breaks(near, near, Act::stream([all.concat()]), FaultKind::Transient).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

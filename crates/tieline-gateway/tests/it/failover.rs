@@ -47,6 +47,21 @@ async fn fails_over_from(first: &Channel, dialect: Dialect, stream: bool, kind: 
     assert_eq!(outcome.attempts[0].content_events, 0);
 }
 
+/// A stream from a channel that speaks `far` fails in its body; a second channel that speaks the caller's dialect answers.
+async fn fails_over_between(first: &Channel, near: Dialect, far: Dialect, kind: FaultKind) {
+    let second = Channel::start(Auto::saying("From the second")).unwrap();
+    let ways = vec![house::way("a", far, first), house::way("b", near, &second)];
+    let house = Plan::new(ways).start().await;
+    let reply = house.ask(Ask::plain(near, true)).await;
+    assert_eq!(reply.said(), "From the second");
+    assert!(is_terminated(near, &reply.bytes()), "{}", reply.text());
+    let book = house.stop().await;
+    let (_, outcome) = book.only();
+    assert_eq!(ended(outcome), (Outcome::Served, None));
+    assert_eq!(attempts(outcome), [("a", Some(kind)), ("b", None)]);
+    assert_eq!(outcome.attempts[0].content_events, 0);
+}
+
 /// Both dialects, whole and streamed.
 async fn fails_over_always(act: impl Fn(Dialect, bool) -> Act, kind: FaultKind, phase: Phase) {
     for dialect in [OpenaiChat, AnthropicMessages] {
@@ -320,6 +335,38 @@ async fn an_error_event_before_content_fails_over() {
         Phase::Body,
     )
     .await;
+}
+
+/// Whether the kernel hands over content and error in one piece or in two must not decide what the caller gets; of one
+/// piece, nothing has left yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn content_and_error_in_one_piece_fail_over() {
+    for near in [OpenaiChat, AnthropicMessages] {
+        for far in [OpenaiChat, AnthropicMessages] {
+            let (after_content, error) = match far {
+                OpenaiChat => (2, canned::OPENAI_SERVER_ERROR.frame()),
+                AnthropicMessages => (4, canned::ANTHROPIC_SERVER_ERROR.frame()),
+            };
+            let mut all = frames(far);
+            all.truncate(after_content);
+            all.push(error);
+            let first = Channel::start(Act::stream([all.concat()])).unwrap();
+            fails_over_between(&first, near, far, FaultKind::Transient).await;
+        }
+    }
+}
+
+/// An event may be longer than what is held back: it is released as it comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_first_event_is_no_fault() {
+    for dialect in [OpenaiChat, AnthropicMessages] {
+        let text = "long ".repeat(300_000);
+        let channel = Channel::start(Auto::saying(&text).chunks(1)).unwrap();
+        let house = Plan::new(vec![house::way("a", dialect, &channel)]).start().await;
+        let reply = house.ask(Ask::plain(dialect, true)).await;
+        assert!(reply.said() == text, "{} bytes", reply.said().len());
+        assert_eq!(ended(house.stop().await.only().1), (Outcome::Served, None));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
