@@ -47,6 +47,8 @@ async fn a_full_ledger_refuses_calls_and_nothing_is_dialled() {
         })
         .start()
         .await;
+    // What the start recorded may still wait in the short queue.
+    flush(&house).await;
     assert_eq!(house.ask(Ask::plain(OpenaiChat, false)).await.status(), 200);
     flush(&house).await;
     let jam = Jam::new(house.path());
