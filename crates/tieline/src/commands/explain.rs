@@ -3,9 +3,8 @@
 use serde_json::json;
 use tieline_core::record::{DecisionEntry, OutcomeEntry};
 use tieline_core::{CallId, Code};
-use tieline_ledger::Index;
 
-use super::ledger::{failed, reader};
+use super::book::Book;
 use super::reports::{CodeReport, ExplainReport};
 use crate::cli::Cli;
 use crate::output::{self, Failure, Result};
@@ -26,14 +25,10 @@ pub(super) fn run(cli: &Cli, call: &str) -> Result<u8> {
     if let Some(server) = folder::server(&cli.dir) {
         let _ = admin_client::send(&cli.dir, &server, "POST", "/admin/v1/flush", None);
     }
-    let reader = reader(&cli.dir)?;
-    let mut index = Index::open(&cli.dir).map_err(|error| failed(&error))?;
-    index.catch_up(&reader).map_err(|error| failed(&error))?;
+    let book = Book::open(&cli.dir)?;
     let id = if call == "last" {
-        let latest = index.latest(1).map_err(|error| failed(&error))?.pop();
-        latest
+        book.last()?
             .ok_or_else(|| Failure::input("the ledger has no call yet"))?
-            .id
     } else {
         let id: CallId = call.to_ascii_lowercase().parse().map_err(|error| {
             Failure::input(format!("`{call}`: {error}")).with_hint(
@@ -44,10 +39,7 @@ pub(super) fn run(cli: &Cli, call: &str) -> Result<u8> {
         id.to_string()
     };
     let (mut decision, mut outcome) = (None, None);
-    for at in index.entries_of(&id).map_err(|error| failed(&error))? {
-        let Some(bytes) = reader.entry(at).map_err(|error| failed(&error))? else {
-            continue;
-        };
+    for bytes in book.naming(&id)? {
         if let Ok(entry) = serde_json::from_slice::<DecisionEntry>(&bytes) {
             decision = Some(entry);
         } else if let Ok(entry) = serde_json::from_slice::<OutcomeEntry>(&bytes) {

@@ -1,5 +1,6 @@
 //! The commands, one file a room. Each reads its arguments, calls the library that does the work, and prints.
 
+mod book;
 mod drill;
 mod explain;
 mod gen_reference;

@@ -107,6 +107,26 @@ fn what_is_kept_elsewhere() {
 }
 
 #[test]
+fn a_folder_that_is_only_read_explains_as_well() {
+    let folder = Folder::new();
+    let server = folder.serve();
+    let first = server.chat().must_be(200);
+    server.chat().must_be(200);
+    server.stop();
+    let explained = |call: &str| folder.json(&["explain", call]);
+    let (one, last) = (explained(first.call()), explained("last"));
+    assert_ne!(one, last);
+    for name in ["index.db", "index.db-wal", "index.db-shm"] {
+        let _ = std::fs::remove_file(folder.at(name));
+    }
+    // Where a folder has the file's name nobody can write the file, whoever runs the tests.
+    std::fs::create_dir(folder.at("index.db")).unwrap();
+    assert_eq!((explained(first.call()), explained("last")), (one, last));
+    let missing = folder.fails(&["explain", "01arz3ndektsv4rrffq69g5fav"]);
+    assert!(missing.contains("the ledger has no call"), "{missing}");
+}
+
+#[test]
 fn the_demo_pack_holds_a_party_without_facts() {
     let mut folder = Folder::new();
     folder.edit("tieline.toml", "packs/open", "packs/demo");

@@ -226,6 +226,15 @@ impl Folder {
         text(&output.stdout)
     }
 
+    /// Run a command beside the transcript; it must fail, and this is what it said to standard error.
+    #[track_caller]
+    pub(crate) fn fails(&self, args: &[&str]) -> String {
+        let args: Vec<&str> = ["--dir", "."].iter().chain(args).copied().collect();
+        let output = tieline().current_dir(self.path()).args(&args).output().unwrap();
+        assert!(!output.status.success(), "{args:?}: {}", text(&output.stdout));
+        text(&output.stderr)
+    }
+
     /// Compare what was said with the golden.
     #[track_caller]
     pub(crate) fn check(self, name: &str) {
