@@ -6,10 +6,24 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
 use tieline_ledger::{Index, LedgerError, ROWS_MAX, Reader, entry};
+use tieline_note::Digest;
+use tieline_policy::{Pack, PackArchive};
 
 use super::ledger::{failed, reader};
 use crate::output::{Failure, Result};
+
+/// Of the entry `tieline/activation/v1`, what is looked for.
+#[derive(Deserialize)]
+struct Activation {
+    body: ActivationBody,
+}
+
+#[derive(Deserialize)]
+struct ActivationBody {
+    packs: Vec<Digest>,
+}
 
 #[derive(Debug)]
 pub(super) struct Book {
@@ -58,6 +72,29 @@ impl Book {
             found.extend(self.reader.entry(at).map_err(|error| failed(&error))?);
         }
         Ok(found)
+    }
+
+    /// The packs of an epoch, from the archive; those that are not archived, or that this version cannot read, are left
+    /// out.
+    pub(super) fn packs(&self, epoch: u64) -> Result<Vec<Pack>> {
+        // An activation has the number of its epoch as its id.
+        let activations = self.naming(&epoch.to_string())?;
+        let Some(activation) = activations
+            .iter()
+            .rev()
+            .find_map(|bytes| serde_json::from_slice::<Activation>(bytes).ok())
+        else {
+            return Ok(Vec::new());
+        };
+        let mut packs = Vec::new();
+        for digest in activation.body.packs {
+            let Some(bytes) = self.reader.blob(&digest).map_err(|error| failed(&error))? else {
+                continue;
+            };
+            let archive = serde_json::from_slice::<PackArchive>(&bytes).ok();
+            packs.extend(archive.and_then(|archive| Pack::from_archive(&archive).ok()));
+        }
+        Ok(packs)
     }
 
     /// Every entry whose head can be read.

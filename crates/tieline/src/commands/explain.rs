@@ -1,8 +1,13 @@
 //! `tieline explain`: a call from its two entries, or an error from its number.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::json;
+use tieline_core::call::Fact;
 use tieline_core::record::{DecisionEntry, OutcomeEntry};
-use tieline_core::{CallId, Code};
+use tieline_core::{CallId, Code, Ruling};
+use tieline_policy::Pack;
 
 use super::book::Book;
 use super::reports::{CodeReport, ExplainReport};
@@ -50,7 +55,8 @@ pub(super) fn run(cli: &Cli, call: &str) -> Result<u8> {
         return Err(Failure::input(format!("the ledger has no call {id}"))
             .with_hint("a request without a valid key is no call and has no record"));
     };
-    let lines = tieline_core::explain(&decision, outcome.as_ref());
+    let mut lines = tieline_core::explain(&decision, outcome.as_ref());
+    lines.extend(remedies(&book, &decision, outcome.as_ref())?);
     if cli.json {
         let schema = "tieline/explain/v1";
         let (decision, outcome) = (json!(decision), outcome.map(|outcome| json!(outcome)));
@@ -67,6 +73,42 @@ pub(super) fn run(cli: &Cli, call: &str) -> Result<u8> {
         }
     }
     Ok(0)
+}
+
+/// What a caller can do about each rule that held or denied, from the packs as they were then.
+fn remedies(book: &Book, decision: &DecisionEntry, outcome: Option<&OutcomeEntry>) -> Result<Vec<String>> {
+    let steps = decision
+        .inputs
+        .iter()
+        .chain(outcome.into_iter().flat_map(|outcome| &outcome.inputs));
+    let mut rules = BTreeSet::new();
+    for step in steps {
+        let Fact::Verdicts(verdicts) = &step.fact else {
+            continue;
+        };
+        for verdict in verdicts.iter().map(|judged| &judged.0) {
+            if verdict.ruling != Ruling::Allow {
+                rules.extend(verdict.rules.iter().map(|rule| (verdict.epoch, rule.id.clone())));
+            }
+        }
+    }
+    let mut lines = Vec::new();
+    let mut packs = BTreeMap::new();
+    for (epoch, id) in rules {
+        let packs: &Vec<Pack> = match packs.entry(epoch) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(book.packs(epoch)?),
+        };
+        let rule = packs.iter().flat_map(Pack::rules).find(|rule| rule.rule.id == id);
+        let Some(remedy) = rule.and_then(|rule| rule.remedy.as_ref()) else {
+            continue;
+        };
+        let line = format!("The way out of rule {id}: {remedy}");
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    Ok(lines)
 }
 
 /// The error of this number: one of a call's, else one of a configuration's.

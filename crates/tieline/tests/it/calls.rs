@@ -141,6 +141,12 @@ fn the_demo_pack_holds_a_party_without_facts() {
         said.contains("demo/jurisdiction-unknown") && said.contains("demo/agency-end-use"),
         "{said}"
     );
+    for remedy in [
+        "rule demo/agency-end-use: State the end use of the call",
+        "rule demo/jurisdiction-unknown: Ask the compliance office",
+    ] {
+        assert_eq!(said.matches(remedy).count(), 1, "{said}");
+    }
     folder.run(&["ledger", "tail", "-n", "4"]);
     folder.run(&["grid"]);
     folder.run(&["drill", "replay"]);
