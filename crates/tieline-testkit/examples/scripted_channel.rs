@@ -134,6 +134,9 @@ impl Origin {
             if is_stream {
                 for piece in &self.stream {
                     stream.write_all(piece).await?;
+                    // Streams take turns, as those of a real channel do: whoever reads has no second piece to find
+                    // behind the first unless it is slower than all of them together.
+                    tokio::task::yield_now().await;
                 }
             } else {
                 stream.write_all(&self.whole).await?;

@@ -1,7 +1,8 @@
 //! The load of benchmarks: keep-alive connections that ask the same thing over and over, and a report.
 //!
 //! `load --url http://HOST:PORT/PATH [--connections 64] [--seconds 5] [--warmup 0] [--calls N] [--body FILE]
-//! [--header 'k: v']… [--stream] [--rate R] [--json]`. Closed loop: each connection asks again when it is answered.
+//! [--header 'k: v']… [--stream] [--rate R] [--sweep-us N] [--json]`. Closed loop: each connection asks again when it is
+//! answered; with `--sweep-us` all are read once in so many microseconds, at less CPU per chunk (`sweep`).
 //! With `--rate` an open loop of R calls/s in all: a call that finds its connection busy counts from the moment it
 //! was due, so a slow server cannot hide behind a polite client. Every answer must be a 200 and whole; with
 //! `--stream` it must also hold the dialect's last event. Latency runs from the write to the last byte, first byte to
@@ -29,6 +30,7 @@ use crate::report::{Answer, Report};
 mod options;
 mod reply;
 mod report;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +54,13 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<Report, String> {
+    if let Some(every) = options.sweep {
+        let plan = Plan::new(options, Instant::now());
+        let addresses = vec![options.address; usize::try_from(options.connections).unwrap_or(usize::MAX)];
+        let mut report = sweep::run(plan, &options.request(), &addresses, every)?;
+        report.elapsed = plan.elapsed();
+        return Ok(report);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     let report = Rc::new(RefCell::new(Report::new()));
@@ -62,17 +71,7 @@ fn run(options: &Options) -> Result<Report, String> {
             let stream = connect(options.address).await;
             streams.push(stream.map_err(|error| format!("no connection to {}: {error}", options.address))?);
         }
-        let begin = Instant::now();
-        let plan = Plan {
-            begin,
-            measure_from: begin + options.warmup,
-            end: begin + options.warmup + options.measured,
-            calls_max: options.calls_max,
-            is_stream: options.is_stream,
-            gap: options
-                .rate
-                .map(|rate| Duration::from_secs_f64(f64::from(options.connections) / rate)),
-        };
+        let plan = Plan::new(options, Instant::now());
         let mut tasks = Vec::new();
         for (place, stream) in streams.into_iter().enumerate() {
             let client = Client {
@@ -80,7 +79,7 @@ fn run(options: &Options) -> Result<Report, String> {
                 stream,
                 request: Rc::clone(&request),
                 buffer: vec![0; READ_BYTES],
-                tail: Vec::with_capacity(2 * TAIL_BYTES),
+                tail: Tail::default(),
                 report: Rc::clone(&report),
             };
             // Connections take turns evenly within one gap.
@@ -93,9 +92,7 @@ fn run(options: &Options) -> Result<Report, String> {
             task.await.map_err(|error| format!("a client ended: {error}"))?;
         }
         let mut report = report.take();
-        report.elapsed = Instant::now()
-            .min(plan.end)
-            .saturating_duration_since(plan.measure_from);
+        report.elapsed = plan.elapsed();
         Ok(report)
     })
 }
@@ -119,12 +116,34 @@ struct Plan {
     gap: Option<Duration>,
 }
 
+impl Plan {
+    fn new(options: &Options, begin: Instant) -> Self {
+        Self {
+            begin,
+            measure_from: begin + options.warmup,
+            end: begin + options.warmup + options.measured,
+            calls_max: options.calls_max,
+            is_stream: options.is_stream,
+            gap: options
+                .rate
+                .map(|rate| Duration::from_secs_f64(f64::from(options.connections) / rate)),
+        }
+    }
+
+    /// How much of the measured time is over.
+    fn elapsed(&self) -> Duration {
+        Instant::now()
+            .min(self.end)
+            .saturating_duration_since(self.measure_from)
+    }
+}
+
 struct Client {
     address: SocketAddr,
     stream: TcpStream,
     request: Rc<[u8]>,
     buffer: Vec<u8>,
-    tail: Vec<u8>,
+    tail: Tail,
     report: Rc<RefCell<Report>>,
 }
 
@@ -205,7 +224,7 @@ impl Client {
         loop {
             let piece = self.buffer.get(from..to).unwrap_or_default();
             if is_stream {
-                keep_tail(&mut self.tail, piece);
+                self.tail.keep(piece);
             }
             if body.take(piece)? {
                 break;
@@ -225,26 +244,42 @@ impl Client {
         if head.status != 200 {
             return Err(Fault::Status(head.status));
         }
-        if is_stream
-            && !LAST_EVENTS
-                .iter()
-                .any(|last| memchr::memmem::find(&self.tail, last).is_some())
-        {
+        if is_stream && !self.tail.has_last_event() {
             return Err(Fault::NoLastEvent);
         }
         Ok(answer)
     }
 }
 
-/// Keeps the last [`TAIL_BYTES`] and at most as many again.
-fn keep_tail(tail: &mut Vec<u8>, piece: &[u8]) {
-    let piece = piece
-        .get(piece.len().saturating_sub(TAIL_BYTES)..)
-        .unwrap_or_default();
-    if tail.len() + piece.len() > 2 * TAIL_BYTES {
-        tail.drain(..tail.len().saturating_sub(TAIL_BYTES));
+/// The end of a body: the last [`TAIL_BYTES`] of it, and at most as many again.
+struct Tail(Vec<u8>);
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self(Vec::with_capacity(2 * TAIL_BYTES))
     }
-    tail.extend_from_slice(piece);
+}
+
+impl Tail {
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn keep(&mut self, piece: &[u8]) {
+        let piece = piece
+            .get(piece.len().saturating_sub(TAIL_BYTES)..)
+            .unwrap_or_default();
+        if self.0.len() + piece.len() > 2 * TAIL_BYTES {
+            self.0.drain(..self.0.len().saturating_sub(TAIL_BYTES));
+        }
+        self.0.extend_from_slice(piece);
+    }
+
+    fn has_last_event(&self) -> bool {
+        LAST_EVENTS
+            .iter()
+            .any(|last| memchr::memmem::find(&self.0, last).is_some())
+    }
 }
 
 /// The last event of a stream in either dialect.

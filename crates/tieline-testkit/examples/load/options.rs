@@ -16,6 +16,7 @@ pub(crate) struct Options {
     pub(crate) is_stream: bool,
     pub(crate) is_json: bool,
     pub(crate) rate: Option<f64>,
+    pub(crate) sweep: Option<Duration>,
 }
 
 impl Options {
@@ -33,6 +34,7 @@ impl Options {
             is_stream: false,
             is_json: false,
             rate: None,
+            sweep: None,
         };
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -46,6 +48,9 @@ impl Options {
         }
         if options.authority.is_empty() {
             return Err("--url is missing".to_owned());
+        }
+        if options.sweep.is_some() && options.rate.is_some() {
+            return Err("--sweep-us is of the closed loop, --rate makes an open one".to_owned());
         }
         if options.body.is_empty() {
             options.body = default_body(options.is_stream);
@@ -84,6 +89,11 @@ impl Options {
             "--rate" => {
                 let rate = number().filter(|rate| *rate > 0.0);
                 self.rate = Some(rate.ok_or_else(|| wrong("not a number of calls per second"))?);
+            }
+            "--sweep-us" => {
+                let micros = value.parse().ok().filter(|micros| *micros > 0);
+                let micros = micros.ok_or_else(|| wrong("not a number of microseconds"))?;
+                self.sweep = Some(Duration::from_micros(micros));
             }
             _ => {
                 return Err(format!(

@@ -42,25 +42,32 @@ fn whole_answers_are_counted_once_each() {
 #[test]
 fn streams_are_whole_with_their_last_event_in_any_pieces() {
     for act in [Act::auto(), Act::auto().drip(1, std::time::Duration::ZERO)] {
-        let report = load(act, &["--calls", "6", "--stream"]);
-        assert_eq!((report.answered, errors(&report)), (6, Vec::new()));
+        for loop_of in [&[][..], &["--sweep-us", "200"]] {
+            let report = load(act.clone(), &[&["--calls", "6", "--stream"], loop_of].concat());
+            assert_eq!((report.answered, errors(&report)), (6, Vec::new()));
+        }
     }
     let last = 5;
-    let report = load(Act::auto().drop_frame(last), &["--calls", "4", "--stream"]);
-    assert_eq!(
-        (report.answered, errors(&report)),
-        (0, vec![("no last event".to_owned(), 4)])
-    );
+    for loop_of in [&[][..], &["--sweep-us", "200"]] {
+        let words = [&["--calls", "4", "--stream"], loop_of].concat();
+        let report = load(Act::auto().drop_frame(last), &words);
+        assert_eq!(
+            (report.answered, errors(&report)),
+            (0, vec![("no last event".to_owned(), 4)])
+        );
+    }
 }
 
 #[test]
 fn what_is_cut_or_refused_is_no_answer() {
     let check = |act: Act, name: &str| {
-        let report = load(act, &["--calls", "6"]);
-        assert_eq!(
-            (report.answered, errors(&report)),
-            (0, vec![(name.to_owned(), 6)])
-        );
+        for loop_of in [&["--calls", "6"][..], &["--calls", "6", "--sweep-us", "200"]] {
+            let report = load(act.clone(), loop_of);
+            assert_eq!(
+                (report.answered, errors(&report)),
+                (0, vec![(name.to_owned(), 6)])
+            );
+        }
     };
     check(Act::auto().cut_at_body_byte(100, Cut::Close), "incomplete");
     check(Act::auto().cut_at_byte(30, Cut::Reset), "incomplete");
@@ -113,6 +120,11 @@ fn wrong_options_are_named() {
     check(&["--url"], "needs a value");
     check(&["--connections", "0"], "--connections 0");
     check(&["--rate", "NaN"], "--rate NaN");
+    check(&["--sweep-us", "0"], "--sweep-us 0");
+    check(
+        &["--url", "http://127.0.0.1:9", "--rate", "5", "--sweep-us", "5"],
+        "closed loop",
+    );
     check(&["--header", "x"], "'name: value'");
     check(&["--colour", "red"], "unknown option --colour");
 }
