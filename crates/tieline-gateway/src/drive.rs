@@ -489,9 +489,10 @@ impl Drive {
         {
             self.durable = None;
             self.wake();
-            if result == Ok(true) {
-                self.feed(Input::Durable);
-            }
+            self.feed(match result {
+                Ok(true) => Input::Durable,
+                Ok(false) | Err(_) => Input::NotDurable,
+            });
             return Poll::Ready(());
         }
         let Some((deadline, why)) = self.call.deadline() else {

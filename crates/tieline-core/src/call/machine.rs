@@ -36,6 +36,7 @@ impl Call {
             (Stage::ReserveChannel { row }, Input::Desk(reply)) => self.channel_reserved(row, reply),
             (Stage::Record { row }, Input::Recorded { taken }) => self.recorded(row, taken),
             (_, Input::Durable) => self.durable(),
+            (_, Input::NotDurable) => self.not_durable(),
             (_, Input::Timer) => self.timer(),
             // The answer is whole; nothing that its connection does afterwards matters.
             (Stage::Attempt, _) if self.end_waits => {}
@@ -157,7 +158,7 @@ impl Call {
             // Nothing can be recorded, so nothing is served, and no outcome is written for a decision that is not there.
             self.release_channel(row);
             self.settle_key();
-            let problem = Problem::plain(Code::LedgerFull).with_retry(Retry::After(Span::from_s(1)));
+            let problem = ledger_full();
             self.stage = Stage::Done;
             self.ended = Some((self.now, Ending::Refused(problem.clone())));
             return self.emit(Effect::Reply(Reply::Refuse(problem)));
@@ -263,6 +264,19 @@ impl Call {
         }
     }
 
+    /// Nothing of the answer has left, and nothing ever may: waiting for the call's limit would help nobody. No judgement
+    /// on the channel.
+    fn not_durable(&mut self) {
+        let is_waited_for = self.settings.record == RecordMode::Strict && self.decided_at.is_some();
+        if self.durable || !is_waited_for || matches!(self.stage, Stage::Record { .. }) {
+            return;
+        }
+        self.step(Fact::NotDurable);
+        self.leave_attempt();
+        self.expect_desk_late();
+        self.refuse(ledger_full());
+    }
+
     /// An answer is released at its first content, and under `record = "strict"` not before its decision is durable.
     fn release_if_ready(&mut self) {
         let content = self
@@ -353,13 +367,18 @@ impl Call {
 
     fn client_gone(&mut self) {
         self.step(Fact::ClientGone);
+        self.leave_attempt();
+        self.expect_desk_late();
+        self.finish(Ending::Abandoned);
+    }
+
+    /// Stop the attempt under way, if one is, for a reason that is not the channel's.
+    fn leave_attempt(&mut self) {
         if self.stage == Stage::Attempt {
             let attempt = u8::try_from(self.attempts.len().saturating_sub(1)).unwrap_or(u8::MAX);
             self.emit(Effect::Cancel { attempt });
         }
         self.close_attempt(AttemptEnd::Left);
-        self.expect_desk_late();
-        self.finish(Ending::Abandoned);
     }
 
     /// The ledger may or may not have the decision: its answer says whether an outcome follows.
@@ -591,6 +610,10 @@ const LOSS_BYTES_MAX: usize = 12 << 10;
 /// A loss in JSON, with its two keys and what escaping its path may add.
 fn loss_bytes(loss: &Loss) -> usize {
     2 * loss.path.len() + loss.why.len() + 32
+}
+
+const fn ledger_full() -> Problem {
+    Problem::plain(Code::LedgerFull).with_retry(Retry::After(Span::from_s(1)))
 }
 
 fn unknown_name(name: Option<&str>) -> Problem {

@@ -51,6 +51,8 @@ pub enum Input {
     Loss(Arc<[Loss]>),
     /// A text-free fact about the answer.
     Mark(Mark),
+    /// The decision's entry, which `record = "strict"` waits for, will never be durable: the ledger stopped.
+    NotDurable,
     /// The channel answered with a success status.
     Opened { status: u16 },
     /// The reply to [`Effect::Record`]: whether the ledger took the decision's entry.
@@ -86,7 +88,7 @@ pub enum Effect {
     /// Tell the fleet.
     Observe(Observation),
     /// Write [`Call::decision_entry`]; answer with [`Input::Recorded`] at once (the ledger's queue takes it or is full),
-    /// and if `strict` with [`Input::Durable`] later.
+    /// and if `strict` with [`Input::Durable`] or [`Input::NotDurable`] later.
     Record {
         strict: bool,
     },

@@ -134,6 +134,7 @@ fn input(fact: &Fact) -> Input {
         Fact::Fault(fault) => Input::Fault(*fault),
         Fact::Loss(losses) => Input::Loss(losses.clone()),
         Fact::Mark(mark) => Input::Mark(*mark),
+        Fact::NotDurable => Input::NotDurable,
         Fact::Opened { status } => Input::Opened { status: *status },
         Fact::Recorded => Input::Recorded { taken: true },
         Fact::Timer => Input::Timer,

@@ -41,6 +41,8 @@ pub enum Fact {
     Fault(Fault),
     Loss(Arc<[Loss]>),
     Mark(Mark),
+    /// The decision's entry, which was waited for, could not be made durable.
+    NotDurable,
     Opened {
         status: u16,
     },

@@ -349,6 +349,7 @@ fn input(word: &str, rest: &str) -> Input {
         "end" => Input::End { complete: true },
         "fault" => Input::Fault(fault(rest)),
         "gone" => Input::ClientGone,
+        "lost" => Input::NotDurable,
         "opened" => Input::Opened { status: 200 },
         "stop" => Input::Mark(Mark::Stop(Stop::End)),
         "tool" => Input::Mark(Mark::Tool),

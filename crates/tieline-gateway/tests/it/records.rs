@@ -298,3 +298,28 @@ async fn a_ledger_that_stopped_is_told_by_readiness_and_serves_nothing() {
     book.audit();
     assert!(book.decisions.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strict_call_whose_ledger_stops_is_refused_then_and_not_at_its_limit() {
+    for stream in [false, true] {
+        let channel = Channel::start(Auto::default()).unwrap();
+        let plan = Plan::new(vec![house::openai("a", &channel)]).settings(|settings| {
+            settings.record = RecordMode::Strict;
+            settings.call_ms = 600_000;
+        });
+        let mut house = plan.start().await;
+        flush(&house).await;
+        let jam = Jam::new(house.path());
+        let reply = house.ask(Ask::plain(OpenaiChat, stream)).await;
+        let (status, _, code) = reply.problem(OpenaiChat);
+        assert_eq!((status, code.as_deref()), (503, Some("ledger_full")));
+        assert_eq!(reply.header("retry-after"), Some("1"));
+        assert_eq!(channel.seen_count(), 1);
+        jam.lift();
+        house.quiet().await;
+        assert!(house.take_started().stop().await.is_err());
+        let book = Book::read(house.dir.take().unwrap());
+        book.audit();
+        assert!(book.decisions.is_empty());
+    }
+}

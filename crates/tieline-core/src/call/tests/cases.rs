@@ -346,6 +346,35 @@ fn a_caller_who_leaves_while_a_full_ledger_is_asked_leaves_no_outcome() {
 // === the record ===
 
 #[test]
+fn strict_refuses_at_once_what_will_never_be_durable() {
+    check(
+        STRICT,
+        "lost",
+        "dial-0-row0 cancel-0 saw-leave settle-row0-? settle-key-? refuse-ledger_full close",
+    );
+    check(
+        STRICT,
+        "opened, content, usage 1, lost, durable, content",
+        "dial-0-row0 saw-content-0ms cancel-0 saw-leave settle-row0-11 settle-key-11 refuse-ledger_full close",
+    );
+    check(
+        STRICT,
+        "content, usage 1, end, lost",
+        "dial-0-row0 saw-content-0ms cancel-0 saw-leave settle-row0-11 settle-key-11 refuse-ledger_full close",
+    );
+    // What is durable stays so, and what nobody asked to be durable serves all the same.
+    check(
+        STRICT,
+        "durable, lost, content",
+        "dial-0-row0 saw-content-0ms release",
+    );
+    check(DEFAULTS, "lost, content", "dial-0-row0 saw-content-0ms release");
+    let world = World::new(STRICT).run("fault transient, lost");
+    assert_eq!(world.refusal().retry, Retry::After(Span::from_s(1)));
+    world.check_laws();
+}
+
+#[test]
 fn strict_releases_nothing_before_the_decision_is_durable() {
     check(STRICT, "content", "dial-0-row0 saw-content-0ms");
     check(STRICT, "content, durable", "dial-0-row0 saw-content-0ms release");
