@@ -65,8 +65,9 @@ pub(crate) struct Names {
 pub trait ChildControl: Send + Sync {
     /// Stop the child of this channel, if there is one; false if there is none.
     fn cut(&self, channel: &str) -> bool;
-    /// Start it again.
-    fn restore(&self, channel: &str) -> bool;
+    /// Start it again and wait until it serves; false if there is none. The error says why it does not serve, and what
+    /// to do.
+    fn restore(&self, channel: &str) -> Result<bool, String>;
     fn status(&self) -> Vec<ChildStatus>;
 }
 

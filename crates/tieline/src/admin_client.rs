@@ -18,8 +18,23 @@ const WAIT: Duration = Duration::from_secs(30);
 /// The longest reply that is read: 10,000 keys of 300 bytes are 3 MB.
 const REPLY_BYTES_MAX: usize = 16 << 20;
 
+/// To load a model again: what the supervisor waits for one, and some.
+pub(crate) const LOAD_WAIT: Duration = Duration::from_secs(200);
+
 /// Send a request to the server of a state folder.
 pub(crate) fn send(
+    dir: &Path,
+    server: &Server,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value> {
+    send_within(WAIT, dir, server, method, path, body)
+}
+
+/// As [`send`], with as much patience as the operation needs.
+pub(crate) fn send_within(
+    wait: Duration,
     dir: &Path,
     server: &Server,
     method: &str,
@@ -33,10 +48,10 @@ pub(crate) fn send(
         .map_err(|error| Failure::found(error.to_string()))?;
     let url = format!("{}{path}", server.admin);
     runtime.block_on(async {
-        let exchange = tokio::time::timeout(WAIT, exchange(&url, method, &key, body));
+        let exchange = tokio::time::timeout(wait, exchange(&url, method, &key, body));
         exchange
             .await
-            .map_err(|_| Failure::found(format!("{url} did not answer in {} s", WAIT.as_secs())))?
+            .map_err(|_| Failure::found(format!("{url} did not answer in {} s", wait.as_secs())))?
     })
 }
 

@@ -170,10 +170,16 @@ pub(super) async fn restore(
     Json(target): Json<Target>,
 ) -> Result<Json<serde_json::Value>, Refusal> {
     require(&admin, &[Role::Operator])?;
-    change(&shared, &admin, &target.name, false).await
+    // It may take minutes, and is finished even if whoever asked goes away.
+    let restored = tokio::spawn(async move { change(&shared, &admin, &target.name, false).await });
+    restored
+        .await
+        .unwrap_or_else(|error| Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())))
 }
 
-/// Cut or restore a channel or component: state file, ledger, fleet, and the child process if the channel is one.
+/// Cut or restore a channel or component: state file, ledger, fleet, and the child process if the channel is one. What is
+/// cut is out before its process stops; what is restored is in once its process serves, and a process that does not
+/// leaves it out.
 async fn change(
     shared: &Arc<Shared>,
     admin: &Admin,
@@ -193,37 +199,55 @@ async fn change(
         name: name.into(),
         since_us: shared.now().0,
     };
+    let (changed, process);
+    if cut {
+        changed = turn(shared, admin, &out, true)?;
+        process = child(shared, &out, true).await?;
+    } else {
+        process = child(shared, &out, false).await?;
+        changed = turn(shared, admin, &out, false)?;
+    }
+    Ok(Json(
+        serde_json::json!({ "changed": changed, "kind": kind, "name": name, "process": process }),
+    ))
+}
+
+/// Take it out or put it in; false if it was so before.
+fn turn(shared: &Shared, admin: &Admin, out: &OutRow, cut: bool) -> Result<bool, Refusal> {
     let changed = {
         let state = shared.state();
         let changed = if cut {
-            state.put_out(&out)
+            state.put_out(out)
         } else {
-            state.remove_out(kind, name)
+            state.remove_out(&out.kind, &out.name)
         }
         .map_err(|error| failed(&error))?;
-        apply_out(&mut shared.board(), &out, cut);
+        apply_out(&mut shared.board(), out, cut);
         changed
     };
     if changed {
-        record(shared, admin, if cut { "cut" } else { "restore" }, name)?;
+        record(shared, admin, if cut { "cut" } else { "restore" }, &out.name)?;
     }
-    let stopped = match &shared.children {
-        Some(children) if kind == "channel" => {
-            let (children, name) = (children.clone(), name.to_owned());
-            let act = move || {
-                if cut {
-                    children.cut(&name)
-                } else {
-                    children.restore(&name)
-                }
-            };
-            tokio::task::spawn_blocking(act).await.unwrap_or(false)
-        }
-        _ => false,
+    Ok(changed)
+}
+
+/// Stop or start the child process of a channel, if it is one; whether it is.
+async fn child(shared: &Shared, out: &OutRow, cut: bool) -> Result<bool, Refusal> {
+    let Some(children) = shared.children.as_ref().filter(|_| out.kind == "channel") else {
+        return Ok(false);
     };
-    Ok(Json(
-        serde_json::json!({ "changed": changed, "kind": kind, "name": name, "process": stopped }),
-    ))
+    let (children, name) = (children.clone(), out.name.clone());
+    let act = move || {
+        if cut {
+            Ok(children.cut(&name))
+        } else {
+            children.restore(&name)
+        }
+    };
+    let acted = tokio::task::spawn_blocking(act).await;
+    acted
+        .unwrap_or_else(|error| Err(error.to_string()))
+        .map_err(|why| Refusal(StatusCode::SERVICE_UNAVAILABLE, why))
 }
 
 fn unknown_target(snapshot: &tieline_core::Snapshot, name: &str) -> String {

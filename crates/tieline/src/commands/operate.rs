@@ -13,9 +13,14 @@ pub(super) fn run(cli: &Cli, name: &str, cut: bool) -> Result<u8> {
     let verb = if cut { "cut" } else { "restored" };
     let value = match folder::server(&cli.dir) {
         Some(server) => {
-            let path = if cut { "/admin/v1/cut" } else { "/admin/v1/restore" };
             let body = serde_json::json!({ "name": name });
-            admin_client::send(&cli.dir, &server, "POST", path, Some(&body))?
+            if cut {
+                admin_client::send(&cli.dir, &server, "POST", "/admin/v1/cut", Some(&body))?
+            } else {
+                say_what_it_waits_for(cli, &server, name)?;
+                let wait = admin_client::LOAD_WAIT;
+                admin_client::send_within(wait, &cli.dir, &server, "POST", "/admin/v1/restore", Some(&body))?
+            }
         }
         None => offline(cli, name, cut)?,
     };
@@ -45,11 +50,28 @@ pub(super) fn run(cli: &Cli, name: &str, cut: bool) -> Result<u8> {
         (false, false, _) => "was not out",
         (true, true, true) => "is out, and its model server was stopped",
         (true, true, false) => "is out",
-        (true, false, true) => "is back in, and its model server is starting",
+        (true, false, true) => "is back in, and its model server answers",
         (true, false, false) => "is back in",
     };
     output::line(format!("{verb}: {kind} {name} {what}"))?;
     Ok(0)
+}
+
+/// A channel whose model server is supervised is in only once that has loaded its model.
+fn say_what_it_waits_for(cli: &Cli, server: &folder::Server, name: &str) -> Result<()> {
+    let status = admin_client::send(&cli.dir, server, "GET", "/admin/v1/status", None)?;
+    let children = status.get("children").and_then(Value::as_array);
+    let child = children
+        .into_iter()
+        .flatten()
+        .find(|child| child.get("name").and_then(Value::as_str) == Some(name));
+    let state = child.and_then(|child| child.get("state")).and_then(Value::as_str);
+    if state.is_some_and(|state| state != "ready") {
+        output::progress(format!(
+            "waiting until the model server of {name} has loaded its model and answers"
+        ));
+    }
+    Ok(())
 }
 
 /// No server runs: write the state file. The ledger learns of it from the running server only, so this is for a folder

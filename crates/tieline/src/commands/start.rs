@@ -290,9 +290,19 @@ impl ChildControl for Children {
         supervised && self.handle.block_on(self.supervisor.stop(channel)).is_ok()
     }
 
-    fn restore(&self, channel: &str) -> bool {
-        let supervised = self.supervisor.watch(channel).is_ok();
-        supervised && self.handle.block_on(self.supervisor.restore(channel)).is_ok()
+    fn restore(&self, channel: &str) -> std::result::Result<bool, String> {
+        if self.supervisor.watch(channel).is_err() {
+            return Ok(false);
+        }
+        let serving = async {
+            self.supervisor.restore(channel).await?;
+            self.supervisor.ready(channel, READY).await
+        };
+        self.handle.block_on(serving).map(|()| true).map_err(|error| {
+            format!(
+                "{channel} stays out, for its model server does not serve: {error}\n`tieline restore {channel}` tries again"
+            )
+        })
     }
 
     fn status(&self) -> Vec<ChildStatus> {

@@ -22,6 +22,7 @@ use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
+    time::Instant,
 };
 
 use super::log_file::{self, LogFile};
@@ -63,7 +64,7 @@ pub(crate) enum ChildState {
     Down {
         #[serde(serialize_with = "rfc3339")]
         since: Timestamp,
-        /// Starts after the first, since the supervisor began to care for it.
+        /// Starts after the first, since it was put in.
         restarts: u32,
         /// How it ended, such as `signal 9`.
         last_exit: String,
@@ -253,37 +254,52 @@ impl Supervisor {
 
     /// Waits until every server is ready; an error if one is cut, has died [`DEATHS_MAX`] times, or `limit` has passed.
     pub(crate) async fn all_ready(&self, limit: Duration) -> Result<(), SuperviseError> {
-        let deadline = tokio::time::Instant::now() + limit;
+        let deadline = Instant::now() + limit;
         for status in self.status() {
-            let mut changes = self.watch(&status.name)?;
-            let settled = changes.wait_for(|status| match &status.state {
-                ChildState::Ready | ChildState::Cut => true,
-                ChildState::Down { restarts, .. } => *restarts >= DEATHS_MAX,
-                ChildState::Starting => false,
-            });
-            let reason = match tokio::time::timeout_at(deadline, settled).await {
-                Err(_) => format!("it has not become ready within {} s", limit.as_secs_f32()),
-                Ok(Err(_)) => return Err(SuperviseError::Closed),
-                Ok(Ok(status)) => match &status.state {
-                    ChildState::Down {
-                        last_exit, restarts, ..
-                    } => {
-                        format!("it has ended {restarts} times, at last with {last_exit}")
-                    }
-                    ChildState::Cut => "it is cut".to_owned(),
-                    ChildState::Ready | ChildState::Starting => continue,
-                },
-            };
-            let log = self.with(&status.name, |child| child.log.clone())?;
-            let tail = log_file::tail(&log, TAIL_LINES);
-            return Err(SuperviseError::NotReady {
-                name: status.name,
-                reason,
-                log,
-                tail,
-            });
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.settled(&status.name, left, DEATHS_MAX).await?;
         }
         Ok(())
+    }
+
+    /// Waits until a server is ready; an error if it is cut, dies [`DEATHS_MAX`] times from here on, or `limit` has
+    /// passed.
+    pub(crate) async fn ready(&self, name: &str, limit: Duration) -> Result<(), SuperviseError> {
+        let before = match self.watch(name)?.borrow().state {
+            ChildState::Down { restarts, .. } => restarts,
+            _ => 0,
+        };
+        self.settled(name, limit, before.saturating_add(DEATHS_MAX)).await
+    }
+
+    async fn settled(&self, name: &str, limit: Duration, deaths_max: u32) -> Result<(), SuperviseError> {
+        let mut changes = self.watch(name)?;
+        let settled = changes.wait_for(|status| match &status.state {
+            ChildState::Ready | ChildState::Cut => true,
+            ChildState::Down { restarts, .. } => *restarts >= deaths_max,
+            ChildState::Starting => false,
+        });
+        let reason = match tokio::time::timeout(limit, settled).await {
+            Err(_) => format!("it has not become ready within {} s", limit.as_secs_f32()),
+            Ok(Err(_)) => return Err(SuperviseError::Closed),
+            Ok(Ok(status)) => match &status.state {
+                ChildState::Down {
+                    last_exit, restarts, ..
+                } => {
+                    format!("it has ended {restarts} times, at last with {last_exit}")
+                }
+                ChildState::Cut => "it is cut".to_owned(),
+                ChildState::Ready | ChildState::Starting => return Ok(()),
+            },
+        };
+        let log = self.with(name, |child| child.log.clone())?;
+        let tail = log_file::tail(&log, TAIL_LINES);
+        Err(SuperviseError::NotReady {
+            name: name.to_owned(),
+            reason,
+            log,
+            tail,
+        })
     }
 
     /// Stops all servers, side by side, and waits until the last has ended. Later commands answer `Closed`.

@@ -244,11 +244,17 @@ impl Folder {
     /// Serve the folder.
     #[track_caller]
     pub(crate) fn serve(&self) -> Server {
+        self.start(&["--dir", ".", "serve", "--ready-file", "ready.json"])
+    }
+
+    /// Begin a server that writes `ready.json`, and wait until it does.
+    #[track_caller]
+    pub(crate) fn start(&self, args: &[&str]) -> Server {
         let ready = self.at("ready.json");
         let _ = std::fs::remove_file(&ready);
         let mut child = tieline()
             .current_dir(self.path())
-            .args(["--dir", ".", "serve", "--ready-file", "ready.json"])
+            .args(args)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

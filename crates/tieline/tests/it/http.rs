@@ -18,6 +18,10 @@ pub(crate) fn get(url: &str, path: &str) -> Reply {
     send(url, &format!("GET {path} HTTP/1.1\r\n"), &[], "")
 }
 
+pub(crate) fn get_with(url: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+    send(url, &format!("GET {path} HTTP/1.1\r\n"), headers, "")
+}
+
 pub(crate) fn post(url: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
     send(url, &format!("POST {path} HTTP/1.1\r\n"), headers, body)
 }

@@ -21,6 +21,7 @@ mod help;
 mod http;
 mod keys;
 mod lifecycle;
+mod ollama;
 mod operating;
 mod reloading;
 mod schema;

@@ -207,6 +207,7 @@ impl Keeper {
                 }
                 Some(Command::Restore(reply)) => {
                     self.pause = self.limits.pause_min;
+                    self.starts = 0;
                     self.publish(None, Some(ChildState::Starting));
                     let _heard = reply.send(());
                     return Next::Start;
