@@ -1,6 +1,7 @@
 //! Start to stop: take the state folder, open the ledger and close what a crash left open, build the configuration, bind
 //! the listeners, serve, reload on SIGHUP and on file change, drain, close.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub struct Gateway {
 pub struct Started {
     pub admin: SocketAddr,
     pub listen: SocketAddr,
+    /// Tells the public listener to wait no longer for calls to end.
+    cut: watch::Sender<bool>,
     public: JoinHandle<()>,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
@@ -121,17 +124,23 @@ impl Gateway {
         });
         note(&shared, "tieline/start/v1")?;
         let (stop, stopped) = watch::channel(false);
+        let (cut, is_cut) = watch::channel(false);
         let addresses = (
             address(&listen, settings.listen)?,
             address(&admin, settings.admin)?,
         );
-        let public = tokio::spawn(serve::public(shared.clone(), listen, acceptor, stopped.clone()));
+        let until = serve::Until {
+            cut: is_cut,
+            stop: stopped.clone(),
+        };
+        let public = tokio::spawn(serve::public(shared.clone(), listen, acceptor, until));
         let tasks = vec![
             tokio::spawn(admin::serve(shared.clone(), admin, stopped.clone())),
             tokio::spawn(watch_files(shared.clone(), self.watched, stopped)),
         ];
         Ok(Started {
             admin: addresses.1,
+            cut,
             listen: addresses.0,
             public,
             shared,
@@ -157,17 +166,35 @@ impl Started {
 
     /// Stop accepting, let calls end within the configured time, close the ledger.
     pub async fn stop(self) -> Result<(), StartError> {
+        self.stop_until(std::future::pending()).await
+    }
+
+    /// As [`Started::stop`], but once `enough` has come, calls still in flight are cut off and closed in the ledger at
+    /// once.
+    pub async fn stop_until(mut self, enough: impl Future<Output = ()>) -> Result<(), StartError> {
         self.shared
             .draining
             .store(true, std::sync::atomic::Ordering::Relaxed);
         let _ = self.stop.send(true);
-        // The public listener keeps to its own limit, after which no call is in flight; the rest gets as long.
-        let _ = self.public.await;
         let limit = Duration::from_millis(self.shared.live.load().settings.drain_ms);
-        for mut task in self.tasks {
-            if tokio::time::timeout(limit, &mut task).await.is_err() {
-                task.abort();
+        let ended = async {
+            // The public listener keeps to its own limit, after which no call is in flight; the rest gets as long.
+            let _ = (&mut self.public).await;
+            for task in &mut self.tasks {
+                let _ = tokio::time::timeout(limit, task).await;
             }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = enough => {
+                let _ = self.cut.send(true);
+                if !self.public.is_finished() {
+                    let _ = self.public.await;
+                }
+            }
+        }
+        for task in self.tasks {
+            task.abort();
         }
         note(&self.shared, "tieline/stop/v1")?;
         let shared = self.shared;

@@ -39,12 +39,20 @@ const CUT_POLL: Duration = Duration::from_millis(1);
 /// Streams of one HTTP/2 connection; the specification recommends no fewer than 100 (RFC 9113, 6.5.2).
 const H2_STREAMS_MAX: u32 = 256;
 
+/// When the public listener ends.
+pub(crate) struct Until {
+    /// Calls that have not ended are cut off.
+    pub(crate) cut: watch::Receiver<bool>,
+    /// Nothing more is accepted, and calls get time to end.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
 /// The public listener: accept until told to stop, then let calls end.
 pub(crate) async fn public(
     shared: Arc<Shared>,
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    mut stop: watch::Receiver<bool>,
+    mut until: Until,
 ) {
     let settings = shared.live.load().settings.clone();
     let slots = Arc::new(Semaphore::new(settings.connections_max));
@@ -55,7 +63,7 @@ pub(crate) async fn public(
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &slots) => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = until.stop.wait_for(|stop| *stop) => break,
         };
         while connections.try_join_next().is_some() {}
         let Ok((stream, permit)) = accepted else {
@@ -79,7 +87,11 @@ pub(crate) async fn public(
     }
     drop(listener);
     let limit = Duration::from_millis(settings.drain_ms);
-    if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
+    let is_drained = tokio::select! {
+        drained = tokio::time::timeout(limit, graceful.shutdown()) => drained.is_ok(),
+        Ok(_) = until.cut.wait_for(|cut| *cut) => false,
+    };
+    if !is_drained {
         tracing::warn!(
             calls = shared.calls.load(Ordering::Relaxed),
             "calls were still in flight at the end of the drain"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tieline_gateway::{ChildControl, Gateway, Lock, PartyRow, State};
 use tieline_policy::PartyFacts;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::check::Checked;
@@ -112,15 +112,26 @@ where
         up::ready::write(path, &ready)
             .map_err(|error| Failure::found(format!("cannot write {}: {error}", path.display())))?;
     }
+    signalled(&mut interrupt, &mut terminate).await;
+    output::progress(
+        "draining: calls in flight may end, then the ledger is closed; a second signal cuts them off",
+    );
+    let enough = async {
+        signalled(&mut interrupt, &mut terminate).await;
+        output::progress("second signal: calls in flight are cut off, and the ledger is closed");
+    };
+    let stopped = started.stop_until(enough).await;
+    folder::remove_server(plan.dir);
+    stopped.map_err(|error| Failure::found(error.to_string()))?;
+    Ok(0)
+}
+
+/// Wait for a signal that asks for an end.
+async fn signalled(interrupt: &mut Signal, terminate: &mut Signal) {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    output::progress("draining: calls in flight may end, then the ledger is closed");
-    let stopped = started.stop().await;
-    folder::remove_server(plan.dir);
-    stopped.map_err(|error| Failure::found(error.to_string()))?;
-    Ok(0)
 }
 
 /// The configuration and every file of its packs, as they stand at the start: a change of any of them means a reload.

@@ -131,3 +131,29 @@ fn sigint_is_no_failure() {
     let (status, said) = server.wait();
     assert!(status.success(), "{status}: {said}");
 }
+
+#[test]
+fn the_second_signal_ends_the_drain() {
+    let gate = Gate::new();
+    let held = Script::new().then(Act::auto().gate_before_head(&gate));
+    let folder = Folder::with(held, Script::new());
+    folder.edit("tieline.toml", "[gateway]\n", "[gateway]\ndrain_ms = 600000\n");
+    let server = folder.serve();
+    std::thread::scope(|scope| {
+        // An answer or a closed connection: the ledger says which call it was.
+        let caller = scope.spawn(|| std::panic::catch_unwind(|| server.chat()).is_ok());
+        assert!(gate.wait_reached_blocking(1, LIMIT));
+        server.signal(Signal::SIGTERM);
+        server.wait_said("draining", 1);
+        server.signal(Signal::SIGINT);
+        server.wait_said("second signal", 1);
+        let _ = caller.join().unwrap();
+    });
+    let (status, said) = server.wait();
+    assert!(status.success(), "{status}: {said}");
+    assert_ne!(
+        folder.json(&["explain", "last"])["outcome"],
+        serde_json::Value::Null
+    );
+    assert_eq!(folder.json(&["ledger", "verify"])["ok"], true);
+}
