@@ -34,7 +34,7 @@ pub struct Verdict {
     pub ruling: Ruling,
     /// The activation of packs and directives under which it was judged.
     pub epoch: u64,
-    /// The rules that determined it; empty for an allow that no rule forbids.
+    /// The rules that determined it: those that forbid, or the permits of an allow.
     pub rules: Arc<[Rule]>,
     /// When it must be judged anew: a licence or a statement expires, a rule begins.
     pub valid_until: Option<Tick>,

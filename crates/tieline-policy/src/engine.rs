@@ -2,7 +2,7 @@
 //!
 //! The law of combination. A forbid that applies denies, or holds if it says so; no permit that applies denies; a rule
 //! that cannot be evaluated holds (Cedar alone would skip it). Deny beats hold beats allow, and a verdict names every
-//! rule that forbade, strictest first, then by id. The order of packs and rules does not matter.
+//! rule that forbade, strictest first, then by id; an allow names the permits that applied. The order of packs and rules does not matter.
 //!
 //! Packs begin and end, and the engine has no clock: the epoch is compiled as eras between those instants, a verdict is
 //! made in the era of the `now` it is asked for, and `valid_until` says when it must be made anew.
@@ -88,7 +88,7 @@ struct Era {
     until: Option<Tick>,
 }
 
-/// Why something is not allowed. The order is that of a verdict's rules among equally strict ones.
+/// Why a verdict is what it is. The order is that of a verdict's rules among equally strict ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Finding {
     /// The rule of this number applies.
@@ -273,6 +273,16 @@ impl Epoch {
                 .filter_map(rule_ix)
                 .map(Finding::Applies),
         );
+        // Nothing stands against it: the permits that apply are why.
+        if findings.is_empty() {
+            findings.extend(
+                permits
+                    .diagnostics()
+                    .reason()
+                    .filter_map(rule_ix)
+                    .map(Finding::Applies),
+            );
+        }
         Ok(findings)
     }
 

@@ -90,6 +90,12 @@ fn expected(plans: &[(Plan, String)], statements: &[&str]) -> (Ruling, BTreeSet<
         ruling = Ruling::Deny;
         ids.insert("default/no-permit".to_owned());
     }
+    if ids.is_empty() {
+        let permits = plans
+            .iter()
+            .filter(|(plan, _)| plan.effect == Effect::Permit && applies(plan));
+        ids.extend(permits.map(|(_, id)| id.clone()));
+    }
     (ruling, ids)
 }
 

@@ -57,8 +57,9 @@ fn the_first_party_of_a_new_installation_is_served() {
             verdict.rules.len(),
             verdict.valid_until
         ),
-        (Ruling::Allow, 7, 0, None)
+        (Ruling::Allow, 7, 1, None)
     );
+    assert_eq!(&*verdict.rules[0].id, "demo/base");
 }
 
 #[test]

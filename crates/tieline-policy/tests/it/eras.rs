@@ -109,7 +109,7 @@ fn a_part_of_a_country_is_in_its_sets() {
         ("UA-09", vec!["p/east"]),
         ("FR", vec!["p/whole"]),
         ("FR-2A", vec!["p/whole"]),
-        ("DE-BE", vec![]),
+        ("DE-BE", vec!["base/all"]),
     ] {
         let party = serde_json::from_str(&format!(r#"{{"jurisdiction":"{code}"}}"#)).unwrap();
         let verdict = epoch.judge(&call(party), JUNE_12);
