@@ -39,7 +39,8 @@ Examples:
   tieline up --ollama http://127.0.0.1:11434       use the models of a running Ollama
   tieline up --listen 127.0.0.1:0 --ready-file r   pick a free port and write it to the file r
 
-A second run uses what the first one wrote, and overwrites nothing. Ctrl-C ends it in order.")]
+A second run uses what the first one wrote, and overwrites nothing. Ctrl-C ends it in order; a second one at \
+once, without waiting for calls in flight.")]
     Up(Up),
     /// Serve the configuration of a state folder.
     #[command(after_help = "\
@@ -49,7 +50,8 @@ Examples:
 
 The first run makes a party and a key (party.key) and an operator's key (admin.key) in the state folder. \
 SIGHUP, or a change of the file, reads the configuration again: it is swapped whole, or the old one stays in \
-force and the log says why. SIGTERM lets calls in flight end, then closes the ledger.")]
+force and the log says why. SIGTERM or Ctrl-C lets calls in flight end, then \
+closes the ledger; a second one cuts them off.")]
     Serve(Serve),
     /// Check a configuration and report every mistake in one run.
     #[command(after_help = "\
@@ -84,19 +86,23 @@ A chokepoint of a party is a component whose loss alone leaves it nothing.")]
     /// Add, list and revoke the keys of parties.
     #[command(subcommand)]
     Keys(Keys),
-    /// Take a channel or a component out; a supervised model server is stopped for real.
+    /// Take a channel or a component out; a channel's model server is stopped for real.
     #[command(after_help = "\
 Examples:
   tieline cut local-a                              one channel
   tieline cut cloud:aws                            every channel that depends on it
 
-With a server running it holds at once, for calls that begin from here on; otherwise from the next start on.")]
+With a server running it holds at once, for calls that begin from here on; otherwise from the next start on. \
+Only the cut of a channel stops its model server: that of a component, such as process:local-a, keeps calls \
+away from the channels that need it, and stops no process.")]
     Cut(Target),
     /// Put a channel or a component that was cut back in.
     #[command(after_help = "\
 Examples:
   tieline restore local-a
-  tieline restore cloud:aws")]
+  tieline restore cloud:aws
+
+A channel whose model server was stopped is in again once that has loaded its model and answers.")]
     Restore(Target),
     /// Stand between the gateway and a model server that another program owns.
     #[command(hide = true)]
