@@ -39,6 +39,7 @@ pub struct DecisionEntry {
     pub grid: Hex32,
     pub id: CallId,
     /// The inputs that led here, in order.
+    #[serde(with = "steps")]
     pub inputs: Vec<Step>,
     pub intake: IntakeRecord,
     /// The candidates in the order of the pool, each with why it is or is not tried.
@@ -103,6 +104,7 @@ pub struct OutcomeEntry {
     pub cost_nano: Option<Nano>,
     pub id: CallId,
     /// The inputs after the decision, in order.
+    #[serde(with = "steps")]
     pub inputs: Vec<Step>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loss: Vec<Loss>,
@@ -407,6 +409,50 @@ impl<'de> Deserialize<'de> for Hex32 {
     }
 }
 
+/// Inputs in order; one that came at the same instant as the one before it says no time, as most do not.
+mod steps {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Serialize};
+
+    use crate::call::{Fact, Step};
+    use crate::time::Tick;
+
+    #[derive(Serialize)]
+    struct Written<'s> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        at: Option<Tick>,
+        fact: &'s Fact,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Read {
+        at: Option<Tick>,
+        fact: Fact,
+    }
+
+    pub(super) fn serialize<S: serde::Serializer>(steps: &[Step], serializer: S) -> Result<S::Ok, S::Error> {
+        let before = std::iter::once(None).chain(steps.iter().map(|step| Some(step.at)));
+        serializer.collect_seq(steps.iter().zip(before).map(|(step, before)| Written {
+            at: Some(step.at).filter(|_| before != Some(step.at)),
+            fact: &step.fact,
+        }))
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Step>, D::Error> {
+        let read = Vec::<Read>::deserialize(deserializer)?;
+        let mut before = None;
+        let steps = read.into_iter().map(|Read { at, fact }| {
+            before = at.or(before);
+            let at = before.ok_or_else(|| D::Error::custom("the first input says no time"))?;
+            Ok(Step { at, fact })
+        });
+        steps.collect()
+    }
+}
+
 /// A seed uses all 64 bits, more than JSON keeps exact.
 mod seed_hex {
     use serde::Deserialize as _;
@@ -428,5 +474,38 @@ mod seed_hex {
         value
             .map(Seed)
             .ok_or_else(|| serde::de::Error::custom("a seed is 16 lower-case hexadecimal digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inputs(json: &str) -> Result<OutcomeEntry, serde_json::Error> {
+        serde_json::from_str(&format!(
+            r#"{{"at":9,"attempts":[],"id":"{}","inputs":{json},"result":"lost","t":"{OUTCOME_V1}"}}"#,
+            CallId::new(Tick(1), 1)
+        ))
+    }
+
+    #[test]
+    fn an_input_of_the_same_instant_says_no_time() {
+        let given = r#"[{"at":7,"fact":"durable"},{"fact":"recorded"},{"at":8,"fact":"timer"}]"#;
+        let entry = inputs(given).unwrap();
+        let at: Vec<u64> = entry.inputs.iter().map(|step| step.at.0).collect();
+        assert_eq!(at, [7, 7, 8]);
+        assert!(serde_json::to_string(&entry).unwrap().contains(given));
+        // A time that need not be there is read all the same.
+        assert_eq!(
+            inputs(&given.replacen(r#"{"f"#, r#"{"at":7,"f"#, 1)).unwrap(),
+            entry
+        );
+    }
+
+    #[test]
+    fn the_first_input_says_when_it_came() {
+        let error = inputs(r#"[{"fact":"timer"}]"#).unwrap_err().to_string();
+        assert!(error.starts_with("the first input says no time"), "{error}");
+        assert!(inputs("[]").unwrap().inputs.is_empty());
     }
 }

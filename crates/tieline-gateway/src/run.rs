@@ -75,9 +75,9 @@ pub enum StartError {
 /// How often watched files are looked at. A poll costs a `stat`; a file system without notifications is no exception.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// How long entries that nobody waits for gather before a commit: a loss window of 5 ms at a crash, for 200 commits a
+/// How long entries that nobody waits for gather before a commit: a loss window of 10 ms at a crash, for 100 commits a
 /// second at most instead of one for each call.
-const LINGER: Duration = Duration::from_millis(5);
+const LINGER: Duration = Duration::from_millis(10);
 
 /// Bytes of entries that may wait for the writer.
 const QUEUE_BYTES_MAX: usize = 16 << 20;
