@@ -17,6 +17,10 @@ pub const TARGETS: &[Target] = &[
     ("wire_tap", wire_tap),
     ("wire_buffered", wire_buffered),
     ("wire_classify", wire_classify),
+    ("wire_exchange", wire_exchange),
+    ("wire_convert_request", wire_convert_request),
+    ("wire_convert_answer", wire_convert_answer),
+    ("wire_convert_stream", wire_convert_stream),
     ("ledger_texts", ledger_texts),
     ("ledger_bundle", ledger_bundle),
     ("ledger_json", ledger_json),
@@ -46,6 +50,26 @@ pub fn wire_buffered(data: &[u8]) {
 /// Error replies; the first two bytes are the status.
 pub fn wire_classify(data: &[u8]) {
     tieline_wire::fuzz::fuzz_classify(data);
+}
+
+/// Streams on their way from one dialect to the other; the first byte says how the rest is split.
+pub fn wire_exchange(data: &[u8]) {
+    tieline_wire::fuzz::fuzz_exchange(data);
+}
+
+/// Requests that are translated; what was written can be read.
+pub fn wire_convert_request(data: &[u8]) {
+    tieline_wire::convert_fuzz::fuzz_convert_request(data);
+}
+
+/// Whole answers that are translated; what was written can be read.
+pub fn wire_convert_answer(data: &[u8]) {
+    tieline_wire::convert_fuzz::fuzz_convert_response(data);
+}
+
+/// Streams that are translated, the data of one event on each line; whole or at fault, and never both.
+pub fn wire_convert_stream(data: &[u8]) {
+    tieline_wire::convert_fuzz::fuzz_bridge(data);
 }
 
 /// Checkpoints, signed notes, keys and tile paths.
