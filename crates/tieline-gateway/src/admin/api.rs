@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
-use tieline_core::{Health, Limits};
+use tieline_core::{Health, Limits, Snapshot};
 
 use super::{Refusal, require};
 use crate::keys::{Admin, Role, Token};
@@ -21,6 +21,9 @@ use crate::state::{KeyRow, OutRow, PartyRow, StateError};
 
 type Shell = State<Arc<Shared>>;
 type Caller = Extension<Arc<Admin>>;
+
+/// Names that a refusal lists: what a screen takes; `tieline grid` has all.
+const NAMES_MAX: usize = 20;
 
 const ALL: [Role; 4] = [Role::Operator, Role::Officer, Role::Auditor, Role::Reader];
 
@@ -250,7 +253,7 @@ async fn child(shared: &Shared, out: &OutRow, cut: bool) -> Result<bool, Refusal
         .map_err(|why| Refusal(StatusCode::SERVICE_UNAVAILABLE, why))
 }
 
-fn unknown_target(snapshot: &tieline_core::Snapshot, name: &str) -> String {
+fn unknown_target(snapshot: &Snapshot, name: &str) -> String {
     let channels: Vec<&str> = snapshot.channels.iter().map(|channel| &*channel.name).collect();
     let components: Vec<&str> = snapshot.components.iter().map(|component| &**component).collect();
     format!(
@@ -307,6 +310,7 @@ pub(super) async fn add_key(
     Json(new): Json<NewKey>,
 ) -> Result<Json<serde_json::Value>, Refusal> {
     require(&admin, &[Role::Operator])?;
+    names_are_known(&shared.live.load().snapshot, new.scope.as_deref())?;
     let (mut secret, mut id) = ([0; 32], [0; 8]);
     let drawn = getrandom::fill(&mut secret).and_then(|()| getrandom::fill(&mut id));
     drawn.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
@@ -335,6 +339,39 @@ pub(super) async fn add_key(
     Ok(Json(
         serde_json::json!({ "id": key.id, "party": key.party, "key": token.expose() }),
     ))
+}
+
+/// A scope of names that the grid does not have would make a key that every call is refused with.
+fn names_are_known(snapshot: &Snapshot, scope: Option<&[String]>) -> Result<(), Refusal> {
+    for (at, name) in scope.unwrap_or_default().iter().enumerate() {
+        let is_known = snapshot.pools.iter().any(|pool| *pool.name == **name)
+            || snapshot.models.iter().any(|model| *model.name == **name);
+        if !is_known {
+            let pools = few(snapshot.pools.iter().map(|pool| &*pool.name));
+            let models = few(snapshot.models.iter().map(|model| &*model.name));
+            let says = format!(
+                "`scope[{at}]`: the grid in force has no pool or model `{name}`, and a key for it could ask for nothing; \
+                 name one that is there (pools: {pools}; models: {models}), or add it to the configuration, reload, and \
+                 ask again"
+            );
+            return Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, says));
+        }
+    }
+    Ok(())
+}
+
+/// The first [`NAMES_MAX`] names.
+fn few<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(NAMES_MAX);
+    let mut text = names.take(NAMES_MAX).collect::<Vec<_>>().join(", ");
+    match (text.is_empty(), more) {
+        (true, _) => text.push_str("none"),
+        (false, 0) => {}
+        (false, more) => {
+            let _ = write!(text, " and {more} more");
+        }
+    }
+    text
 }
 
 pub(super) async fn revoke_key(

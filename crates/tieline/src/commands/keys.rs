@@ -23,7 +23,6 @@ fn add(cli: &Cli, args: &KeysAdd) -> Result<u8> {
         Some(party) => party.clone(),
         None => only_party(cli)?,
     };
-    warn_of_unknown(cli, &args.allow);
     let limits = Limits {
         concurrency: args.concurrency,
         requests_per_minute: args.requests_per_minute,
@@ -65,6 +64,7 @@ fn add(cli: &Cli, args: &KeysAdd) -> Result<u8> {
 }
 
 fn add_offline(cli: &Cli, party: &str, limits: Limits, scope: Option<Vec<String>>) -> Result<Value> {
+    names_are_known(cli, scope.as_deref().unwrap_or_default())?;
     let _lock = Lock::take(&cli.dir).map_err(|error| failed(&error))?;
     let state = State::open(&cli.dir).map_err(|error| failed(&error))?;
     if state.party(party).map_err(|error| failed(&error))?.is_none() {
@@ -84,21 +84,36 @@ fn add_offline(cli: &Cli, party: &str, limits: Limits, scope: Option<Vec<String>
     Ok(json!({ "id": row.id, "party": party, "key": token.expose() }))
 }
 
-/// A scope may name what the grid will have; that it has it not yet is worth a word.
-fn warn_of_unknown(cli: &Cli, names: &[String]) {
+/// A scope of names that the grid does not have would make a key that every call is refused with. Where there is no
+/// configuration that could tell, one is taken at its word.
+fn names_are_known(cli: &Cli, names: &[String]) -> Result<()> {
     let config = folder::config(&cli.dir);
-    let (Some(checked), _) = crate::check::examine(&config) else {
-        return;
+    let (checked, _) = crate::check::examine(&config);
+    let Some(checked) = checked else {
+        if !names.is_empty() {
+            let config = config.display();
+            output::progress(format!(
+                "warning: {config} cannot tell whether the names of --allow are known"
+            ));
+        }
+        return Ok(());
     };
     let grid = &checked.grid;
-    for name in names {
-        let is_known = grid.pools.iter().any(|pool| *pool.name == **name)
-            || grid.models.iter().any(|model| *model.name == **name);
-        if !is_known {
-            output::progress(format!(
-                "warning: {} has no pool or model `{name}`",
+    let known = grid.pools.iter().map(|pool| &*pool.name);
+    let known: Vec<&str> = known
+        .chain(grid.models.iter().map(|model| &*model.name))
+        .collect();
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!(
+                "--allow {name}: {} has no pool or model `{name}`",
                 config.display()
-            ));
+            );
+            Err(Failure::input(message).with_hint(
+                "a key for it could ask for nothing; name a pool or model that is there, or add it to the configuration \
+                 first",
+            ))
         }
     }
 }

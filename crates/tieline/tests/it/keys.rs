@@ -23,9 +23,10 @@ fn keys_of_a_running_server() {
     let (id, key) = (added["id"].as_str().unwrap(), added["key"].as_str().unwrap());
     server.chat_with(key).must_be(200);
     server.chat_with(key).must_be(429);
-    let other = folder.json(&["keys", "add", "--allow", "m9"]);
+    let other = folder.json(&["keys", "add", "--allow", "m1"]);
     server.chat_with(other["key"].as_str().unwrap()).must_be(403);
-    folder.run(&["keys", "add", "--allow", "m9"]);
+    let refused = folder.run(&["keys", "add", "--allow", "chat", "--allow", "m9"]);
+    assert_eq!(refused.status.code(), Some(2), "a key for what no grid has");
     folder.run(&["keys", "revoke", id]);
     server.chat_with(key).must_be(401);
     folder.run(&["keys", "revoke", id]);
@@ -41,7 +42,7 @@ fn keys_of_a_running_server() {
     let row = rows.iter().find(|row| row["id"] == id).unwrap();
     assert_eq!(row["scope"], serde_json::json!(["chat"]));
     assert!(row["revoked_us"].is_u64());
-    assert_eq!(rows.iter().filter(|row| row["revoked_us"].is_null()).count(), 4);
+    assert_eq!(rows.iter().filter(|row| row["revoked_us"].is_null()).count(), 3);
     server.stop();
     let ledger = folder.text(&["--dir", ".", "--json", "ledger", "show", "0.."]);
     assert!(
@@ -61,7 +62,8 @@ fn keys_of_a_stopped_server() {
     folder.serve().stop();
     folder.run(&["keys", "list"]);
     folder.run(&["keys", "add", "--allow", "chat", "--allow", "m1"]);
-    folder.run(&["keys", "add", "--allow", "m9"]);
+    let refused = folder.run(&["keys", "add", "--allow", "m9"]);
+    assert_eq!(refused.status.code(), Some(2), "a key for what no grid has");
     let added = folder.json(&["keys", "add"]);
     let revoked = folder.json(&["keys", "add"]);
     folder.run(&["keys", "revoke", revoked["id"].as_str().unwrap()]);
