@@ -4,7 +4,8 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tieline_gateway::{ChildControl, Gateway, Lock, PartyRow, State};
+use tieline_gateway::{ChildControl, Gateway, Lock, PartyRow, StartError, State};
+use tieline_ledger::LedgerError;
 use tieline_policy::PartyFacts;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -90,10 +91,7 @@ where
         Some(_) => folder::admin_key(plan.dir)?,
         None => String::new(),
     };
-    let started = gateway
-        .start()
-        .await
-        .map_err(|error| Failure::input(error.to_string()))?;
+    let started = gateway.start().await.map_err(|error| cannot_start(&error))?;
     let server = || Server {
         admin: format!("http://{}", started.admin),
         gateway: format!("http://{}", started.listen),
@@ -124,6 +122,17 @@ where
     folder::remove_server(plan.dir);
     stopped.map_err(|error| Failure::found(error.to_string()))?;
     Ok(0)
+}
+
+fn cannot_start(error: &StartError) -> Failure {
+    let failure = Failure::input(error.to_string());
+    match error {
+        StartError::Ledger(LedgerError::NotLedger { .. }) => failure.with_hint(
+            "give another state folder with --dir, or restore the whole folder from one backup; where nothing of it is \
+             worth keeping, move ledger.db and checkpoint.last away, and a new ledger is begun",
+        ),
+        _ => failure,
+    }
 }
 
 /// Wait for a signal that asks for an end.

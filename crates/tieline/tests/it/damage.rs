@@ -184,7 +184,18 @@ fn no_ledger_at_all() {
         &["explain", "last"],
         &["serve"],
     ] {
-        assert_ne!(folder.run(args).status.code(), Some(0), "{args:?}");
+        let output = folder.run(args);
+        assert_ne!(output.status.code(), Some(0), "{args:?}");
+        let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("hint: ") || args[0] == "ledger", "{args:?}: {said}");
     }
+    // What the hint says works.
+    for name in ["ledger.db", "checkpoint.last"] {
+        std::fs::rename(folder.at(name), folder.at(&format!("{name}.aside"))).unwrap();
+    }
+    let server = folder.serve();
+    server.chat().must_be(200);
+    server.stop();
+    assert_eq!(folder.json(&["ledger", "verify"])["ok"], true);
     folder.check("no_ledger_at_all");
 }
