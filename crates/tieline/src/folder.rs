@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::sys::stat::{Mode, umask};
 use serde::{Deserialize, Serialize};
 use tieline_gateway::{AdminKeyRow, KeyRow, PartyRow, State, Token};
 
@@ -26,6 +27,12 @@ const PARTY_KEY_FILE: &str = "party.key";
 
 pub(crate) fn config(dir: &Path) -> PathBuf {
     dir.join("tieline.toml")
+}
+
+/// From here on, what this process makes is for its owner only, whatever the shell's mask: a state folder that a person
+/// made may be open to others, and the database makes files of its own.
+pub(crate) fn keep_private() {
+    let _before = umask(Mode::S_IRWXG | Mode::S_IRWXO);
 }
 
 /// Make the folder if there is none, for its owner only: the ledger in it says who asked for what.

@@ -15,13 +15,16 @@ mod start;
 use tieline_policy::Epoch;
 
 use crate::check::Checked;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Ledger};
 use crate::diagnose::{Code, Diagnostic};
 use crate::output::{self, Failure, Result};
 use crate::{check, folder, load, up};
 
 /// Run a command; the exit code, or why not.
 pub(crate) fn run(cli: &Cli) -> Result<u8> {
+    if !matches!(&cli.command, Command::Gen(_) | Command::Ledger(Ledger::Export(_))) {
+        folder::keep_private();
+    }
     match &cli.command {
         Command::Up(args) => start::run(cli, args),
         Command::Serve(args) => serve::run(cli, args),

@@ -250,11 +250,15 @@ impl Folder {
     /// Begin a server that writes `ready.json`, and wait until it does.
     #[track_caller]
     pub(crate) fn start(&self, args: &[&str]) -> Server {
+        self.start_by(tieline().args(args))
+    }
+
+    #[track_caller]
+    pub(crate) fn start_by(&self, command: &mut Command) -> Server {
         let ready = self.at("ready.json");
         let _ = std::fs::remove_file(&ready);
-        let mut child = tieline()
+        let mut child = command
             .current_dir(self.path())
-            .args(args)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

@@ -1,6 +1,7 @@
 //! How a server starts, who else may use its folder and ports, and how it ends.
 
 use std::net::TcpListener;
+use std::process::Command;
 
 use nix::sys::signal::Signal;
 use tieline_testkit::{Act, Gate, Script};
@@ -54,6 +55,54 @@ fn a_ready_file_is_private() {
     }
     server.stop();
     assert!(!folder.at("server.json").exists());
+}
+
+#[test]
+fn a_mask_that_shows_everything_shows_nothing_of_a_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let files = || -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(folder.path()).unwrap();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+            .collect()
+    };
+    let before = files();
+    let unmasked = |args: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_tieline")]);
+        command.args(args).current_dir(folder.path());
+        command
+    };
+    let args = ["--dir", ".", "serve", "--ready-file", "ready.json"];
+    let server = folder.start_by(&mut unmasked(&args));
+    server.chat().must_be(200);
+    for args in [&["explain", "last"][..], &["ledger", "backup", "copy.db"]] {
+        let output = unmasked(&[&["--dir", "."], args].concat()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let fresh: Vec<_> = files()
+        .into_iter()
+        .filter(|path| !before.contains(path))
+        .collect();
+    for name in [
+        "ledger.db",
+        "ledger.db-wal",
+        "index.db",
+        "state.db",
+        "lock",
+        "copy.db",
+        "copy.db.checkpoint",
+    ] {
+        assert!(fresh.contains(&folder.at(name)), "{name} is not in {fresh:?}");
+    }
+    for path in &fresh {
+        assert_eq!(mode(path) & 0o077, 0, "{}", path.display());
+    }
+    server.stop();
 }
 
 #[test]
