@@ -189,6 +189,9 @@ impl ReplayReport {
 
     /// The report as lines for a terminal.
     pub fn text(&self) -> String {
+        if self.calls == 0 && self.agrees() {
+            return "No call is recorded yet: there is nothing to decide again.\n".to_owned();
+        }
         let mut text = format!(
             "{} decided again under {}: {} in every field",
             plural(self.calls, "call"),

@@ -102,7 +102,7 @@ pub enum NoteError {
     Malformed(&'static str),
     #[error("the signature of {name:?} does not fit the text: one of the two was changed")]
     BadSignature { name: String },
-    #[error("none of the given keys signed the note ({unknown} signatures by other keys)")]
+    #[error("none of the given keys signed the note (signatures by other keys: {unknown})")]
     NoKnownSigner { unknown: usize },
     #[error("{0:?} is no key name: it must not be empty nor hold white space or `+`")]
     Name(String),
