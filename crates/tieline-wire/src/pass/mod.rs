@@ -160,12 +160,26 @@ impl Pass {
         let rest = self.frames.rest();
         if self.reader.tap.is_complete() {
             out.complete = true;
-            if !rest.is_empty() {
+            if self.passes_last(&rest, out) {
                 out.bytes.push(rest);
             }
         } else {
             out.fail(self.reader.tap.cut_fault(), Bytes::new());
         }
+    }
+}
+
+impl Pass {
+    /// Whether what follows the last blank line is an event that lacks only its own. Half an event is none: SDKs that read
+    /// it all the same would fail on a whole answer.
+    fn passes_last(&mut self, rest: &[u8], out: &mut Out) -> bool {
+        let event = sse::event(rest, false).filter(|event| self.reader.tap.is_whole(&event.data));
+        let Some(event) = event else {
+            return false;
+        };
+        let told = self.reader.tap.event(&event, &mut out.marks);
+        self.reader.tap.flush(&mut out.marks);
+        !(told == Told::UsageOnly && self.strip_usage)
     }
 }
 

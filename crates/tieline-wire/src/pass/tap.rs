@@ -58,6 +58,16 @@ pub(super) struct Facts {
     pub(super) usage_only: bool,
 }
 
+impl Facts {
+    /// A whole answer that has neither content nor an end is none: no model was asked, or none finished. An empty answer
+    /// that says how it stopped is one.
+    const fn is_empty(&self) -> bool {
+        let ends = self.stop.is_some() || self.choices_over != 0;
+        let says = self.content > 0 || self.tools_begun > 0 || self.tools_met != 0 || self.thought_begins;
+        !ends && !says
+    }
+}
+
 /// Usage as the dialect counts it; what was not said stays `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct RawUsage {
@@ -120,6 +130,11 @@ impl Tap {
         }
     }
 
+    /// Whether an event's data can be read to its end.
+    pub(crate) fn is_whole(&self, data: &[u8]) -> bool {
+        data == b"[DONE]" || self.facts(data).is_ok()
+    }
+
     /// Reads one event. Content and usage are told by [`Tap::flush`].
     pub(crate) fn event(&mut self, event: &Event<'_>, marks: &mut Vec<Mark>) -> Told {
         let data = event.data.as_ref();
@@ -172,7 +187,7 @@ impl Tap {
         if facts.error {
             return Err(classify::in_stream(body));
         }
-        if !facts.answer {
+        if !facts.answer || facts.is_empty() {
             return Err(FaultKind::Garbage);
         }
         let mut marks = Vec::new();

@@ -14,6 +14,7 @@ mod convert_data;
 mod convert_golden;
 mod convert_laws;
 mod data;
+mod endings;
 mod exchange;
 mod json;
 mod render;

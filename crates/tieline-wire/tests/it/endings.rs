@@ -1,0 +1,178 @@
+//! How answers end: what may follow a stream's stop, and what a whole answer must say to be one.
+
+use bytes::Bytes;
+use tieline_core::{Dialect, FaultKind};
+
+use crate::stream::{
+    ANTHROPIC, ASKS, ASKS_NOT, CHAT, MESSAGES, OPENAI, STOP, TEXT, USAGE, anthropic, between, exchange, run,
+};
+
+/// What follows the last blank line goes to the caller only if it is an event but for that line.
+#[test]
+fn half_an_event_after_the_stop_is_left_out() {
+    let done = "data: [DONE]";
+    for (rest, asks, passes, has_usage) in [
+        (done, ASKS, true, false),
+        ("data: [DONE]\n", ASKS, true, false),
+        ("data: [DO", ASKS, false, false),
+        (
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"comp",
+            ASKS,
+            false,
+            false,
+        ),
+        (USAGE.trim_end(), ASKS, true, true),
+        (USAGE.trim_end(), ASKS_NOT, false, true),
+        ("da", ASKS, false, false),
+        ("event: x\n", ASKS, false, false),
+    ] {
+        let stream = [TEXT, STOP, rest].concat();
+        let all = run(OPENAI, asks, [stream.as_bytes()]);
+        assert_eq!((all.complete, all.fault), (true, None), "{rest}");
+        let expected = [TEXT, STOP, if passes { rest } else { "" }].concat();
+        assert_eq!(String::from_utf8(all.bytes).unwrap(), expected, "{rest}");
+        assert_eq!(all.usage.is_some(), has_usage, "{rest}");
+    }
+    let stop = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n";
+    for (rest, passes) in [
+        ("event: message_stop\ndata: {\"type\":\"message_stop\"}", true),
+        ("event: message_stop\ndata: {\"type\":\"mess", false),
+        ("event: message_stop\n", false),
+    ] {
+        let all = anthropic(&[stop, rest].concat());
+        let expected = [stop, if passes { rest } else { "" }].concat();
+        assert_eq!(
+            (all.complete, String::from_utf8(all.bytes).unwrap()),
+            (true, expected)
+        );
+    }
+}
+
+/// Whether a whole answer of `far` is one, asked for in `near`.
+fn read(far: Dialect, near: Dialect, body: &str) -> Result<(), FaultKind> {
+    let ask = match near {
+        Dialect::AnthropicMessages => MESSAGES,
+        Dialect::OpenaiChat => CHAT,
+    };
+    let result = between(near, far, ask).buffered(&Bytes::copy_from_slice(body.as_bytes()));
+    result.map(|_| ())
+}
+
+#[test]
+fn a_whole_answer_without_content_and_without_an_end_is_garbage() {
+    let openai =
+        |choices: &str| format!("{{\"id\":\"x\",\"object\":\"chat.completion\",\"choices\":[{choices}]}}");
+    let anthropic = |rest: &str| format!("{{\"type\":\"message\",\"role\":\"assistant\"{rest}}}");
+    let message = "\"message\":{\"role\":\"assistant\",\"content\":";
+    let bad = [
+        (OPENAI, openai("")),
+        (OPENAI, openai("{}")),
+        (
+            OPENAI,
+            openai(&format!("{{\"index\":0,{message}\"\"}},\"finish_reason\":null}}")),
+        ),
+        (OPENAI, openai(&format!("{{\"index\":0,{message}null}}}}"))),
+        (ANTHROPIC, anthropic("")),
+        (ANTHROPIC, anthropic(",\"stop_reason\":\"end_turn\"")),
+        (
+            ANTHROPIC,
+            anthropic(",\"content\":null,\"stop_reason\":\"end_turn\""),
+        ),
+        (ANTHROPIC, anthropic(",\"content\":[],\"stop_reason\":null")),
+        (ANTHROPIC, anthropic(",\"content\":[]")),
+    ];
+    let call =
+        "{\"index\":0,\"message\":{\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]}}";
+    let good = [
+        (
+            OPENAI,
+            openai(&format!(
+                "{{\"index\":0,{message}\"\"}},\"finish_reason\":\"stop\"}}"
+            )),
+        ),
+        (
+            OPENAI,
+            openai(&format!(
+                "{{\"index\":1,{message}\"\"}},\"finish_reason\":\"stop\"}}"
+            )),
+        ),
+        (
+            OPENAI,
+            openai(&format!(
+                "{{\"index\":0,{message}\"a\"}},\"finish_reason\":null}}"
+            )),
+        ),
+        (OPENAI, openai(call)),
+        (
+            ANTHROPIC,
+            anthropic(",\"content\":[],\"stop_reason\":\"end_turn\""),
+        ),
+        (
+            ANTHROPIC,
+            anthropic(",\"content\":[{\"type\":\"text\",\"text\":\"a\"}],\"stop_reason\":null"),
+        ),
+    ];
+    for (dialect, body) in bad {
+        for near in [OPENAI, ANTHROPIC] {
+            assert_eq!(
+                read(dialect, near, &body),
+                Err(FaultKind::Garbage),
+                "{near:?}: {body}"
+            );
+        }
+    }
+    for (dialect, body) in good {
+        assert_eq!(read(dialect, dialect, &body), Ok(()), "{body}");
+    }
+}
+
+#[test]
+fn whole_answers_are_judged() {
+    for (dialect, body, expected) in [
+        (OPENAI, r#"{"choices":[{"finish_reason":"stop"}]}"#, None),
+        (OPENAI, r#"{"choices":[]}"#, Some(FaultKind::Garbage)),
+        (
+            OPENAI,
+            r#"{"error":{"message":"x","type":"server_error"}}"#,
+            Some(FaultKind::Transient),
+        ),
+        (
+            OPENAI,
+            r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#,
+            Some(FaultKind::NotReady),
+        ),
+        (OPENAI, r#"{"choices":[]"#, Some(FaultKind::Garbage)),
+        (
+            OPENAI,
+            r#"{"choices":[{"finish_reason":"stop"}]}x"#,
+            Some(FaultKind::Garbage),
+        ),
+        (OPENAI, r#"{"choices":[]}x"#, Some(FaultKind::Garbage)),
+        (OPENAI, r#"{"choices":{}}"#, Some(FaultKind::Garbage)),
+        (OPENAI, "{}", Some(FaultKind::Garbage)),
+        (OPENAI, "[]", Some(FaultKind::Garbage)),
+        (OPENAI, "", Some(FaultKind::Garbage)),
+        (OPENAI, "<html>", Some(FaultKind::Garbage)),
+        (
+            ANTHROPIC,
+            r#"{"type":"message","content":[],"stop_reason":"end_turn"}"#,
+            None,
+        ),
+        (
+            ANTHROPIC,
+            r#"{"type":"message","content":[]}"#,
+            Some(FaultKind::Garbage),
+        ),
+        (ANTHROPIC, r#"{"type":"message"}"#, Some(FaultKind::Garbage)),
+        (
+            ANTHROPIC,
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#,
+            Some(FaultKind::Overload),
+        ),
+        (ANTHROPIC, r#"{"choices":[]}"#, Some(FaultKind::Garbage)),
+    ] {
+        let body = Bytes::from_static(body.as_bytes());
+        let result = exchange(dialect, r#"{"model":"m"}"#).buffered(&body);
+        assert_eq!(result.err(), expected, "{body:?}");
+    }
+}
