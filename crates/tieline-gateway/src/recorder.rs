@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use tieline_core::Tick;
@@ -16,6 +17,8 @@ use tieline_note::jcs;
 pub(crate) struct Recorder {
     /// Digests archived by this process, so that each version is written once.
     archived: Mutex<BTreeSet<[u8; 32]>>,
+    /// That the writer stopped is logged once, however many entries come after.
+    is_stop_told: AtomicBool,
     writer: Writer,
 }
 
@@ -35,6 +38,7 @@ impl Recorder {
     pub(crate) fn new(writer: Writer) -> Self {
         Self {
             archived: Mutex::default(),
+            is_stop_told: AtomicBool::new(false),
             writer,
         }
     }
@@ -48,13 +52,13 @@ impl Recorder {
             Some(done) => self.writer.push_durable(bytes, done),
             None => self.writer.push(bytes),
         };
-        pushed.is_ok()
+        self.told(pushed).is_ok()
     }
 
     /// Queue the entry that a decision taken is owed.
     pub(crate) fn outcome<T: Serialize>(&self, entry: &T) {
-        let pushed = canonical(entry).map(|bytes| self.writer.push_owed(bytes));
-        if !matches!(pushed, Some(Ok(()))) {
+        let pushed = canonical(entry).map(|bytes| self.told(self.writer.push_owed(bytes)));
+        if !matches!(pushed, Some(Ok(()) | Err(PushError::Stopped(_)))) {
             tracing::error!(
                 ?pushed,
                 "an outcome could not be recorded; the next start closes the call as lost"
@@ -65,7 +69,7 @@ impl Recorder {
     /// Queue an entry about the service.
     pub(crate) fn event<T: Serialize>(&self, event: &Event<'_, T>) -> Result<(), PushError> {
         match canonical(event) {
-            Some(bytes) => self.writer.push_owed(bytes),
+            Some(bytes) => self.told(self.writer.push_owed(bytes)),
             None => Ok(()),
         }
     }
@@ -83,7 +87,7 @@ impl Recorder {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         if !archived.contains(&digest) {
-            self.writer.put_blob(bytes)?;
+            self.told(self.writer.put_blob(bytes))?;
             if archived.len() >= ARCHIVED_MAX {
                 archived.clear();
             }
@@ -93,7 +97,7 @@ impl Recorder {
     }
 
     pub(crate) fn flush(&self) -> Result<u64, PushError> {
-        self.writer.flush()
+        self.told(self.writer.flush())
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -109,9 +113,124 @@ impl Recorder {
     }
 }
 
+impl Recorder {
+    /// Log the first push that finds the writer stopped.
+    fn told<T>(&self, pushed: Result<T, PushError>) -> Result<T, PushError> {
+        if let Err(PushError::Stopped(why)) = &pushed
+            && !self.is_stop_told.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!(
+                %why,
+                "the ledger has stopped: calls are refused from here on, and open ones are closed as lost at the next \
+                 start; make room on the disk of the state folder, or repair it, and start again"
+            );
+        }
+        pushed
+    }
+}
+
 fn canonical<T: Serialize>(value: &T) -> Option<Vec<u8>> {
     // Our own records hold only strings, integers below 2^53 and lists of them; an error is a defect, and is logged.
     jcs::to_vec(value)
         .map_err(|error| tracing::error!(%error, "an entry could not be written as canonical JSON"))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tieline_ledger::{Log, WriterConfig};
+    use tracing::field::{Field, Visit};
+    use tracing::span;
+
+    use super::*;
+
+    /// Keeps what is logged as an error.
+    #[derive(Clone, Default)]
+    struct Errors(Arc<Mutex<Vec<String>>>);
+
+    struct Line<'a>(&'a mut String);
+
+    impl Visit for Line<'_> {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            use std::fmt::Write as _;
+            write!(self.0, "{field}={value:?} ").unwrap();
+        }
+    }
+
+    impl tracing::Subscriber for Errors {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            *metadata.level() == tracing::Level::ERROR
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            let mut line = String::new();
+            event.record(&mut Line(&mut line));
+            self.0.lock().unwrap().push(line);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    /// Every write to the ledger's file fails from here on, as on a full disk.
+    fn fill(dir: &std::path::Path) {
+        let file = rusqlite::Connection::open(dir.join("ledger.db")).unwrap();
+        let tables: Vec<String> = file
+            .prepare("SELECT name FROM sqlite_master WHERE type = 'table'")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        for table in tables {
+            for act in ["INSERT", "UPDATE"] {
+                let trigger = format!(
+                    "CREATE TRIGGER full_{table}_{act} BEFORE {act} ON {table} \
+                     BEGIN SELECT RAISE(ABORT, 'no room left'); END"
+                );
+                file.execute_batch(&trigger).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_ledger_that_stopped_is_logged_once_with_why_and_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let origin = "tieline.example/recorder";
+        let signer = tieline_ledger::create_key(dir.path(), origin, &[7; 32]).unwrap();
+        let log = Log::open(dir.path(), origin, signer).unwrap();
+        let recorder = Recorder::new(Writer::spawn(log, WriterConfig::default(), || 1).unwrap());
+        fill(dir.path());
+        let errors = Errors::default();
+        tracing::subscriber::with_default(errors.clone(), || {
+            let entry = Event {
+                at: Tick(1),
+                body: "x",
+                id: "1",
+                t: "tieline/test/v1",
+            };
+            assert!(recorder.decision(&entry, None), "the queue takes it");
+            assert!(recorder.flush().is_err());
+            assert!(!recorder.decision(&entry, None));
+            recorder.outcome(&entry);
+            recorder.outcome(&entry);
+            assert!(recorder.event(&entry).is_err());
+        });
+        let errors = errors.0.lock().unwrap();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        for part in ["no room left", "disk of the state folder", "start again"] {
+            assert!(errors[0].contains(part), "{errors:?}");
+        }
+    }
 }
