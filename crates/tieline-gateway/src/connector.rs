@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use smallvec::SmallVec;
 use tieline_core::{Fault, FaultKind, Phase};
@@ -77,21 +77,28 @@ pub(crate) struct Slices {
 const COPY_BYTES_MAX: u64 = 16 << 10;
 
 impl Connector {
-    pub(crate) fn new(wirings: &[ChannelWiring], connect_ms: u32) -> Result<Self, String> {
-        let channels = wirings.iter().map(|wiring| Channel::new(wiring, connect_ms));
+    /// `connect_max` is the longest that any call waits for a connection.
+    pub(crate) fn new(wirings: &[ChannelWiring], connect_max: Duration) -> Result<Self, String> {
+        let channels = wirings.iter().map(|wiring| Channel::new(wiring, connect_max));
         Ok(Self {
             channels: channels.collect::<Result<_, _>>()?,
         })
     }
 
-    /// Send a request, and wait for the head of the answer.
-    pub(crate) async fn send(&self, channel: u16, request: Outbound) -> Result<Inbound, Fault> {
+    /// Send a request, and wait for the head of the answer. If no connection is there, `connect` is the time to open one,
+    /// TLS included.
+    pub(crate) async fn send(
+        &self,
+        channel: u16,
+        request: Outbound,
+        connect: Duration,
+    ) -> Result<Inbound, Fault> {
         let unknown = Fault::new(FaultKind::Connect, Phase::Connect);
         let channel = self.channels.get(usize::from(channel)).ok_or(unknown)?;
         match &channel.way {
             Way::Plain(pool) => {
                 let bytes = channel.plain(request)?;
-                let (status, headers, body) = pool.send(bytes).await.map_err(lost)?;
+                let (status, headers, body) = pool.send(bytes, connect).await.map_err(lost)?;
                 Ok(Inbound {
                     body: Incoming::Plain(body),
                     headers,
@@ -99,8 +106,8 @@ impl Connector {
                 })
             }
             Way::Tls(client) => {
-                let sent = client.request(channel.tls(request)?).await;
-                let (head, body) = sent.map_err(|error| send_fault(&error))?.into_parts();
+                let response = send_tls(client, channel.tls(request)?, connect).await?;
+                let (head, body) = response.into_parts();
                 Ok(Inbound {
                     body: Incoming::Tls(body),
                     headers: head.headers,
@@ -132,14 +139,13 @@ impl std::fmt::Debug for Connector {
 // === impl Channel ===
 
 impl Channel {
-    fn new(wiring: &ChannelWiring, connect_ms: u32) -> Result<Self, String> {
+    fn new(wiring: &ChannelWiring, connect_max: Duration) -> Result<Self, String> {
         let authority = &wiring.endpoint.authority;
-        let connect = Duration::from_millis(connect_ms.into());
         Ok(Self {
             auth: wiring.secret.as_ref().map(|_| auth(wiring)).transpose()?,
             authority: HeaderValue::from_str(authority).map_err(|_| format!("`{authority}` is no host"))?,
             way: if wiring.endpoint.tls {
-                Way::Tls(Box::new(client(wiring, connect)?))
+                Way::Tls(Box::new(client(wiring, connect_max)?))
             } else {
                 // An authority that nothing is verified with is read all the same: a wrong path is a mistake.
                 wiring
@@ -147,7 +153,7 @@ impl Channel {
                     .as_deref()
                     .map(|ca| tls::client_config(Some(ca)))
                     .transpose()?;
-                Way::Plain(Arc::new(Pool::new(authority, wiring.connections_max, connect)))
+                Way::Plain(Arc::new(Pool::new(authority, wiring.connections_max)))
             },
         })
     }
@@ -221,12 +227,12 @@ fn auth(wiring: &ChannelWiring) -> Result<(HeaderName, HeaderValue), String> {
 
 fn client(
     wiring: &ChannelWiring,
-    connect: Duration,
+    connect_max: Duration,
 ) -> Result<Client<HttpsConnector<HttpConnector>, Slices>, String> {
     let mut http = HttpConnector::new();
     http.set_nodelay(true);
     http.enforce_http(false);
-    http.set_connect_timeout(Some(connect));
+    http.set_connect_timeout(Some(connect_max));
     http.set_keepalive(Some(Duration::from_secs(30)));
     let tls = tls::client_config(wiring.ca.as_deref())?;
     let https = HttpsConnectorBuilder::new()
@@ -239,6 +245,27 @@ fn client(
         .pool_max_idle_per_host(wiring.connections_max)
         .set_host(false)
         .build(https.wrap_connector(http)))
+}
+
+/// The client's own limit is the same for all calls and for each address; the call's is kept here.
+async fn send_tls(
+    client: &Client<HttpsConnector<HttpConnector>, Slices>,
+    mut request: Request<Slices>,
+    connect: Duration,
+) -> Result<Response<hyper::body::Incoming>, Fault> {
+    let mut captured = capture_connection(&mut request);
+    let mut sent = std::pin::pin!(client.request(request));
+    let sent = tokio::select! {
+        biased;
+        sent = &mut sent => sent,
+        waited = tokio::time::timeout(connect, async { captured.wait_for_connection_metadata().await.is_some() }) => {
+            if waited.is_err() {
+                return Err(Fault::new(FaultKind::Connect, Phase::Connect));
+            }
+            sent.await
+        }
+    };
+    sent.map_err(|error| send_fault(&error))
 }
 
 /// What failed before there was an answer.

@@ -11,6 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use bytes::{Bytes, BytesMut};
@@ -293,7 +294,8 @@ impl Drive {
             Err(fault) => return self.feed(Input::Fault(fault)),
         };
         let live = self.live.clone();
-        let mut sending = std::pin::pin!(live.connector.send(channel, request));
+        let connect = Duration::from_millis(self.call.settings().connect_ms.into());
+        let mut sending = std::pin::pin!(live.connector.send(channel, request, connect));
         let response = loop {
             let step = std::future::poll_fn(|cx| match sending.as_mut().poll(cx) {
                 Poll::Ready(response) => Poll::Ready(Some(response)),

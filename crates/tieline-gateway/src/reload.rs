@@ -2,6 +2,7 @@
 //! say why. What decisions cite (grid, packs, epoch) is archived before anything is decided under it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tieline_core::{Snapshot, Tick};
@@ -39,7 +40,9 @@ pub(crate) fn build(
     let digest = sha256(&record).0;
     let snapshot = Snapshot::build(loaded.grid, digest).map_err(|error| error.to_string())?;
     let wirings = in_grid_order(&snapshot, &loaded.channels)?;
-    let connector = Connector::new(&wirings, snapshot.settings.connect_ms)?;
+    let pools = snapshot.pools.iter().map(|pool| pool.settings.connect_ms);
+    let connect_ms_max = pools.fold(snapshot.settings.connect_ms, u32::max);
+    let connector = Connector::new(&wirings, Duration::from_millis(connect_ms_max.into()))?;
     let epoch_digest = epoch_digest(&loaded.packs, &loaded.enforce)?;
     let packs: Vec<_> = loaded
         .packs

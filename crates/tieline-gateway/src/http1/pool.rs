@@ -28,7 +28,6 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 pub(crate) struct Pool {
     /// `host:port`.
     authority: String,
-    connect: Duration,
     /// Oldest first.
     idle: Mutex<Vec<(Instant, Box<Connection>)>>,
     idle_max: usize,
@@ -56,7 +55,7 @@ pub(crate) struct Arriving {
 
 impl Pool {
     /// `authority` is `host` or `host:port`.
-    pub(crate) fn new(authority: &str, idle_max: usize, connect: Duration) -> Self {
+    pub(crate) fn new(authority: &str, idle_max: usize) -> Self {
         let has_port = authority
             .rsplit_once(':')
             .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
@@ -67,13 +66,12 @@ impl Pool {
         };
         Self {
             authority,
-            connect,
             idle: Mutex::default(),
             idle_max,
         }
     }
 
-    /// Send a request, given as its bytes, and wait for the head of the answer.
+    /// Send a request, given as its bytes, and wait for the head of the answer. A new connection has `connect` to open.
     ///
     /// A kept connection may turn out to be closed when the request is to be written: then it goes out on another one, the
     /// last of which is new. A request of which anything was written is never sent again from here: the channel may have
@@ -81,11 +79,12 @@ impl Pool {
     pub(crate) async fn send(
         self: &Arc<Self>,
         request: Pieces,
+        connect: Duration,
     ) -> Result<(StatusCode, HeaderMap, Arriving), Lost> {
         loop {
             let mut connection = match self.take() {
                 Some(connection) => connection,
-                None => self.connect().await.map_err(|_| Lost::Connect)?,
+                None => self.connect(connect).await.map_err(|_| Lost::Connect)?,
             };
             connection.begin(request.clone());
             match poll_fn(|cx| connection.poll_head(cx)).await {
@@ -138,14 +137,14 @@ impl Pool {
     }
 
     /// A new connection to the first address that takes one; all of them share the limit.
-    async fn connect(&self) -> io::Result<Box<Connection>> {
+    async fn connect(&self, limit: Duration) -> io::Result<Box<Connection>> {
         let resolve = async {
             tokio::net::lookup_host(&self.authority)
                 .await
                 .map(Iterator::collect::<Vec<_>>)
         };
-        let addresses = tokio::time::timeout(self.connect, resolve).await??;
-        let share = self.connect / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let addresses = tokio::time::timeout(limit, resolve).await??;
+        let share = limit / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for address in addresses {
             match tokio::time::timeout(share, open(address)).await {

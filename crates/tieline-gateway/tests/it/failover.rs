@@ -88,6 +88,52 @@ async fn a_refused_connection_fails_over() {
     }
 }
 
+/// The first channel cannot be connected to; the pool waits less for it than the defaults say.
+async fn connect_limit_is_the_pool_s(first: house::Way) {
+    let second = Channel::start(Auto::saying("From the second")).unwrap();
+    let ways = vec![first, house::openai("b", &second)];
+    let mut plan = Plan::new(ways).settings(|settings| settings.connect_ms = 60_000);
+    plan.pool = Some(tieline_core::grid::Settings {
+        connect_ms: 200,
+        ..plan.settings
+    });
+    let house = plan.start().await;
+    let reply = house.ask(Ask::plain(OpenaiChat, true)).await;
+    assert_eq!(reply.said(), "From the second");
+    let book = house.stop().await;
+    let (_, outcome) = book.only();
+    assert_eq!(attempts(outcome), [("a", Some(FaultKind::Connect)), ("b", None)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_takes_no_connection_is_given_the_pool_s_time() {
+    // The kernel completes no more connections than fit into the queue of a listener who accepts none.
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let here = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    listener.bind(&here.into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+        queued.push(stream);
+        assert!(queued.len() < 64, "the queue of the listener fills up");
+    }
+    let idle = Channel::start(Auto::default()).unwrap();
+    let mut way = house::openai("a", &idle);
+    way.address = address.to_string();
+    connect_limit_is_the_pool_s(way).await;
+    drop(queued);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tls_handshake_that_does_not_end_is_given_the_pool_s_time() {
+    let silent = Channel::start(Auto::default()).unwrap();
+    silent.set_accept(Accept::Silence);
+    let mut way = house::openai("a", &silent);
+    way.tls = true;
+    connect_limit_is_the_pool_s(way).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_is_reset_at_once_fails_over() {
     let first = Channel::start(Auto::default()).unwrap();

@@ -61,6 +61,8 @@ pub(crate) struct Plan {
     pub(crate) keys: Vec<(u8, Limits)>,
     pub(crate) models: Vec<&'static str>,
     pub(crate) packs: Vec<Pack>,
+    /// Of the pool, where it has settings of its own.
+    pub(crate) pool: Option<Settings>,
     pub(crate) settings: Settings,
     pub(crate) watched: Vec<PathBuf>,
     pub(crate) ways: Vec<Way>,
@@ -142,6 +144,7 @@ impl Plan {
             keys: Vec::new(),
             models: vec![MODEL],
             packs: vec![demo_pack()],
+            pool: None,
             settings: Settings::default(),
             watched: Vec::new(),
             ways,
@@ -218,7 +221,7 @@ impl Plan {
             pools: vec![PoolRecord {
                 models: self.models.iter().map(|name| Arc::from(*name)).collect(),
                 name: POOL.into(),
-                settings: self.settings,
+                settings: self.pool.unwrap_or(self.settings),
             }],
             settings: self.settings,
             t: GRID_V1.into(),
