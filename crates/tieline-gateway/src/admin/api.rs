@@ -9,11 +9,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tieline_core::{Health, Limits, Snapshot};
 
-use super::{Refusal, require};
-use crate::keys::{Admin, Role, Token};
+use super::Refusal;
+use super::openapi::{HealthSchema, LimitsSchema};
+use crate::keys::{Admin, Token};
 use crate::recorder::Event;
 use crate::run::{apply_out, read_keys};
 use crate::shared::{ChildStatus, Shared};
@@ -25,9 +27,7 @@ type Caller = Extension<Arc<Admin>>;
 /// Names that a refusal lists: what a screen takes; `tieline grid` has all.
 const NAMES_MAX: usize = 20;
 
-const ALL: [Role; 4] = [Role::Operator, Role::Officer, Role::Auditor, Role::Reader];
-
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Status {
     calls_in_flight: usize,
     channels: Vec<ChannelStatus>,
@@ -40,17 +40,18 @@ pub(super) struct Status {
     version: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ChannelStatus {
     in_flight: u32,
     model: String,
     name: String,
     out: bool,
+    #[schemars(with = "HealthSchema")]
     state: Health,
     ttft_us: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct LedgerStatus {
     commits: u64,
     queued: usize,
@@ -60,7 +61,7 @@ struct LedgerStatus {
 }
 
 /// What to cut or restore.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Target {
     name: String,
@@ -73,34 +74,94 @@ struct Operation<'a> {
     name: &'a str,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewKey {
     #[serde(default)]
+    #[schemars(with = "Option<LimitsSchema>")]
     limits: Limits,
     party: String,
     #[serde(default)]
     scope: Option<Vec<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyId {
     id: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct KeyView {
     created_us: u64,
     id: String,
+    #[schemars(with = "LimitsSchema")]
     limits: Limits,
     party: String,
     revoked_us: Option<u64>,
     scope: Option<Vec<String>>,
 }
 
-pub(super) async fn status(State(shared): Shell, Extension(admin): Caller) -> Result<Json<Status>, Refusal> {
-    require(&admin, &ALL)?;
+/// What a cut or its end did.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct Turned {
+    /// False if it was so before.
+    changed: bool,
+    /// `channel` or `component`.
+    kind: &'static str,
+    name: String,
+    /// Whether a supervised model server was stopped or started with it.
+    process: bool,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct Reloaded {
+    /// Always true; a configuration that is not swapped in is a 422.
+    reloaded: bool,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct Flushed {
+    /// Entries that are durable.
+    size: u64,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct KeyList {
+    keys: Vec<KeyView>,
+    /// Always `tieline/keys/v1`.
+    schema: &'static str,
+}
+
+/// A new key, without a Debug form: nothing may write its secret but the answer.
+#[derive(JsonSchema, Serialize)]
+pub(super) struct KeyMade {
+    id: String,
+    /// The secret, shown this once.
+    key: String,
+    party: String,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct KeyRevoked {
+    /// False if it was revoked before.
+    changed: bool,
+    id: String,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct PartyList {
+    parties: Vec<PartyRow>,
+    /// Always `tieline/parties/v1`.
+    schema: &'static str,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct PartyPut {
+    id: String,
+}
+
+pub(super) async fn status(State(shared): Shell) -> Result<Json<Status>, Refusal> {
     let live = shared.live.load();
     let now = shared.now();
     let channels = {
@@ -162,8 +223,7 @@ pub(super) async fn cut(
     State(shared): Shell,
     Extension(admin): Caller,
     Json(target): Json<Target>,
-) -> Result<Json<serde_json::Value>, Refusal> {
-    require(&admin, &[Role::Operator])?;
+) -> Result<Json<Turned>, Refusal> {
     change(&shared, &admin, &target.name, true).await
 }
 
@@ -171,8 +231,7 @@ pub(super) async fn restore(
     State(shared): Shell,
     Extension(admin): Caller,
     Json(target): Json<Target>,
-) -> Result<Json<serde_json::Value>, Refusal> {
-    require(&admin, &[Role::Operator])?;
+) -> Result<Json<Turned>, Refusal> {
     // It may take minutes, and is finished even if whoever asked goes away.
     let restored = tokio::spawn(async move { change(&shared, &admin, &target.name, false).await });
     restored
@@ -188,7 +247,7 @@ async fn change(
     admin: &Admin,
     name: &str,
     cut: bool,
-) -> Result<Json<serde_json::Value>, Refusal> {
+) -> Result<Json<Turned>, Refusal> {
     let snapshot = shared.live.load().snapshot.clone();
     let kind = if snapshot.channel_named(name).is_some() {
         "channel"
@@ -210,9 +269,12 @@ async fn change(
         process = child(shared, &out, false).await?;
         changed = turn(shared, admin, &out, false)?;
     }
-    Ok(Json(
-        serde_json::json!({ "changed": changed, "kind": kind, "name": name, "process": process }),
-    ))
+    Ok(Json(Turned {
+        changed,
+        kind,
+        name: name.to_owned(),
+        process,
+    }))
 }
 
 /// Take it out or put it in; false if it was so before.
@@ -266,50 +328,41 @@ fn unknown_target(snapshot: &Snapshot, name: &str) -> String {
 pub(super) async fn reload(
     State(shared): Shell,
     Extension(admin): Caller,
-) -> Result<Json<serde_json::Value>, Refusal> {
-    require(&admin, &[Role::Operator])?;
+) -> Result<Json<Reloaded>, Refusal> {
     record(&shared, &admin, "reload", "configuration")?;
     let again = shared.clone();
     let result = tokio::task::spawn_blocking(move || crate::reload::reload(&again)).await;
     match result {
-        Ok(Ok(())) => Ok(Json(serde_json::json!({ "reloaded": true }))),
+        Ok(Ok(())) => Ok(Json(Reloaded { reloaded: true })),
         Ok(Err(why)) => Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, why)),
         Err(error) => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
     }
 }
 
 /// Wait until all entries so far are durable.
-pub(super) async fn flush(
-    State(shared): Shell,
-    Extension(admin): Caller,
-) -> Result<Json<serde_json::Value>, Refusal> {
-    require(&admin, &ALL)?;
+pub(super) async fn flush(State(shared): Shell) -> Result<Json<Flushed>, Refusal> {
     let size = tokio::task::spawn_blocking(move || shared.recorder.flush()).await;
     match size {
-        Ok(Ok(size)) => Ok(Json(serde_json::json!({ "size": size }))),
+        Ok(Ok(size)) => Ok(Json(Flushed { size })),
         Ok(Err(error)) => Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
         Err(error) => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
     }
 }
 
-pub(super) async fn keys(
-    State(shared): Shell,
-    Extension(admin): Caller,
-) -> Result<Json<serde_json::Value>, Refusal> {
-    require(&admin, &ALL)?;
+pub(super) async fn keys(State(shared): Shell) -> Result<Json<KeyList>, Refusal> {
     let keys = shared.state().keys().map_err(|error| failed(&error))?;
     let views: Vec<KeyView> = keys.into_iter().map(view).collect();
-    Ok(Json(
-        serde_json::json!({ "schema": "tieline/keys/v1", "keys": views }),
-    ))
+    Ok(Json(KeyList {
+        keys: views,
+        schema: "tieline/keys/v1",
+    }))
 }
 
 pub(super) async fn add_key(
     State(shared): Shell,
     Extension(admin): Caller,
     Json(new): Json<NewKey>,
-) -> Result<Json<serde_json::Value>, Refusal> {
-    require(&admin, &[Role::Operator])?;
+) -> Result<Json<KeyMade>, Refusal> {
     names_are_known(&shared.live.load().snapshot, new.scope.as_deref())?;
     let (mut secret, mut id) = ([0; 32], [0; 8]);
     let drawn = getrandom::fill(&mut secret).and_then(|()| getrandom::fill(&mut id));
@@ -336,9 +389,11 @@ pub(super) async fn add_key(
         swap_keys(&shared, &state)?;
     }
     record(&shared, &admin, "key-add", &key.id)?;
-    Ok(Json(
-        serde_json::json!({ "id": key.id, "party": key.party, "key": token.expose() }),
-    ))
+    Ok(Json(KeyMade {
+        id: key.id,
+        key: token.expose().to_owned(),
+        party: key.party,
+    }))
 }
 
 /// A scope of names that the grid does not have would make a key that every call is refused with.
@@ -378,8 +433,7 @@ pub(super) async fn revoke_key(
     State(shared): Shell,
     Extension(admin): Caller,
     Json(key): Json<KeyId>,
-) -> Result<Json<serde_json::Value>, Refusal> {
-    require(&admin, &[Role::Operator])?;
+) -> Result<Json<KeyRevoked>, Refusal> {
     let changed = {
         let state = shared.state();
         let changed = state
@@ -391,40 +445,32 @@ pub(super) async fn revoke_key(
     if changed {
         record(&shared, &admin, "key-revoke", &key.id)?;
     }
-    Ok(Json(serde_json::json!({ "changed": changed, "id": key.id })))
+    Ok(Json(KeyRevoked { changed, id: key.id }))
 }
 
-pub(super) async fn parties(
-    State(shared): Shell,
-    Extension(admin): Caller,
-) -> Result<Json<serde_json::Value>, Refusal> {
-    require(&admin, &ALL)?;
+pub(super) async fn parties(State(shared): Shell) -> Result<Json<PartyList>, Refusal> {
     let parties = shared.state().parties().map_err(|error| failed(&error))?;
-    Ok(Json(
-        serde_json::json!({ "schema": "tieline/parties/v1", "parties": parties }),
-    ))
+    Ok(Json(PartyList {
+        parties,
+        schema: "tieline/parties/v1",
+    }))
 }
 
 pub(super) async fn put_party(
     State(shared): Shell,
     Extension(admin): Caller,
     Json(party): Json<PartyRow>,
-) -> Result<Json<serde_json::Value>, Refusal> {
-    require(&admin, &[Role::Officer, Role::Operator])?;
+) -> Result<Json<PartyPut>, Refusal> {
     {
         let state = shared.state();
         state.put_party(&party).map_err(|error| failed(&error))?;
         swap_keys(&shared, &state)?;
     }
     record(&shared, &admin, "party-put", &party.id)?;
-    Ok(Json(serde_json::json!({ "id": party.id })))
+    Ok(Json(PartyPut { id: party.id }))
 }
 
-pub(super) async fn metrics(
-    State(shared): Shell,
-    Extension(admin): Caller,
-) -> Result<impl IntoResponse, Refusal> {
-    require(&admin, &ALL)?;
+pub(super) async fn metrics(State(shared): Shell) -> Result<impl IntoResponse, Refusal> {
     let mut text = shared.metrics.text();
     let (health, head) = (shared.recorder.health(), shared.recorder.head());
     let gauges = [

@@ -8,12 +8,42 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use tieline_ledger::Reader;
 use tieline_ledger::tile::{TileKind, TilePath};
+use tieline_ledger::{LedgerError, Reader};
+use tokio::sync::Mutex;
 
 use super::{Refusal, require};
 use crate::keys::{Admin, Role};
 use crate::shared::Shared;
+
+/// The ledger's file, open for whoever asks for tiles: those need no key, so that neither files nor threads may grow with
+/// their number. One reads at a time; the others wait without a thread.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tiles(Arc<Mutex<Option<Reader>>>);
+
+impl Tiles {
+    async fn read(&self, shared: &Shared, tile: TilePath) -> Result<Option<Vec<u8>>, String> {
+        let mut open = self.0.clone().lock_owned().await;
+        let dir = shared.dir.clone();
+        let read = move || {
+            let reader = match open.take() {
+                Some(reader) => reader,
+                None => Reader::open(&dir)?,
+            };
+            let bytes = reader.tile(&tile)?;
+            *open = Some(reader);
+            Ok::<_, LedgerError>(bytes)
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        read.map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())
+    }
+
+    /// Close the file, so that the writer is the last who has it open.
+    pub(super) async fn close(&self) {
+        *self.0.lock().await = None;
+    }
+}
 
 /// A full tile never changes (the specification recommends caching it for ever).
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -32,6 +62,7 @@ pub(super) async fn checkpoint(State(shared): State<Arc<Shared>>) -> Response {
 
 pub(super) async fn tile(
     State(shared): State<Arc<Shared>>,
+    Extension(tiles): Extension<Tiles>,
     Path(rest): Path<String>,
 ) -> Result<Response, Refusal> {
     let tile = parse(&format!("tile/{rest}"))?;
@@ -39,16 +70,17 @@ pub(super) async fn tile(
     if tile.kind == TileKind::Entries {
         return Err(unknown());
     }
-    serve(shared, tile).await
+    serve(&shared, &tiles, tile).await
 }
 
 pub(super) async fn entries(
     State(shared): State<Arc<Shared>>,
     Extension(admin): Extension<Arc<Admin>>,
+    Extension(tiles): Extension<Tiles>,
     Path(rest): Path<String>,
 ) -> Result<Response, Refusal> {
     require(&admin, &[Role::Auditor])?;
-    serve(shared, parse(&format!("tile/entries/{rest}"))?).await
+    serve(&shared, &tiles, parse(&format!("tile/entries/{rest}"))?).await
 }
 
 fn unknown() -> Refusal {
@@ -59,16 +91,10 @@ fn parse(path: &str) -> Result<TilePath, Refusal> {
     path.parse().map_err(|_| unknown())
 }
 
-async fn serve(shared: Arc<Shared>, tile: TilePath) -> Result<Response, Refusal> {
-    let dir = shared.dir.clone();
-    let read = move || Reader::open(&dir).and_then(|reader| reader.tile(&tile));
-    let failed = |error: String| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error);
-    let read = tokio::task::spawn_blocking(read)
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    let bytes = read
-        .map_err(|error| failed(error.to_string()))?
-        .ok_or_else(unknown)?;
+async fn serve(shared: &Shared, tiles: &Tiles, tile: TilePath) -> Result<Response, Refusal> {
+    let read = tiles.read(shared, tile).await;
+    let failed = |error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error);
+    let bytes = read.map_err(failed)?.ok_or_else(unknown)?;
     Ok((
         [
             (CONTENT_TYPE, "application/octet-stream"),

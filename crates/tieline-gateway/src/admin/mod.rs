@@ -5,16 +5,16 @@
 
 mod api;
 mod log;
+pub(crate) mod openapi;
+mod routes;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -26,30 +26,17 @@ use crate::shared::Shared;
 pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) String);
 
 pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let keyed = Router::new()
-        .route("/admin/v1/status", get(api::status))
-        .route("/admin/v1/cut", post(api::cut))
-        .route("/admin/v1/restore", post(api::restore))
-        .route("/admin/v1/reload", post(api::reload))
-        .route("/admin/v1/flush", post(api::flush))
-        .route("/admin/v1/keys", get(api::keys).post(api::add_key))
-        .route("/admin/v1/keys/revoke", post(api::revoke_key))
-        .route("/admin/v1/parties", get(api::parties).post(api::put_party))
-        .route("/metrics", get(api::metrics))
-        .route("/tile/entries/{*rest}", get(log::entries))
-        .layer(middleware::from_fn_with_state(shared.clone(), identify));
-    let open = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/checkpoint", get(log::checkpoint))
-        .route("/tile/{*rest}", get(log::tile));
-    let app = keyed.merge(open).with_state(shared);
+    let tiles = log::Tiles::default();
+    let app = routes::router(&shared)
+        .layer(axum::Extension(tiles.clone()))
+        .with_state(shared);
     let server = axum::serve(listener, app).with_graceful_shutdown(async move {
         let _ = stop.wait_for(|stop| *stop).await;
     });
     if let Err(error) = server.await {
         tracing::error!(%error, "the admin listener ended");
     }
+    tiles.close().await;
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
@@ -59,13 +46,14 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     "ready\n".into_response()
 }
 
-/// Find out who asks; without a known admin key nothing else runs.
+/// Find out who asks, and whether the key's role may; otherwise nothing else runs.
 async fn identify(
-    State(shared): State<Arc<Shared>>,
+    State((shared, roles)): State<(Arc<Shared>, &'static [Role])>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
     let admin = who(&shared, request.headers())?;
+    require(&admin, roles)?;
     request.extensions_mut().insert(admin);
     Ok(next.run(request).await)
 }

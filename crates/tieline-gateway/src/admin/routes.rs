@@ -1,0 +1,221 @@
+//! The operations of the admin listener: one table, of which both the router and the OpenAPI document are made, so that
+//! neither has what the other has not. An operation's roles stand here and nowhere else.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::{MethodRouter, get, post};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::{api, identify, log, openapi, ready};
+use crate::keys::Role;
+use crate::shared::Shared;
+
+/// Whoever has an admin key.
+const ANYBODY: &[Role] = &[Role::Auditor, Role::Officer, Role::Operator, Role::Reader];
+const AUDITOR: &[Role] = &[Role::Auditor];
+const OPERATOR: &[Role] = &[Role::Operator];
+const STEWARDS: &[Role] = &[Role::Officer, Role::Operator];
+
+/// One method of one path.
+pub(super) struct Operation {
+    pub(super) answer: Answer,
+    handler: MethodRouter<Arc<Shared>>,
+    /// Its name for generated clients.
+    pub(super) id: &'static str,
+    pub(super) method: Method,
+    /// As the router writes it: `{*rest}` stands for the rest of a path.
+    pub(super) path: &'static str,
+    pub(super) request: Option<SchemaOf>,
+    /// Who may; none needs no key.
+    pub(super) roles: Option<&'static [Role]>,
+    pub(super) summary: &'static str,
+}
+
+/// What comes back with 200.
+#[derive(Clone, Copy)]
+pub(super) enum Answer {
+    Bytes,
+    /// JSON that another specification describes.
+    Document,
+    Json(SchemaOf),
+    Metrics,
+    Text,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Method {
+    Get,
+    Post,
+}
+
+pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    operations().into_iter().fold(Router::new(), |router, operation| {
+        let handler = match operation.roles {
+            Some(roles) => {
+                let gate = middleware::from_fn_with_state((shared.clone(), roles), identify);
+                operation.handler.layer(gate)
+            }
+            None => operation.handler,
+        };
+        router.route(operation.path, handler)
+    })
+}
+
+/// Every operation, those with a key first.
+pub(super) fn operations() -> Vec<Operation> {
+    let mut all = operating();
+    all.extend(keeping());
+    all.extend(reading());
+    all
+}
+
+fn operating() -> Vec<Operation> {
+    let asked = Operation::get;
+    let told = Operation::post;
+    vec![
+        asked("/admin/v1/status", "status", get(api::status))
+            .says("Channels, supervised children, what is out, the ledger's head.")
+            .answers(json::<api::Status>)
+            .needs(ANYBODY),
+        told("/admin/v1/cut", "cut", post(api::cut))
+            .says("Take a channel or a component out; a channel's supervised model server is stopped.")
+            .takes(json::<api::Target>)
+            .answers(json::<api::Turned>)
+            .needs(OPERATOR),
+        told("/admin/v1/restore", "restore", post(api::restore))
+            .says(
+                "Put a channel or a component back in. The answer comes once the channel's supervised model server, if \
+                 it has one, serves: up to three minutes.",
+            )
+            .takes(json::<api::Target>)
+            .answers(json::<api::Turned>)
+            .needs(OPERATOR),
+        told("/admin/v1/reload", "reload", post(api::reload))
+            .says("Read the configuration again: it is swapped in whole, or 422 says why the old one stays in force.")
+            .answers(json::<api::Reloaded>)
+            .needs(OPERATOR),
+        told("/admin/v1/flush", "flush", post(api::flush))
+            .says("Wait until all entries so far are durable.")
+            .answers(json::<api::Flushed>)
+            .needs(ANYBODY),
+    ]
+}
+
+fn keeping() -> Vec<Operation> {
+    let asked = Operation::get;
+    let told = Operation::post;
+    vec![
+        asked("/admin/v1/keys", "keys", get(api::keys))
+            .says("All keys of parties by their public ids, revoked ones included; no secrets.")
+            .answers(json::<api::KeyList>)
+            .needs(ANYBODY),
+        told("/admin/v1/keys", "add_key", post(api::add_key))
+            .says("Make a key of a party; the answer shows its secret this once.")
+            .takes(json::<api::NewKey>)
+            .answers(json::<api::KeyMade>)
+            .needs(OPERATOR),
+        told("/admin/v1/keys/revoke", "revoke_key", post(api::revoke_key))
+            .says("Revoke a key at once.")
+            .takes(json::<api::KeyId>)
+            .answers(json::<api::KeyRevoked>)
+            .needs(OPERATOR),
+        asked("/admin/v1/parties", "parties", get(api::parties))
+            .says("All parties with their facts.")
+            .answers(json::<api::PartyList>)
+            .needs(ANYBODY),
+        told("/admin/v1/parties", "put_party", post(api::put_party))
+            .says("Add a party, or replace one that has the id.")
+            .takes(json::<crate::state::PartyRow>)
+            .answers(json::<api::PartyPut>)
+            .needs(STEWARDS),
+    ]
+}
+
+fn reading() -> Vec<Operation> {
+    let asked = Operation::get;
+    vec![
+        asked("/metrics", "metrics", get(api::metrics))
+            .says("Metrics in OpenMetrics text, for Prometheus.")
+            .with(Answer::Metrics)
+            .needs(ANYBODY),
+        asked("/tile/entries/{*rest}", "entry_bundle", get(log::entries))
+            .says("A bundle of the log's entries (C2SP tlog-tiles), by its path.")
+            .with(Answer::Bytes)
+            .needs(AUDITOR),
+        asked("/tile/{*rest}", "tile", get(log::tile))
+            .says("A tile of the log's hashes (C2SP tlog-tiles), by its path.")
+            .with(Answer::Bytes),
+        asked("/checkpoint", "checkpoint", get(log::checkpoint)).says("The log's signed head (C2SP tlog-checkpoint)."),
+        asked("/healthz", "healthz", get(|| async { "ok\n" })).says("Whether the process lives."),
+        asked("/readyz", "readyz", get(ready)).says("Whether it takes calls; 503 while it drains or cannot record."),
+        asked("/openapi.json", "openapi", get(openapi::serve))
+            .says("This document.")
+            .with(Answer::Document),
+    ]
+}
+
+fn json<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+impl Operation {
+    fn get(path: &'static str, id: &'static str, handler: MethodRouter<Arc<Shared>>) -> Self {
+        Self::new(Method::Get, path, id, handler)
+    }
+
+    fn post(path: &'static str, id: &'static str, handler: MethodRouter<Arc<Shared>>) -> Self {
+        Self::new(Method::Post, path, id, handler)
+    }
+
+    fn new(method: Method, path: &'static str, id: &'static str, handler: MethodRouter<Arc<Shared>>) -> Self {
+        Self {
+            answer: Answer::Text,
+            handler,
+            id,
+            method,
+            path,
+            request: None,
+            roles: None,
+            summary: "",
+        }
+    }
+
+    fn says(self, summary: &'static str) -> Self {
+        Self { summary, ..self }
+    }
+
+    fn takes(self, request: SchemaOf) -> Self {
+        Self {
+            request: Some(request),
+            ..self
+        }
+    }
+
+    fn answers(self, schema: SchemaOf) -> Self {
+        self.with(Answer::Json(schema))
+    }
+
+    fn with(self, answer: Answer) -> Self {
+        Self { answer, ..self }
+    }
+
+    fn needs(self, roles: &'static [Role]) -> Self {
+        Self {
+            roles: Some(roles),
+            ..self
+        }
+    }
+}
+
+impl Method {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Post => "post",
+        }
+    }
+}
