@@ -79,7 +79,7 @@ impl Board {
         let moved = |channel, model| Observation {
             channel,
             model,
-            seen: observation.seen,
+            ..observation
         };
         let channel = self.channel(of, observation.channel);
         if let (Some(channel), Some(model)) = (channel, self.model(of, observation.model)) {

@@ -585,8 +585,14 @@ impl Call {
         let Some(candidate) = self.candidate(row) else {
             return;
         };
+        let dialled_at = self
+            .attempts
+            .last()
+            .map_or(self.now, |attempt| attempt.dialled_at);
         self.emit(Effect::Observe(Observation {
+            call: self.intake.call,
             channel: candidate.channel,
+            dialled_at,
             model: candidate.model,
             seen,
         }));
