@@ -112,6 +112,8 @@ codes! {
     TranslationImpossible "TL1011" "translation_impossible" 400 Client
         "The request cannot be expressed in the dialect of any channel that could serve it."
         "Use the channel's own dialect for this request, or leave out what the message names."
+    BodyEncoded "TL1012" "body_encoded" 415 Client "The request body is compressed, which no dialect's server accepts."
+        "Send the body as it is, without `content-encoding`: switch compression of requests off in the client or its proxy."
     KeyMissing "TL2001" "key_missing" 401 Client "The request carries no key."
         "Send the key as `Authorization: Bearer …` or `x-api-key: …`. `tieline keys add` makes one."
     KeyUnknown "TL2002" "key_unknown" 401 Client "The key is not known here."

@@ -40,7 +40,11 @@ pub(crate) async fn call(
         return refuse(&Problem::plain(Code::Overloaded).with_retry(SOON));
     };
     let (head, body) = request.into_parts();
-    let body = match read(body, &limits).await {
+    let read = async {
+        plain(&head.headers)?;
+        read(body, &limits).await
+    };
+    let body = match read.await {
         Ok(body) => Ok(body),
         // Nothing was asked yet, and there is nobody to tell.
         Err(Unread::Gone) => return refuse(&Problem::plain(Code::BodyTimeout)),
@@ -81,27 +85,36 @@ pub(crate) async fn call(
     Box::new(Drive::new(place, live, call, near, problem)).run().await
 }
 
-/// The list of what a key may ask for.
-pub(crate) fn models(shared: &Shared, headers: &HeaderMap) -> Response<Answer> {
+/// The list of what a key may ask for, or what it says of one name.
+pub(crate) fn models(shared: &Shared, headers: &HeaderMap, one: Option<&str>) -> Response<Answer> {
     let dialect = if headers.contains_key("anthropic-version") {
         Dialect::AnthropicMessages
     } else {
         Dialect::OpenaiChat
     };
+    let refuse = |problem: &Problem| {
+        let (id, _) = shared.new_call(shared.now());
+        outgoing::refusal(dialect, problem, id)
+    };
     let subject = match subject(shared, headers) {
         Ok(subject) => subject,
-        Err(problem) => {
-            let (id, _) = shared.new_call(shared.now());
-            return outgoing::refusal(dialect, &problem, id);
-        }
+        Err(problem) => return refuse(&problem),
     };
     let live = shared.live.load();
     let names = live
         .snapshot
         .names()
         .filter(|(name, _)| subject.scope.allows(name));
-    let names: Vec<&str> = names.map(|(name, _)| &**name).collect();
-    let body = tieline_wire::models_list(dialect, &names, shared.now().0 / 1_000_000);
+    let mut names = names.map(|(name, _)| &**name);
+    let created_s = shared.now().0 / 1_000_000;
+    let body = match one {
+        None => tieline_wire::models_list(dialect, &names.collect::<Vec<_>>(), created_s),
+        Some(one) => match names.find(|name| *name == one) {
+            Some(name) => tieline_wire::model_card(dialect, name, created_s),
+            // Of what exists but is not for this key, no more is said.
+            None => return refuse(&Problem::plain(Code::PoolUnknown)),
+        },
+    };
     let mut response = Response::new(Answer::whole(body));
     let json = http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(http::header::CONTENT_TYPE, json);
@@ -131,6 +144,22 @@ fn subject(shared: &Shared, headers: &HeaderMap) -> Result<Arc<Subject>, Problem
         Some(Entry::Revoked) => nobody(Code::KeyRevoked),
         None => nobody(Code::KeyUnknown),
     }
+}
+
+/// A body is read as it came: nothing here decompresses, and what is small on the wire could be of any size.
+fn plain(headers: &HeaderMap) -> Result<(), Unread> {
+    let codings = headers.get_all(http::header::CONTENT_ENCODING).into_iter();
+    let mut codings = codings.flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
+    let coded = codings.find(|coding| {
+        let coding = coding.trim_ascii();
+        !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
+    });
+    let Some(coding) = coded else { return Ok(()) };
+    let coding = String::from_utf8_lossy(coding.trim_ascii());
+    let shown: String = coding.chars().filter(char::is_ascii_graphic).take(32).collect();
+    let says =
+        format!("The request body is encoded as `{shown}`; send it as it is, without `content-encoding`.");
+    Err(Unread::Problem(Problem::new(Code::BodyEncoded, says)))
 }
 
 /// The whole body, within the limits of size and time.

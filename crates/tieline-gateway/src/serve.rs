@@ -179,14 +179,21 @@ fn builder(settings: &GatewaySettings) -> Builder<TokioExecutor> {
 /// One request of the public listener.
 fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> impl Future<Output = Response<Answer>> {
     let surface = tieline_wire::surface(request.method().as_str(), request.uri().path());
+    let is_head = request.method() == http::Method::HEAD;
     async move {
-        match surface {
+        let response = match surface {
             Surface::Call(dialect) if shared.draining.load(Ordering::Relaxed) => {
                 let problem = Problem::plain(Code::Draining).with_retry(Retry::After(Span::from_s(1)));
                 plain(&shared, dialect, &problem)
             }
             Surface::Call(dialect) => intake::call(shared, dialect, request).await,
-            Surface::Models(_) => intake::models(&shared, request.headers()),
+            Surface::Models(_) => intake::models(&shared, request.headers(), None),
+            Surface::Model => {
+                // A name that is not UTF-8 is nobody's, and so is the empty one.
+                let name = tieline_wire::model_asked(request.uri().path()).unwrap_or_default();
+                intake::models(&shared, request.headers(), Some(&name))
+            }
+            Surface::Root => status(StatusCode::OK, "tieline\n"),
             Surface::MethodWrong { allow } => method_wrong(&shared, &request, allow),
             Surface::CountTokens | Surface::PathUnknown => match request.uri().path() {
                 "/healthz" => status(StatusCode::OK, "ok\n"),
@@ -197,8 +204,20 @@ fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> impl Future<Output 
                     &Problem::plain(Code::PathUnknown),
                 ),
             },
-        }
+        };
+        if is_head { head_alone(response) } else { response }
     }
+}
+
+/// The answer to HEAD: what GET would answer, its length too, without the content.
+fn head_alone(mut response: Response<Answer>) -> Response<Answer> {
+    let content = std::mem::replace(response.body_mut(), Answer::Whole(None));
+    if let Some(length) = http_body::Body::size_hint(&content).exact() {
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_LENGTH, http::HeaderValue::from(length));
+    }
+    response
 }
 
 /// Ready to serve: not draining, and the ledger takes entries.

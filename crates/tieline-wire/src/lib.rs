@@ -30,5 +30,5 @@ pub use json::{Head, scan};
 pub use model::{Loss, LossKind};
 pub use pass::Out;
 pub use provider::{Provider, auth_header, url_path};
-pub use render::{Headers, Rendered, models_list, relay_error, render, render_in_stream};
-pub use surface::{Surface, auth_from_headers, forwards, returns, surface};
+pub use render::{Headers, Rendered, model_card, models_list, relay_error, render, render_in_stream};
+pub use surface::{Surface, auth_from_headers, forwards, model_asked, returns, surface};

@@ -47,6 +47,10 @@ pub fn render(dialect: Dialect, problem: &Problem, call: CallId) -> Rendered {
         Retry::Free => headers.push(("x-should-retry", Cow::Borrowed("true"))),
         Retry::Never => headers.push(("x-should-retry", Cow::Borrowed("false"))),
     }
+    if problem.code == Code::BodyEncoded {
+        // What would be accepted (RFC 9110, section 12.5.3).
+        headers.push(("accept-encoding", Cow::Borrowed("identity")));
+    }
     Rendered {
         body: Bytes::from(envelope(dialect, problem, call)),
         headers,
@@ -115,42 +119,53 @@ pub fn relay_error(near: Dialect, far: Dialect, status: u16, body: &Bytes, call:
 pub fn models_list(dialect: Dialect, names: &[&str], created_s: u64) -> Bytes {
     let mut out = Vec::with_capacity(64 + names.len().min(MODELS_MAX) * 100);
     let names = names.get(..MODELS_MAX).unwrap_or(names);
-    match dialect {
+    out.extend_from_slice(match dialect {
+        Dialect::OpenaiChat => b"{\"object\":\"list\",\"data\":[".as_slice(),
+        Dialect::AnthropicMessages => b"{\"data\":[",
+    });
+    for (i, name) in names.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        card_into(dialect, name, created_s, &mut out);
+    }
+    out.push(b']');
+    if dialect == Dialect::AnthropicMessages {
+        out.extend_from_slice(b",\"has_more\":false,\"first_id\":");
+        quote_or_null(names.first().copied(), &mut out);
+        out.extend_from_slice(b",\"last_id\":");
+        quote_or_null(names.last().copied(), &mut out);
+    }
+    out.push(b'}');
+    Bytes::from(out)
+}
+
+/// One model or pool, as it stands in the list.
+pub fn model_card(dialect: Dialect, name: &str, created_s: u64) -> Bytes {
+    let mut out = Vec::with_capacity(128);
+    card_into(dialect, name, created_s, &mut out);
+    Bytes::from(out)
+}
+
+fn card_into(dialect: Dialect, name: &str, created_s: u64, out: &mut Vec<u8>) {
+    // Writing to a vector does not fail.
+    let _ = match dialect {
         Dialect::OpenaiChat => {
-            out.extend_from_slice(b"{\"object\":\"list\",\"data\":[");
-            for (i, name) in names.iter().enumerate() {
-                out.extend_from_slice(if i == 0 { b"{\"id\":" } else { b",{\"id\":" });
-                quote_into(name, &mut out);
-                // Writing to a vector does not fail.
-                let _ = write!(
-                    out,
-                    ",\"object\":\"model\",\"created\":{created_s},\"owned_by\":\"tieline\"}}"
-                );
-            }
-            out.extend_from_slice(b"]}");
+            out.extend_from_slice(b"{\"id\":");
+            quote_into(name, out);
+            write!(
+                out,
+                ",\"object\":\"model\",\"created\":{created_s},\"owned_by\":\"tieline\"}}"
+            )
         }
         Dialect::AnthropicMessages => {
-            let created = rfc3339(created_s);
-            out.extend_from_slice(b"{\"data\":[");
-            for (i, name) in names.iter().enumerate() {
-                out.extend_from_slice(if i == 0 {
-                    b"{\"type\":\"model\",\"id\":"
-                } else {
-                    b",{\"type\":\"model\",\"id\":"
-                });
-                quote_into(name, &mut out);
-                out.extend_from_slice(b",\"display_name\":");
-                quote_into(name, &mut out);
-                let _ = write!(out, ",\"created_at\":\"{created}\"}}");
-            }
-            out.extend_from_slice(b"],\"has_more\":false,\"first_id\":");
-            quote_or_null(names.first().copied(), &mut out);
-            out.extend_from_slice(b",\"last_id\":");
-            quote_or_null(names.last().copied(), &mut out);
-            out.push(b'}');
+            out.extend_from_slice(b"{\"type\":\"model\",\"id\":");
+            quote_into(name, out);
+            out.extend_from_slice(b",\"display_name\":");
+            quote_into(name, out);
+            write!(out, ",\"created_at\":\"{}\"}}", rfc3339(created_s))
         }
-    }
-    Bytes::from(out)
+    };
 }
 
 /// What goes into an error's envelope.

@@ -14,31 +14,72 @@ pub enum Surface {
     MethodWrong {
         allow: &'static str,
     },
+    /// One model or pool, which [`model_asked`] names; in the forms of [`Surface::Models`].
+    Model,
     /// The list of models. Both dialects have the same path; a request with an `anthropic-version` header wants
     /// Anthropic's form, which the caller of this function knows.
     Models(Dialect),
     PathUnknown,
+    /// Nothing: clients ask for it to see whether anybody is there (Claude Code sends `HEAD /` and wants any 2xx).
+    Root,
 }
+
+/// Methods of what is only read; HEAD is GET without its content (RFC 9110, section 9.3.2).
+const READ: &str = "GET, HEAD";
 
 /// Reads a request line. `path` may carry a query.
 pub fn surface(method: &str, path: &str) -> Surface {
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    let path = path
-        .strip_prefix("/v1")
-        .filter(|rest| rest.starts_with('/'))
-        .unwrap_or(path);
+    let path = unversioned(path);
     let (surface, allow) = match path {
         "/chat/completions" => (Surface::Call(Dialect::OpenaiChat), "POST"),
         "/messages" => (Surface::Call(Dialect::AnthropicMessages), "POST"),
         "/messages/count_tokens" => (Surface::CountTokens, "POST"),
-        "/models" => (Surface::Models(Dialect::OpenaiChat), "GET"),
+        "/models" => (Surface::Models(Dialect::OpenaiChat), READ),
+        "/" => (Surface::Root, READ),
+        _ if path.strip_prefix("/models/").is_some_and(|name| !name.is_empty()) => (Surface::Model, READ),
         _ => return Surface::PathUnknown,
     };
-    if method == allow {
+    if allow.split(", ").any(|allowed| allowed == method) {
         surface
     } else {
         Surface::MethodWrong { allow }
     }
+}
+
+/// The name in the path of a [`Surface::Model`], percent-decoded. A name may hold slashes, bare or encoded. `None` if the
+/// path is another's, or the name is not UTF-8.
+pub fn model_asked(path: &str) -> Option<String> {
+    let name = unversioned(path).strip_prefix("/models/")?;
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let escaped = match tail {
+            [high, low, after @ ..] if *first == b'%' => hex(*high).zip(hex(*low)).map(|pair| (pair, after)),
+            _ => None,
+        };
+        if let Some(((high, low), after)) = escaped {
+            bytes.push(high << 4 | low);
+            rest = after;
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+/// The path without its query and its version.
+fn unversioned(path: &str) -> &str {
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    path.strip_prefix("/v1")
+        .filter(|rest| rest.starts_with('/'))
+        .unwrap_or(path)
 }
 
 /// The key that a request carries: `Authorization: Bearer …`, `x-api-key` or `api-key`, on every path, because SDKs of
@@ -100,13 +141,37 @@ mod tests {
                 Surface::Models(Dialect::OpenaiChat),
             ),
             ("GET", "/v1/messages", Surface::MethodWrong { allow: "POST" }),
-            ("POST", "/models", Surface::MethodWrong { allow: "GET" }),
+            ("POST", "/models", Surface::MethodWrong { allow: READ }),
+            ("HEAD", "/v1/models", Surface::Models(Dialect::OpenaiChat)),
+            ("GET", "/v1/models/m", Surface::Model),
+            ("HEAD", "/models/a/b", Surface::Model),
+            ("DELETE", "/v1/models/m", Surface::MethodWrong { allow: READ }),
+            ("GET", "/v1/models/", Surface::PathUnknown),
+            ("HEAD", "/v1/messages", Surface::MethodWrong { allow: "POST" }),
             ("POST", "/v1", Surface::PathUnknown),
             ("POST", "/v1messages", Surface::PathUnknown),
-            ("GET", "/", Surface::PathUnknown),
+            ("GET", "/", Surface::Root),
+            ("HEAD", "/", Surface::Root),
+            ("POST", "/", Surface::MethodWrong { allow: READ }),
             ("GET", "", Surface::PathUnknown),
         ] {
             assert_eq!(surface(method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn names_in_paths_are_decoded() {
+        for (path, expected) in [
+            ("/v1/models/m1?x=1", Some("m1")),
+            ("/models/meta/llama%203.1", Some("meta/llama 3.1")),
+            ("/v1/models/meta%2Fllama", Some("meta/llama")),
+            ("/v1/models/100%", Some("100%")),
+            ("/v1/models/%zz%4", Some("%zz%4")),
+            ("/v1/models/%C3%A9", Some("é")),
+            ("/v1/models/%ff", None),
+            ("/v1/messages", None),
+        ] {
+            assert_eq!(model_asked(path).as_deref(), expected, "{path}");
         }
     }
 

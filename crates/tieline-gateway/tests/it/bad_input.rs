@@ -60,6 +60,43 @@ async fn a_body_that_is_not_json_is_refused_with_the_place() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compressed_body_is_refused_with_what_to_do() {
+    for dialect in DIALECTS {
+        let channel = Channel::start(Auto::default()).unwrap();
+        let house = Plan::new(vec![house::way("a", dialect, &channel)]).start().await;
+        for coding in ["gzip", "zstd", "identity, br", "GZIP"] {
+            let mut ask = Ask::plain(dialect, false).header("content-encoding", coding);
+            ask.body = b"\x1f\x8b\x08\x00".to_vec();
+            let reply = house.ask(ask).await;
+            let (status, kind, code) = reply.problem(dialect);
+            assert_eq!(
+                (status, kind.as_str(), code.as_deref()),
+                (415, "invalid_request_error", Some("body_encoded")),
+                "{coding}"
+            );
+            assert!(
+                reply.text().contains("without `content-encoding`"),
+                "{}",
+                reply.text()
+            );
+            assert_eq!(reply.header("accept-encoding"), Some("identity"));
+            assert_eq!(reply.header("x-should-retry"), Some("false"));
+        }
+        for coding in ["identity", "", "Identity"] {
+            let ask = Ask::plain(dialect, false).header("content-encoding", coding);
+            assert_eq!(house.ask(ask).await.status(), 200, "{coding}");
+        }
+        let book = house.stop().await;
+        let asks = book
+            .decisions
+            .values()
+            .map(|decision| decision.intake.ask.clone());
+        let refused = asks.filter(|ask| *ask == AskRecord::Unreadable(Code::BodyEncoded));
+        assert_eq!((refused.count(), book.decisions.len()), (4, 7));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_is_not_utf8_is_refused() {
     for dialect in DIALECTS {
         refused(dialect, b"{\"model\":\"chat\",\"x\":\"\xff\"}", Code::BodyNotUtf8).await;
@@ -194,7 +231,9 @@ async fn a_key_asks_only_for_what_its_scope_names() {
 async fn paths_and_methods_that_do_not_exist_are_told_so() {
     let house = Plan::new(Vec::new()).start().await;
     for (method, path, status) in [
-        ("GET", "/", 404),
+        ("POST", "/", 405),
+        ("GET", "/v1", 404),
+        ("HEAD", "/v1/messages", 405),
         ("POST", "/v1/embeddings", 404),
         ("GET", "/v1/chat/completions", 405),
         ("DELETE", "/v1/messages", 405),
@@ -207,8 +246,14 @@ async fn paths_and_methods_that_do_not_exist_are_told_so() {
         } else {
             OpenaiChat
         };
-        let reply = house.ask(Ask::new(method, path, "").key(house::ALLOWED)).await;
-        assert_eq!(reply.problem(dialect).0, status, "{method} {path}");
+        let ask = Ask::new(method, path, "").key(house::ALLOWED);
+        let mut caller = Caller::connect(house.listen).await;
+        caller.send(&ask).await;
+        let reply = caller.reply_to(method).await;
+        assert_eq!(reply.status(), status, "{method} {path}");
+        if method != "HEAD" {
+            reply.problem(dialect);
+        }
         assert_eq!(reply.header("allow").is_some(), status == 405, "{method} {path}");
     }
     for path in ["/healthz", "/readyz"] {

@@ -249,6 +249,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Caller<S> {
         Reply { chunks, end, head }
     }
 
+    /// The answer to a method, HEAD's without a body whatever its length says.
+    pub(crate) async fn reply_to(&mut self, method: &str) -> Reply {
+        let head = self.head().await;
+        if method == "HEAD" {
+            self.framing = Framing::Length(0);
+        }
+        let (chunks, end) = self.rest().await;
+        Reply { chunks, end, head }
+    }
+
     /// Wait until the other side ends the connection; anything that it still says is a failure.
     pub(crate) async fn closed(&mut self) -> End {
         let end = self.more().await.expect("nothing more comes");

@@ -6,7 +6,7 @@ use tieline_core::record::Outcome;
 use tieline_core::{Dialect, Usage};
 use tieline_testkit::{Act, Answer, Auto, Channel};
 
-use crate::caller::{Ask, CHAT, CHAT_STREAM, End, MESSAGES, MESSAGES_STREAM, is_terminated};
+use crate::caller::{Ask, CHAT, CHAT_STREAM, Caller, End, MESSAGES, MESSAGES_STREAM, is_terminated};
 use crate::house::{self, CREDENTIAL, LIMIT, Plan, far_name, key};
 use crate::ledger::{attempts, ended};
 
@@ -266,6 +266,79 @@ async fn the_list_of_models_is_what_the_key_may_ask_for() {
     assert_eq!(ids(house.ask(scoped).await), ["m2"]);
     assert_eq!(house.ask(Ask::get("/v1/models")).await.status(), 401);
     assert_eq!(channel.seen_count(), 0);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_model_is_shown_as_it_stands_in_the_list() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let mut plan = Plan::new(vec![house::openai("a", &channel).models(&["m1", "m2"])]);
+    plan.models = vec!["m1", "m2"];
+    let house = plan.start().await;
+    let one = |name: &str, number| Ask::get(&format!("/v1/models/{name}")).key(number);
+    let anthropic = |ask: Ask| ask.header("anthropic-version", "2023-06-01");
+    let list = house.ask(Ask::get("/v1/models").key(house::ALLOWED)).await.json();
+    for (ix, name) in ["chat", "m1", "%6d2"].into_iter().enumerate() {
+        let mut card = house.ask(one(name, house::ALLOWED)).await.json();
+        let mut listed = list["data"][ix].clone();
+        assert_eq!(card["object"], "model");
+        // The second of the request is the only thing that may differ.
+        (card["created"], listed["created"]) = (0.into(), 0.into());
+        assert_eq!(card, listed);
+    }
+    let card = house.ask(anthropic(one("m2", house::SCOPED))).await.json();
+    assert_eq!(
+        (&card["type"], &card["id"], &card["display_name"]),
+        (&"model".into(), &"m2".into(), &"m2".into())
+    );
+    // Of what the key may not ask for, no more is said than of what there is not.
+    for ask in [
+        one("m1", house::SCOPED),
+        one("m9", house::ALLOWED),
+        one("%ff", house::ALLOWED),
+    ] {
+        for (dialect, ask) in [
+            (Dialect::OpenaiChat, ask.clone()),
+            (Dialect::AnthropicMessages, anthropic(ask)),
+        ] {
+            let reply = house.ask(ask).await;
+            let (status, _, code) = reply.problem(dialect);
+            assert_eq!((status, code.as_deref()), (404, Some("pool_unknown")));
+        }
+    }
+    assert_eq!(house.ask(Ask::get("/v1/models/m1")).await.status(), 401);
+    assert_eq!(channel.seen_count(), 0);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn head_answers_what_get_answers_without_the_content() {
+    let house = Plan::new(Vec::new()).start().await;
+    let mut caller = Caller::connect(house.listen).await;
+    for path in [
+        "/",
+        "/healthz",
+        "/readyz",
+        "/v1/models",
+        "/v1/models/chat",
+        "/v1/models/m9",
+    ] {
+        let mut replies = Vec::new();
+        // On one connection: a byte of content after the head would be the next answer's.
+        for method in ["HEAD", "GET", "HEAD"] {
+            caller.send(&Ask::new(method, path, "").key(house::ALLOWED)).await;
+            let reply = caller.reply_to(method).await;
+            assert_eq!(reply.bytes().is_empty(), method == "HEAD", "{method} {path}");
+            replies.push(reply);
+        }
+        for reply in &replies {
+            assert_eq!(reply.status(), replies[1].status(), "{path}");
+            for header in ["content-type", "content-length"] {
+                assert_eq!(reply.header(header), replies[1].header(header), "{path} {header}");
+            }
+        }
+    }
+    drop(caller);
     house.stop().await;
 }
 
