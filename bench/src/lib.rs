@@ -8,5 +8,5 @@ pub mod bodies;
 mod scenario;
 mod world;
 
-pub use scenario::{SCENARIOS, Scenario, scenario};
+pub use scenario::{SCENARIOS, Scenario, Whole, encode, scenario};
 pub use world::{SetUp, World};

@@ -55,7 +55,9 @@ pub fn scenario(name: &str) -> SetUp<Box<dyn Scenario>> {
 
 // === whole answers ===
 
-struct Whole {
+/// Calls whose answers come whole.
+#[derive(Debug)]
+pub struct Whole {
     answer: Bytes,
     body: Bytes,
     far: Far<'static>,
@@ -63,7 +65,8 @@ struct Whole {
 }
 
 impl Whole {
-    fn same(body: Bytes) -> SetUp<Self> {
+    /// From OpenAI's dialect to the same; the body is for the pool `same`.
+    pub fn same(body: Bytes) -> SetUp<Self> {
         let far = Far {
             dialect: Dialect::OpenaiChat,
             model_name: "far-m",
@@ -94,21 +97,26 @@ impl Whole {
     }
 }
 
-impl Scenario for Whole {
-    fn run(&mut self) -> SetUp<()> {
-        let (mut call, mut exchange) = begin(&mut self.world, &self.body, &self.far)?;
-        self.world
-            .feed(&mut call, Input::Opened { status: 200 }, &mut write);
+impl Whole {
+    /// One call; `record` sees it at each effect that writes an entry.
+    pub fn drive(&mut self, record: &mut dyn FnMut(&Call, &Effect)) -> SetUp<()> {
+        let (mut call, mut exchange) = begin(&mut self.world, &self.body, &self.far, record)?;
+        self.world.feed(&mut call, Input::Opened { status: 200 }, record);
         let answer = exchange
             .buffered(&self.answer)
             .map_err(|kind| format!("{kind:?}"))?;
         for mark in answer.marks {
-            self.world.feed(&mut call, Input::Mark(mark), &mut write);
+            self.world.feed(&mut call, Input::Mark(mark), record);
         }
-        self.world
-            .feed(&mut call, Input::End { complete: true }, &mut write);
+        self.world.feed(&mut call, Input::End { complete: true }, record);
         black_box(answer.body);
         finish(&mut self.world, call)
+    }
+}
+
+impl Scenario for Whole {
+    fn run(&mut self) -> SetUp<()> {
+        self.drive(&mut write)
     }
 }
 
@@ -139,7 +147,7 @@ impl Scenario for Stream {
             model_name: "far-m",
             provider: Provider::OpenaiCompatible,
         };
-        let (mut call, mut exchange) = begin(&mut self.world, &self.body, &far)?;
+        let (mut call, mut exchange) = begin(&mut self.world, &self.body, &far, &mut write)?;
         self.world
             .feed(&mut call, Input::Opened { status: 200 }, &mut write);
         for chunk in &self.chunks {
@@ -217,14 +225,19 @@ impl Scenario for Batch {
 
 // === what calls share ===
 
-fn begin(world: &mut World, body: &Bytes, far: &Far<'_>) -> SetUp<(Call, Exchange)> {
+fn begin(
+    world: &mut World,
+    body: &Bytes,
+    far: &Far<'_>,
+    record: &mut dyn FnMut(&Call, &Effect),
+) -> SetUp<(Call, Exchange)> {
     let head = tieline_wire::scan(Dialect::OpenaiChat, body).map_err(|problem| format!("{problem:?}"))?;
     let mut call = world.decide(&head.model, body.len() as u64, head.stream);
-    write(&call, &Effect::Record { strict: false });
+    record(&call, &Effect::Record { strict: false });
     let prepared = tieline_wire::prepare(Dialect::OpenaiChat, body, &head, far);
     let (outgoing, exchange) = prepared.map_err(|problem| format!("{problem:?}"))?;
     black_box(outgoing.body);
-    world.drain(&mut call, &mut write);
+    world.drain(&mut call, record);
     Ok((call, exchange))
 }
 
@@ -236,11 +249,14 @@ fn finish(world: &mut World, call: Call) -> SetUp<()> {
     Ok(())
 }
 
-/// Write an entry as the gateway does.
 fn write(call: &Call, effect: &Effect) {
-    let entry = match effect {
-        Effect::Record { .. } => jcs::to_vec(&call.decision_entry()),
-        _ => jcs::to_vec(&call.outcome_entry()),
-    };
-    black_box(entry.ok());
+    black_box(encode(call, effect));
+}
+
+/// The bytes of an entry as the gateway writes it.
+pub fn encode(call: &Call, effect: &Effect) -> Option<Vec<u8>> {
+    match effect {
+        Effect::Record { .. } => jcs::to_vec(&call.decision_entry()).ok(),
+        _ => jcs::to_vec(&call.outcome_entry()).ok(),
+    }
 }
