@@ -11,12 +11,14 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import anthropic
 import openai
-from house import CALL_SECONDS_MAX, House, is_alive, wait_for
+from house import CALL_SECONDS_MAX, COMMAND_SECONDS_MAX, House, is_alive, wait_for
 
 QUESTION = "What is a tie line?"
 # A word that no answer has: where it is found, a prompt was kept.
@@ -422,6 +424,41 @@ def the_ledger_exports_tiles_and_a_backup(house: House) -> None:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def another_verifier(*words: str | Path) -> subprocess.CompletedProcess:
+    """Run the verifier of verifier.txt."""
+    command = [Path(sys.executable).parent / "aics-tlog", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False)
+
+
+def a_verifier_that_others_wrote_accepts_the_export(house: House) -> None:
+    tiles, key = house.folder / "tiles", ["--log-key", house.notes["vkey"]]
+    done = another_verifier("verify-checkpoint", "--tiles", tiles, *key)
+    assert done.returncode == 0, done
+    bundle = next((tiles / "tile" / "entries").rglob("000*"))
+    bundle = next(bundle.iterdir()) if bundle.is_dir() else bundle
+    entries, leaf = bundle.read_bytes(), house.folder / "leaf"
+    for index in range(3):
+        length = int.from_bytes(entries[:2], "big")
+        leaf.write_bytes(entries[2 : 2 + length])
+        entries = entries[2 + length :]
+        included = ["verify-inclusion", "--leaf", leaf, "--index", str(index), "--tiles"]
+        done = another_verifier(*included, tiles, *key)
+        assert done.returncode == 0, done
+    # It refuses what is not so: another entry, another hash, another size.
+    changed = house.folder / "changed"
+    leaf.write_bytes(leaf.read_bytes() + b" ")
+    assert another_verifier(*included, tiles, *key).returncode != 0
+    for path in ("tile/0", "checkpoint"):
+        shutil.rmtree(changed, ignore_errors=True)
+        shutil.copytree(tiles, changed)
+        at = changed / path
+        file = at if at.is_file() else next(found for found in at.rglob("*") if found.is_file())
+        data = bytearray(file.read_bytes())
+        data[data.index(b"\n") + 1 if at.is_file() else 0] ^= 1
+        file.write_bytes(data)
+        assert another_verifier("verify-checkpoint", "--tiles", changed, *key).returncode != 0, path
+
+
 def drill_replay_agrees_with_every_recorded_call(house: House) -> None:
     report = house.good("drill", "replay", "--json").json()
     assert report["differences"] == [], report["differences"]
@@ -608,6 +645,7 @@ CASES = [
     metrics_count_calls,
     the_ledger_verifies_while_it_is_written,
     the_ledger_exports_tiles_and_a_backup,
+    a_verifier_that_others_wrote_accepts_the_export,
     drill_replay_agrees_with_every_recorded_call,
     drill_n_minus_1_says_what_breaks,
     grid_shows_the_chokepoints,

@@ -3,7 +3,8 @@
 
     python3 e2e/run.py --tieline target/release/tieline [--only WORD] [--keep]
 
-Makes a virtual environment with the clients under the user's cache folder (once for each requirements.txt), starts
+Makes a virtual environment with the clients, and with somebody else's verifier of transparency logs, under the user's cache
+folder (once for each requirements.txt and verifier.txt), starts
 `tieline up` on a fresh state folder with free ports, and runs the cases of `cases.py` in order: later ones look at what
 earlier ones left in the ledger. One line per case; the last line is `e2e: N passed, N failed`. Exit 1 if any failed.
 Every wait has a limit, and the whole run has one.
@@ -28,9 +29,9 @@ RUN_SECONDS_MAX = 1500
 
 def environment() -> Path:
     """The interpreter of the environment with the clients; made if there is none."""
-    requirements = HERE / "requirements.txt"
+    requirements, verifier = HERE / "requirements.txt", HERE / "verifier.txt"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    digest = hashlib.sha256(requirements.read_bytes() + version.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(requirements.read_bytes() + verifier.read_bytes() + version.encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tieline"
     folder = cache / f"e2e-{digest}"
     python = folder / "bin" / "python"
@@ -42,8 +43,9 @@ def environment() -> Path:
     print(f"installing the clients into {folder}", flush=True)
     subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=INSTALL_SECONDS_MAX)
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-input"]
-    pip += ["--only-binary", ":all:", "--requirement", requirements]
-    subprocess.run(pip, check=True, timeout=INSTALL_SECONDS_MAX)
+    pip += ["--only-binary", ":all:"]
+    for words in (["--requirement", requirements], ["--ignore-requires-python", "--no-deps", "--requirement", verifier]):
+        subprocess.run([*pip, *words], check=True, timeout=INSTALL_SECONDS_MAX)
     done.touch()
     return python
 
