@@ -91,6 +91,10 @@ fn fresh(root: &Path) -> Result<Files> {
         tieline(root, "config-reference")?,
     );
     files.insert(
+        "docs/reference/openapi.json".to_owned(),
+        tieline(root, "openapi")?,
+    );
+    files.insert(
         "docs/schemas/tieline.toml.json".to_owned(),
         tieline(root, "config-schema")?,
     );

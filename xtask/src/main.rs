@@ -3,7 +3,7 @@
 //! - `floors`: dependencies point down only, pure crates stay pure, the binary stays small.
 //! - `tidy`: house rules that no compiler checks.
 //! - `gen [--check]`: error pages, references and schemas under `docs/`, from the program itself.
-//! - `counts`: instruction counts against their committed baseline.
+//! - `counts [--write]`: instruction counts against their committed baseline, or a new baseline.
 //!
 //! Exit 0: nothing wrong; 1: something was found; 2: the command line is wrong or a tool could not run.
 
@@ -15,7 +15,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask floors | tidy | gen [--check] | counts [ARGUMENTS]";
+const USAGE: &str = "usage: cargo xtask floors | tidy | gen [--check] | counts [--write]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
