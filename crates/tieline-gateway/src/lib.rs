@@ -24,6 +24,7 @@ mod shared;
 mod state;
 mod tls;
 
+pub use admin::openapi::document as openapi;
 pub use config::{
     ChannelWiring, Endpoint, GatewaySettings, LedgerSettings, Load, Loaded, OnFull, Secret, TlsFiles,
 };

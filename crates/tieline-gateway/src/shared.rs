@@ -72,7 +72,7 @@ pub trait ChildControl: Send + Sync {
 }
 
 /// A supervised child, for status pages.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, schemars::JsonSchema, serde::Serialize)]
 pub struct ChildStatus {
     pub name: String,
     pub pid: Option<u32>,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tieline_core::Limits;
 use tieline_policy::PartyFacts;
@@ -25,9 +26,10 @@ pub struct Lock {
     _file: File,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartyRow {
+    #[schemars(with = "crate::admin::openapi::FactsSchema")]
     pub facts: PartyFacts,
     /// Opaque and random.
     pub id: String,
@@ -58,7 +60,7 @@ pub struct AdminKeyRow {
 }
 
 /// Something that an operator has cut.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutRow {
     /// `channel` or `component`.

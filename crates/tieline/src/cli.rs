@@ -328,6 +328,6 @@ pub(crate) struct Relay {
 
 #[derive(Args, Debug)]
 pub(crate) struct Gen {
-    #[arg(value_parser = ["cli", "config-reference", "config-schema", "json-schemas", "config-codes"])]
+    #[arg(value_parser = ["cli", "config-reference", "config-schema", "json-schemas", "config-codes", "openapi"])]
     pub(crate) what: String,
 }

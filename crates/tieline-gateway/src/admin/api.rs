@@ -242,12 +242,7 @@ pub(super) async fn restore(
 /// Cut or restore a channel or component: state file, ledger, fleet, and the child process if the channel is one. What is
 /// cut is out before its process stops; what is restored is in once its process serves, and a process that does not
 /// leaves it out.
-async fn change(
-    shared: &Arc<Shared>,
-    admin: &Admin,
-    name: &str,
-    cut: bool,
-) -> Result<Json<Turned>, Refusal> {
+async fn change(shared: &Arc<Shared>, admin: &Admin, name: &str, cut: bool) -> Result<Json<Turned>, Refusal> {
     let snapshot = shared.live.load().snapshot.clone();
     let kind = if snapshot.channel_named(name).is_some() {
         "channel"

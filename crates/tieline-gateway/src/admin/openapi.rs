@@ -139,22 +139,31 @@ fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     let refusal = generator.subschema_for::<RefusalSchema>();
     let mut refuses = |status: &str, why: &str| {
         let content = json!({ "application/json": { "schema": refusal } });
-        responses.insert(status.to_owned(), json!({ "content": content, "description": why }));
+        responses.insert(
+            status.to_owned(),
+            json!({ "content": content, "description": why }),
+        );
     };
     if operation.roles.is_some() {
         refuses("401", "No admin key, or none that is known here.");
         refuses("403", "The key's role may not.");
-        refuses("default", "What was asked is wrong (4XX), or cannot be done now (5XX).");
+        refuses(
+            "default",
+            "What was asked is wrong (4XX), or cannot be done now (5XX).",
+        );
     }
     let mut out = Map::new();
     let mut put = |name: &str, value: Value| drop(out.insert(name.to_owned(), value));
     put("operationId", operation.id.into());
     put("summary", operation.summary.into());
     put("responses", Value::Object(responses));
-    put("security", match operation.roles {
-        Some(_) => json!([{ "admin_key": [] }]),
-        None => json!([]),
-    });
+    put(
+        "security",
+        match operation.roles {
+            Some(_) => json!([{ "admin_key": [] }]),
+            None => json!([]),
+        },
+    );
     if let Some(roles) = operation.roles {
         let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
         put("description", format!("Roles: {}.", names.join(", ")).into());
@@ -196,25 +205,45 @@ mod tests {
 
     /// The fields that `T` reads, as its refusal of another one lists them.
     fn fields<T: serde::de::DeserializeOwned>() -> BTreeSet<String> {
-        let error = serde_json::from_str::<T>(r#"{"no such field":1}"#).err().unwrap().to_string();
+        let error = serde_json::from_str::<T>(r#"{"no such field":1}"#)
+            .err()
+            .unwrap()
+            .to_string();
         let (_, expected) = error.split_once("expected").unwrap();
-        expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+        expected
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
     }
 
     fn properties<T: JsonSchema>() -> BTreeSet<String> {
         let schema = schemars::schema_for!(T);
-        schema.get("properties").unwrap().as_object().unwrap().keys().cloned().collect()
+        schema
+            .get("properties")
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect()
     }
 
     #[test]
     fn schemas_have_the_fields_of_their_types() {
         assert_eq!(properties::<LimitsSchema>(), fields::<tieline_core::Limits>());
-        assert_eq!(properties::<FactsSchema>(), fields::<tieline_policy::PartyFacts>());
+        assert_eq!(
+            properties::<FactsSchema>(),
+            fields::<tieline_policy::PartyFacts>()
+        );
     }
 
     #[test]
     fn health_has_the_words_of_its_type() {
-        let error = serde_json::from_str::<tieline_core::Health>("\"no such word\"").unwrap_err().to_string();
+        let error = serde_json::from_str::<tieline_core::Health>("\"no such word\"")
+            .unwrap_err()
+            .to_string();
         for word in error.split('`').skip(3).step_by(2) {
             let schema = schemars::schema_for!(HealthSchema).to_value().to_string();
             assert!(schema.contains(&format!("\"{word}\"")), "{word}: {schema}");
@@ -237,8 +266,15 @@ mod tests {
         assert_eq!(written, routed.iter().cloned().collect());
         assert_eq!(written.len(), routed.len(), "two operations are one");
         // The router is made of the same table, and of nothing beside it.
-        for source in [include_str!("mod.rs"), include_str!("api.rs"), include_str!("log.rs")] {
-            assert!(!source.contains(".route("), "a route that the table does not have");
+        for source in [
+            include_str!("mod.rs"),
+            include_str!("api.rs"),
+            include_str!("log.rs"),
+        ] {
+            assert!(
+                !source.contains(".route("),
+                "a route that the table does not have"
+            );
         }
         assert_eq!(include_str!("routes.rs").matches(".route(").count(), 1);
     }

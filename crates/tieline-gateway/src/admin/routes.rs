@@ -149,9 +149,11 @@ fn reading() -> Vec<Operation> {
         asked("/tile/{*rest}", "tile", get(log::tile))
             .says("A tile of the log's hashes (C2SP tlog-tiles), by its path.")
             .with(Answer::Bytes),
-        asked("/checkpoint", "checkpoint", get(log::checkpoint)).says("The log's signed head (C2SP tlog-checkpoint)."),
+        asked("/checkpoint", "checkpoint", get(log::checkpoint))
+            .says("The log's signed head (C2SP tlog-checkpoint)."),
         asked("/healthz", "healthz", get(|| async { "ok\n" })).says("Whether the process lives."),
-        asked("/readyz", "readyz", get(ready)).says("Whether it takes calls; 503 while it drains or cannot record."),
+        asked("/readyz", "readyz", get(ready))
+            .says("Whether it takes calls; 503 while it drains or cannot record."),
         asked("/openapi.json", "openapi", get(openapi::serve))
             .says("This document.")
             .with(Answer::Document),

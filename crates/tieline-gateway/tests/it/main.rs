@@ -22,6 +22,7 @@ mod house;
 mod leaving;
 mod ledger;
 mod limits;
+mod openapi;
 mod passing;
 mod policy;
 mod records;

@@ -23,6 +23,7 @@ pub(super) fn run(what: &str) -> Result<u8> {
             let schemas: BTreeMap<_, _> = reports::schemas().into_iter().collect();
             output::json(&schemas)?;
         }
+        "openapi" => output::json(&tieline_gateway::openapi())?,
         _ => return Err(Failure::input(format!("`{what}` is not generated yet"))),
     }
     Ok(0)
