@@ -275,13 +275,22 @@ async fn hashes_of_the_log_are_everyone_s_and_its_entries_the_auditor_s() {
         checkpoint.lines().take(2).collect::<Vec<_>>(),
         ["tieline.example/it", &size.to_string()]
     );
+    let file = house.path().join("ledger.db");
+    let away = house.path().join("away.db");
+    std::fs::rename(&file, &away).unwrap();
+    let none = open(&format!("/tile/0/000.p/{size}")).await;
+    std::fs::rename(&away, &file).unwrap();
+    assert_eq!(none.status(), 500);
+    assert!(
+        !none.text().contains("ledger.db"),
+        "no path is told: {}",
+        none.text()
+    );
     let tile = open(&format!("/tile/0/000.p/{size}")).await;
     assert_eq!((tile.status(), tile.bytes().len() as u64), (200, 32 * size));
     assert_eq!(open("/tile/0/001").await.status(), 404);
     assert_eq!(open("/tile/nonsense").await.status(), 404);
     // Whoever asks without a key asks a file that is open already.
-    let file = house.path().join("ledger.db");
-    let away = house.path().join("away.db");
     std::fs::rename(&file, &away).unwrap();
     let again = open(&format!("/tile/0/000.p/{size}")).await;
     std::fs::rename(&away, &file).unwrap();
