@@ -1,10 +1,10 @@
 //! Instruction counts under callgrind against their committed baseline, `bench/counts.json`.
 //!
-//! `cargo xtask counts [--write]` builds the scenarios of `bench` in release, runs each for a short and for a long series, and
-//! divides the difference of the instructions by the difference of the lengths, so that start and set-up cancel out. A
-//! count that rises by more than [`RISE_MAX_PERCENT`] is a finding; so is a scenario without a baseline, and one that is
-//! gone. `--write` makes what was counted the baseline. Counts differ between compilers, so raise a toolchain and the
-//! baseline together. Bounds: a series takes seconds under callgrind.
+//! `cargo xtask counts [--write]` builds the scenarios of `bench` in release, runs each for a short and for a long
+//! series, and divides the difference of the instructions by the difference of the lengths, so that start and set-up
+//! cancel out. A count that rises by more than [`RISE_MAX_PERCENT`] is a finding; so is a scenario without a baseline,
+//! and one that is gone. `--write` makes what was counted the baseline. Counts differ between compilers, so raise a
+//! toolchain and the baseline together. Bounds: a series takes seconds under callgrind.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,10 +1,11 @@
-//! The closed loop of streams at the least CPU per chunk: every connection is read once per sweep, not whenever something
-//! arrives.
+//! The closed loop of streams at the least CPU per chunk: every connection is read once per sweep, not whenever
+//! something arrives.
 //!
-//! Contract: the same requests, the same checks of every answer as one task per connection makes; the server sees a client
-//! that reads a little later, and is not slowed as long as a stream takes several sweeps. Nobody sleeps on these sockets, so
-//! a chunk that arrives wakes nothing: that, not the reading, is what a chunk costs. Latency and first byte are as coarse
-//! as a sweep. Bounds: one buffer for all connections; an answer that brings nothing for [`SILENCE_MAX`] is incomplete.
+//! Contract: the same requests and the same checks of every answer as with one task per connection; the server sees a
+//! client that reads a little later, and is not slowed as long as a stream takes several sweeps. Nobody sleeps on these
+//! sockets, so a chunk that arrives wakes nothing: that, not the reading, is what a chunk costs. Latency and first byte
+//! are as coarse as a sweep. Bounds: one buffer for all connections; an answer that brings nothing for [`SILENCE_MAX`]
+//! is incomplete.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
