@@ -2,7 +2,8 @@
 //!
 //! The law of combination. A forbid that applies denies, or holds if it says so; no permit that applies denies; a rule
 //! that cannot be evaluated holds (Cedar alone would skip it). Deny beats hold beats allow, and a verdict names every
-//! rule that forbade, strictest first, then by id; an allow names the permits that applied. The order of packs and rules does not matter.
+//! rule that forbade, strictest first, then by id; an allow names the permits that applied. The order of packs and rules
+//! does not matter.
 //!
 //! Packs begin and end, and the engine has no clock: the epoch is compiled as eras between those instants, a verdict is
 //! made in the era of the `now` it is asked for, and `valid_until` says when it must be made anew.

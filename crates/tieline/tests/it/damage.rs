@@ -6,8 +6,8 @@ use rusqlite::Connection;
 
 use crate::folder::{Folder, Server};
 
-/// Rewrite, unpacked, the first row of entries that `rewrite` has something for; the rows are one for each commit. A row of which
-/// nothing is left goes.
+/// Rewrite, unpacked, the first row of entries that `rewrite` has something for; the rows are one for each commit. A row
+/// of which nothing is left goes.
 fn rewrite(file: &Path, mut rewrite: impl FnMut(i64, Vec<u8>) -> Option<Vec<u8>>) {
     let db = Connection::open(file).unwrap();
     let mut select = db
