@@ -123,7 +123,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
-        fn any_bytes_pack_and_unpack(entries in prop::collection::vec(prop_oneof![4 => Just(b'a'), 1 => any::<u8>()], 0..3000)) {
+        fn any_bytes_pack_and_unpack(
+            entries in prop::collection::vec(prop_oneof![4 => Just(b'a'), 1 => any::<u8>()], 0..3000),
+        ) {
             check(&entries);
         }
 

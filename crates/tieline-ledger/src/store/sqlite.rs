@@ -3,7 +3,7 @@
 //! | table | row |
 //! | --- | --- |
 //! | `head` | one: origin, size, signed checkpoint |
-//! | `bundle` | first index, count, leaf hashes, framed entries and their size: 256 of them, or a piece of the last bundle |
+//! | `bundle` | first index, count, leaf hashes, framed entries, their size: 256 of them, or a piece of the last bundle |
 //! | `tile` | level 1 and above, number, hashes; the last one of a level is partial |
 //! | `blob` | digest, bytes |
 //!
