@@ -60,7 +60,7 @@ pub(crate) struct Drive {
     out: Out,
     /// Given back after the call's last record.
     _place: Place,
-    relay: Option<(StatusCode, Bytes, Dialect)>,
+    relay: Option<Relayed>,
     released: bool,
     reply: Option<Reply>,
     reply_headers: HeaderMap,
@@ -69,6 +69,13 @@ pub(crate) struct Drive {
     /// Why the last candidate could not be asked.
     unprepared: Option<Problem>,
     unreadable: Option<Problem>,
+}
+
+/// A channel's own error, in its dialect, for the core to have it relayed.
+enum Relayed {
+    /// The event of a stream.
+    Event(Bytes, Dialect),
+    Reply(StatusCode, Bytes, Dialect),
 }
 
 impl Drive {
@@ -402,7 +409,7 @@ impl Drive {
         };
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let fault = tieline_wire::classify(provider, status.as_u16(), &header, &body);
-        self.relay = Some((status, body, dialect));
+        self.relay = Some(Relayed::Reply(status, body, dialect));
         self.feed(Input::Fault(fault));
     }
 
@@ -562,6 +569,10 @@ impl Drive {
         if fault.is_some() && !self.released {
             marks.retain(|mark| matches!(mark, Mark::Usage(_)));
             self.held.clear();
+            let error = std::mem::take(&mut self.out.error);
+            if let (false, Some((_, dialect))) = (error.is_empty(), self.far) {
+                self.relay = Some(Relayed::Event(error, dialect));
+            }
         } else {
             self.hold();
         }
@@ -680,11 +691,14 @@ impl Drive {
 
     /// The channel's own error, in the caller's dialect.
     fn relay(&mut self) -> Response<Answer> {
-        let Some((status, body, far)) = self.relay.take() else {
-            return self.problem(&Problem::plain(Code::AnswerUnreadable));
+        let (near, call) = (self.near.dialect, self.call.intake().call);
+        let rendered = match self.relay.take() {
+            Some(Relayed::Reply(status, body, far)) => {
+                tieline_wire::relay_error(near, far, status.as_u16(), &body, call)
+            }
+            Some(Relayed::Event(frame, far)) => tieline_wire::relay_error_event(near, far, &frame, call),
+            None => return self.problem(&Problem::plain(Code::AnswerUnreadable)),
         };
-        let call = self.call.intake().call;
-        let rendered = tieline_wire::relay_error(self.near.dialect, far, status.as_u16(), &body, call);
         let mut response = outgoing::rendered(rendered);
         self.stamp(response.headers_mut());
         response

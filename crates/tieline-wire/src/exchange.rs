@@ -232,7 +232,7 @@ impl Bridge {
             };
             match reader.read(frame, &mut out.marks) {
                 Some((_, Told::Fault(kind))) => {
-                    out.fail(kind, Bytes::new());
+                    out.fail(kind, Bytes::copy_from_slice(frame));
                     *failed = true;
                 }
                 Some((event, _)) => {

@@ -30,5 +30,7 @@ pub use json::{Head, scan};
 pub use model::{Loss, LossKind};
 pub use pass::Out;
 pub use provider::{Provider, auth_header, url_path};
-pub use render::{Headers, Rendered, model_card, models_list, relay_error, render, render_in_stream};
+pub use render::{
+    Headers, Rendered, model_card, models_list, relay_error, relay_error_event, render, render_in_stream,
+};
 pub use surface::{Surface, auth_from_headers, forwards, model_asked, returns, surface};

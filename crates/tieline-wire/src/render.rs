@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use tieline_core::{CallId, Code, Dialect, Problem, Retry};
 
 use crate::convert;
+use crate::frame::sse;
 use crate::json::quote_into;
 
 /// Headers of a rendered reply; the types of header values that occur are few and short.
@@ -68,6 +69,13 @@ pub fn render_in_stream(dialect: Dialect, problem: &Problem, call: CallId) -> By
     out.extend_from_slice(&envelope(dialect, problem, call));
     out.extend_from_slice(b"\n\n");
     Bytes::from(out)
+}
+
+/// As [`relay_error`], of an error that came as the event of a stream whose head said 200: none of the answer has left yet,
+/// so the caller gets the status that the error would have had as a reply.
+pub fn relay_error_event(near: Dialect, far: Dialect, frame: &[u8], call: CallId) -> Rendered {
+    let data = sse::event(frame, true).map_or_else(Bytes::new, |event| Bytes::from(event.data.into_owned()));
+    relay_error(near, far, 400, &data, call)
 }
 
 /// Hands on a channel's own error reply, for the faults that are the caller's. Between equal dialects the body is the

@@ -556,6 +556,31 @@ async fn what_the_caller_got_wrong_is_relayed_word_for_word() {
     relayed(canned::ANTHROPIC_CONTEXT_LENGTH).await;
 }
 
+/// Some channels judge a request only after the head of their answer has left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_caller_got_wrong_is_relayed_from_an_event_too() {
+    for (error, far) in [
+        (canned::OPENAI_INVALID_REQUEST, OpenaiChat),
+        (canned::ANTHROPIC_INVALID_REQUEST, AnthropicMessages),
+    ] {
+        for near in [OpenaiChat, AnthropicMessages] {
+            let first = Channel::start(Act::stream([error.frame()])).unwrap();
+            let second = Channel::start(Auto::default()).unwrap();
+            let ways = vec![house::way("a", far, &first), house::way("b", near, &second)];
+            let house = Plan::new(ways).start().await;
+            let reply = house.ask(Ask::plain(near, true)).await;
+            let body: serde_json::Value = serde_json::from_str(error.body).unwrap();
+            let said = body["error"]["message"].as_str().unwrap();
+            assert_eq!(reply.status(), 400, "{}", reply.text());
+            assert!(reply.text().contains(said), "{}", reply.text());
+            assert_eq!(reply.header("content-type"), Some("application/json"));
+            assert_eq!(second.accepted_count(), 0);
+            let book = house.stop().await;
+            assert_eq!(ended(book.only().1), (Outcome::Relayed, None));
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_of_content_is_not_routed_around() {
     relayed(canned::OPENAI_CONTENT_FILTER).await;

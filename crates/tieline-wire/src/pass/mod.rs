@@ -26,9 +26,8 @@ pub struct Out {
     pub bytes: Vec<Bytes>,
     /// The answer said how it stopped, or the stream's terminator was seen. A stream that ends without is truncated.
     pub complete: bool,
-    /// The event that reported `fault`, as the channel sent it; empty if the fault is of another kind, or the channel's
-    /// dialect is not the caller's. It is not among
-    /// `bytes`: whether the application sees these words or ours is not decided here.
+    /// The event that reported `fault`, as the channel sent it, in the channel's dialect; empty if the fault is of another
+    /// kind. It is not among `bytes`: whether the application sees these words or ours is not decided here.
     pub error: Bytes,
     /// The stream is over: an error event, garbage, an event over the limit, or an end that came too early. What
     /// follows is not read.
