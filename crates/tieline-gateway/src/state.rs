@@ -85,6 +85,8 @@ pub enum StateError {
     },
     #[error("{path} was written by a newer tieline (version {found}, this one knows {known}); use that one")]
     Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("{path} was written by an older tieline; start this one on it once, which brings it up to date")]
+    Older { path: PathBuf },
     #[error("there is no {what} `{id}`")]
     Missing { what: &'static str, id: String },
     #[error("database error in the state file: {0}")]
@@ -161,6 +163,17 @@ impl State {
         db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
         migrate(&mut db, &path)?;
         Ok(Self { db })
+    }
+
+    /// Open `DIR/state.db` to read what is in it, from a folder that need not be writable. What writes is refused.
+    pub fn read(dir: &Path) -> Result<Self, StateError> {
+        let path = dir.join("state.db");
+        let db = tieline_ledger::read_only(&path)?;
+        match (found_version(&db)?, known_version()) {
+            (found, known) if found > known => Err(StateError::Newer { path, found, known }),
+            (found, known) if found < known => Err(StateError::Older { path }),
+            _ => Ok(Self { db }),
+        }
     }
 
     pub fn put_party(&self, party: &PartyRow) -> Result<(), StateError> {
@@ -368,8 +381,7 @@ fn insert_key(db: &Connection, key: &KeyRow) -> Result<(), StateError> {
 }
 
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), StateError> {
-    let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let (found, known) = (found_version(db)?, known_version());
     if found > known {
         return Err(StateError::Newer {
             path: path.to_owned(),
@@ -388,6 +400,14 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), StateError> {
         tx.commit()?;
     }
     Ok(())
+}
+
+fn found_version(db: &Connection) -> Result<i64, StateError> {
+    Ok(db.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+fn known_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
 fn create_private(path: &Path) -> std::io::Result<()> {
@@ -426,6 +446,20 @@ mod tests {
             id: id.into(),
             name: "Example".into(),
         }
+    }
+
+    #[test]
+    fn a_reader_reads_beside_the_writer_and_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(State::read(dir.path()), Err(StateError::Db(_))));
+        assert!(!dir.path().join("state.db").exists());
+        let state = State::open(dir.path()).unwrap();
+        state.put_party(&party("p1")).unwrap();
+        let reader = State::read(dir.path()).unwrap();
+        assert_eq!(reader.parties().unwrap(), [party("p1")]);
+        assert!(matches!(reader.put_party(&party("p2")), Err(StateError::Db(_))));
+        state.db.pragma_update(None, "user_version", 0).unwrap();
+        assert!(matches!(State::read(dir.path()), Err(StateError::Older { .. })));
     }
 
     #[test]

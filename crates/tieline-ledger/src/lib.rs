@@ -30,6 +30,7 @@ pub use files::{create_key, load_key, vkey};
 pub use index::{CallRef, Index, ROWS_MAX};
 pub use log::{BLOB_BYTES_MAX, Commit, LAST_EVERY_US, Log};
 pub use reader::{Head, Reader};
+pub use store::read_only;
 pub use verify::{Finding, Progress, Report, VerifyOptions, Witness, verify};
 pub use writer::{
     BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Done, Health, OnFull, PushError, Stopped, Writer, WriterConfig,

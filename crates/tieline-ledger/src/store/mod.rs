@@ -3,4 +3,5 @@
 pub(crate) mod pack;
 mod sqlite;
 
+pub use sqlite::read_only;
 pub(crate) use sqlite::{Row, Store, StoredHead};

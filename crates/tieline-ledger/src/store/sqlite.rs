@@ -94,32 +94,14 @@ impl Store {
                 why: "there is no such file".to_owned(),
             });
         }
-        let store = match Self::read_only(path, "") {
-            Ok(store) => store,
-            // Without a WAL and without the right to create its index, the file itself is everything.
-            Err(error) if !has_wal(path) => Self::read_only(path, "?immutable=1").map_err(|_| error)?,
-            Err(error) => return Err(error),
-        };
-        store.check_version()?;
-        Ok(store)
-    }
-
-    fn read_only(path: &Path, query: &str) -> Result<Self, LedgerError> {
-        let flags =
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-        let opened = if query.is_empty() {
-            Connection::open_with_flags(path, flags)
-        } else {
-            Connection::open_with_flags(format!("file:{}{query}", escape(path)), flags)
-        };
-        let connection = opened.map_err(LedgerError::sql("open the ledger"))?;
+        let connection = read_only(path).map_err(|error| not_ledger(path, error))?;
         let store = Self {
             connection,
             path: path.to_owned(),
             packed: Vec::new(),
         };
         store.tune(true).map_err(|error| store.not_ledger(error))?;
-        store.version().map_err(|error| store.not_ledger(error))?;
+        store.check_version()?;
         Ok(store)
     }
 
@@ -139,18 +121,7 @@ impl Store {
     }
 
     fn not_ledger(&self, error: rusqlite::Error) -> LedgerError {
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-                LedgerError::NotLedger {
-                    path: self.path.clone(),
-                    why: "it is no SQLite file, or damaged".to_owned(),
-                }
-            }
-            _ => LedgerError::Sqlite {
-                what: "open the ledger",
-                source: error,
-            },
-        }
+        not_ledger(&self.path, error)
     }
 
     fn version(&self) -> rusqlite::Result<(i64, i64)> {
@@ -388,6 +359,45 @@ impl Store {
             .pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))
             .map_err(LedgerError::sql(what))
     }
+}
+
+fn not_ledger(path: &Path, error: rusqlite::Error) -> LedgerError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+            LedgerError::NotLedger {
+                path: path.to_owned(),
+                why: "it is no SQLite file, or damaged".to_owned(),
+            }
+        }
+        _ => LedgerError::Sqlite {
+            what: "open the ledger",
+            source: error,
+        },
+    }
+}
+
+/// Opens a database in WAL mode without writing anything, also while another process writes, also from a folder that cannot
+/// be written: without a WAL and without the right to create its index, the file itself is everything.
+pub fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+    match read_only_as(path, "") {
+        // The error of the first try says more than that of the second.
+        Err(error) if !has_wal(path) => read_only_as(path, "?immutable=1").map_err(|_| error),
+        result => result,
+    }
+}
+
+fn read_only_as(path: &Path, query: &str) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = if query.is_empty() {
+        Connection::open_with_flags(path, flags)?
+    } else {
+        Connection::open_with_flags(format!("file:{}{query}", escape(path)), flags)?
+    };
+    connection.busy_timeout(BUSY)?;
+    // Nothing is read until something is asked for.
+    connection.pragma_query_value(None, "user_version", |_| Ok(()))?;
+    Ok(connection)
 }
 
 /// One row of entries.

@@ -139,7 +139,7 @@ fn members(cli: &Cli, postures: &Postures) -> Result<Vec<Member>> {
     if !cli.dir.join("state.db").exists() {
         return Ok(Vec::new());
     }
-    let state = State::open(&cli.dir).map_err(|error| Failure::found(error.to_string()))?;
+    let state = State::read(&cli.dir).map_err(|error| Failure::found(error.to_string()))?;
     let parties = state
         .parties()
         .map_err(|error| Failure::found(error.to_string()))?;

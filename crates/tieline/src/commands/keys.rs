@@ -119,7 +119,7 @@ fn names_are_known(cli: &Cli, names: &[String]) -> Result<()> {
 }
 
 fn only_party(cli: &Cli) -> Result<String> {
-    let parties = State::open(&cli.dir)
+    let parties = State::read(&cli.dir)
         .and_then(|state| state.parties())
         .map_err(|error| failed(&error))?;
     match parties.as_slice() {
@@ -132,7 +132,7 @@ fn only_party(cli: &Cli) -> Result<String> {
 }
 
 fn list(cli: &Cli) -> Result<u8> {
-    let keys = State::open(&cli.dir)
+    let keys = State::read(&cli.dir)
         .and_then(|state| state.keys())
         .map_err(|error| failed(&error))?;
     for key in keys {
