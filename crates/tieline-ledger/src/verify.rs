@@ -143,6 +143,15 @@ pub fn verify(
                 witness: Witness::Stored,
             });
         }
+        if head.origin != expectations.stored.origin {
+            return Err(Finding::Content {
+                what: "the stored head".to_owned(),
+                why: format!(
+                    "it names the log {:?}, its checkpoint {:?}",
+                    head.origin, expectations.stored.origin
+                ),
+            });
+        }
         let mut scan = Scan::new(&reader, &expectations, options.deep);
         reader.store().bundles(0, u64::MAX, |row| {
             scan.row(row)?;
@@ -154,6 +163,12 @@ pub fn verify(
             Ok::<(), Finding>(())
         })?;
         scan.finish()?;
+        if let Some(first) = reader.store().stray_row(expectations.stored.size)? {
+            return Err(Finding::Content {
+                what: format!("the row at {first}"),
+                why: "it stands outside of what was signed".to_owned(),
+            });
+        }
         let bytes = scan.bytes;
         let blobs = if options.deep {
             Some(check_blobs(&reader)?)

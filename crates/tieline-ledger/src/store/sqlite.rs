@@ -141,7 +141,7 @@ impl Store {
                 found,
                 known: FORMAT_VERSION,
             }),
-            (APPLICATION_ID, FORMAT_VERSION) => Ok(()),
+            (APPLICATION_ID, FORMAT_VERSION) => self.check_schema(),
             (APPLICATION_ID, found) => Err(LedgerError::NotLedger {
                 path: self.path.clone(),
                 why: format!("its format {found} was never released; move it away, and a new ledger begins"),
@@ -151,6 +151,26 @@ impl Store {
                 why: "it is a SQLite file of something else".to_owned(),
             }),
         }
+    }
+
+    /// A view can show one thing to whoever verifies and another to the next reader, and a trigger writes what nobody
+    /// asked for: this program makes neither.
+    fn check_schema(&self) -> Result<(), LedgerError> {
+        let foreign = self
+            .connection
+            .query_row(
+                "SELECT type FROM sqlite_schema WHERE type NOT IN ('table', 'index')",
+                [],
+                |row| row.get::<_, String>(0),
+            )
+            .optional()
+            .map_err(|error| self.not_ledger(error))?;
+        foreign.map_or(Ok(()), |kind| {
+            Err(LedgerError::NotLedger {
+                path: self.path.clone(),
+                why: format!("it has a {kind}, which a ledger never has"),
+            })
+        })
     }
 
     fn migrate(&self) -> Result<(), LedgerError> {
@@ -228,6 +248,15 @@ impl Store {
             })?;
         }
         Ok(())
+    }
+
+    /// Where the first row stands that is outside of `[0, size)`, and so in no range that a reader asks for.
+    pub(crate) fn stray_row(&self, size: u64) -> Result<Option<i64>, LedgerError> {
+        let query = "SELECT first FROM bundle WHERE first < 0 OR first >= ?1 LIMIT 1";
+        self.connection
+            .query_row(query, [signed(size)], |row| row.get(0))
+            .optional()
+            .map_err(LedgerError::sql("read entries"))
     }
 
     /// The hashes of a tile of level 1 or above.

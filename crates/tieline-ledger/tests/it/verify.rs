@@ -452,6 +452,50 @@ fn a_stored_head_that_was_edited() {
 }
 
 #[test]
+fn rows_where_no_reader_looks() {
+    for first in [i64::MIN, -1, i64::MAX] {
+        let dir = ledger(300);
+        database(dir.path())
+            .execute(
+                "INSERT INTO bundle SELECT ?1, 1, zeroblob(32), 3, x'000141'",
+                [first],
+            )
+            .unwrap();
+        let finding = check(dir.path()).unwrap_err();
+        assert!(
+            finding.to_string().starts_with(&format!("the row at {first} ")),
+            "{finding}"
+        );
+    }
+}
+
+#[test]
+fn a_head_of_another_log() {
+    let dir = ledger(300);
+    database(dir.path())
+        .execute("UPDATE head SET origin = 'evil.example/log'", [])
+        .unwrap();
+    let finding = check(dir.path()).unwrap_err();
+    assert!(matches!(finding, Finding::Content { .. }), "{finding}");
+}
+
+#[test]
+fn what_could_show_each_reader_something_else() {
+    for change in [
+        "ALTER TABLE bundle RENAME TO kept; CREATE VIEW bundle AS SELECT * FROM kept WHERE random() <> 0;",
+        "CREATE TRIGGER evil AFTER INSERT ON bundle BEGIN DELETE FROM blob; END;",
+    ] {
+        let dir = ledger(300);
+        database(dir.path()).execute_batch(change).unwrap();
+        let finding = check(dir.path()).unwrap_err();
+        assert!(
+            finding.to_string().contains("which a ledger never has"),
+            "{finding}"
+        );
+    }
+}
+
+#[test]
 fn a_deep_run_looks_into_entries_and_blobs() {
     let deep = VerifyOptions {
         deep: true,
