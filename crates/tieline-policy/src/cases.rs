@@ -1,6 +1,9 @@
 //! Cases: facts and the ruling that they must lead to, in `cases*.toml` beside the rules. They are run through the real
 //! engine. Each also tests the law that a missing fact is never favourable: what is not allowed stays so when any one
 //! fact of the party, or the end use, is taken away.
+//!
+//! A body of law only forbids, so alone it denies everything. Its cases run on [`bench`], where a neutral base permits
+//! what no rule of the pack forbids: an expected allow says that the pack lets the call through, not that it may be made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +16,8 @@ use toml::value::Datetime;
 use crate::date::{self, Edge};
 use crate::engine::Epoch;
 use crate::facts::{Action, ChannelFacts, FactName, Facts, ModelFacts, PartyFacts};
-use crate::pack::is_long;
-use crate::problem::{Problems, Sheet, place};
+use crate::pack::{Pack, Source, is_long};
+use crate::problem::{PackProblem, Problems, Sheet, place};
 
 /// Cases of one file.
 pub const CASES_MAX: usize = 10_000;
@@ -47,6 +50,30 @@ pub enum CaseOutcome {
         fact: Arc<str>,
     },
     Pass,
+}
+
+/// The epoch on which the cases of `pack` run: its rules enforce, whatever its status, beside those of `library` with the
+/// same status. `library` holds the packs whose sets it names. If none of the rules in force permits, a base that
+/// permits every call at every time is added.
+pub fn bench(pack: &Pack, library: &[Pack]) -> Result<Epoch, Vec<PackProblem>> {
+    let status = pack.manifest().status;
+    let mut packs = vec![pack.clone()];
+    packs.extend(library.iter().cloned());
+    let permits = |pack: &Pack| {
+        pack.manifest().status == status && pack.rules().iter().any(|rule| rule.ruling == Ruling::Allow)
+    };
+    if !packs.iter().any(permits) {
+        let text = BASE_MANIFEST.replace("STATUS", status.name());
+        let source = |path: &str, text: &str| Source {
+            path: Arc::from(path),
+            text: Arc::from(text),
+        };
+        packs.push(Pack::parse(&[
+            source("pack.toml", &text),
+            source("base.cedar", BASE_RULES),
+        ])?);
+    }
+    Epoch::build(0, packs, &[status])
 }
 
 /// Runs one case against an epoch.
@@ -114,6 +141,26 @@ pub(crate) fn read(sheet: Sheet<'_>, default_at: Option<Tick>, problems: &mut Pr
         .filter_map(|case| raw.check(case, sheet, default_at, problems))
         .collect()
 }
+
+/// The neutral base of [`bench`]; it is never in force outside of it.
+const BASE_MANIFEST: &str = r#"
+id = "neutral-base"
+version = "1"
+title = "What is not forbidden is permitted, for cases only"
+status = "STATUS"
+valid_from = 1970-01-01
+recorded_at = 1970-01-01
+notice = "This is not legal advice."
+covers = []
+does_not_cover = []
+"#;
+
+const BASE_RULES: &str = r#"
+@id("all")
+@citation("none")
+@reason("Nothing forbids the call.")
+permit (principal, action, resource);
+"#;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -35,6 +35,10 @@ pub const PACKS_MAX: usize = 64;
 /// rules and of `2 × rules + 2` findings stay within 16 bits.
 pub const EPOCH_RULES_MAX: usize = 2_048;
 
+/// Eras of one epoch: 64 packs begin and end at 128 instants, and as many again may change the members of a set. An era
+/// lists the rules in force in it, so that 256 × 2,048 entries are the most; shipped packs make a dozen eras.
+const ERAS_MAX: usize = 256;
+
 /// Combinations of rules that verdicts share. Most verdicts name none or one rule, and those are shared without a table.
 /// 4,096 × about 200 bytes is under a megabyte; beyond it a combination is made anew each time.
 const COMBINATIONS_MAX: usize = 4_096;
@@ -379,13 +383,14 @@ fn singles(rules: &[PackRule]) -> BTreeMap<Finding, Arc<[Rule]>> {
     out
 }
 
-/// The eras of packs: from each instant at which one begins or ends to the next.
+/// The eras of packs: from each instant at which one begins or ends, or a set of it changes, to the next.
 fn boundaries(packs: &[Pack]) -> impl Iterator<Item = (Tick, Option<Tick>)> {
     let ends = packs.iter().filter_map(|pack| pack.manifest().valid_to);
     let instants: BTreeSet<Tick> = packs
         .iter()
         .map(|pack| pack.manifest().valid_from)
         .chain(ends)
+        .chain(packs.iter().flat_map(|pack| pack.manifest().set_changes()))
         .collect();
     let from = std::iter::once(Tick(0)).chain(instants.clone());
     from.zip(instants.into_iter().map(Some).chain([None]))
@@ -408,10 +413,22 @@ fn check_packs(packs: &[Pack], problems: &mut Problems) {
         let says = format!("{} packs are given, and {PACKS_MAX} are the limit", packs.len());
         problems.push(at_manifest(pack, says, "leave some out"));
     }
+    let eras = boundaries(packs).count();
+    if eras > ERAS_MAX
+        && let Some(pack) = packs.first()
+    {
+        let says =
+            format!("packs and members of sets change at {eras} instants, and {ERAS_MAX} are the limit");
+        problems.push(at_manifest(
+            pack,
+            says,
+            "leave out dated members that no decision needs",
+        ));
+    }
     for pack in packs {
         for rule in pack.rules() {
             for name in &rule.sets {
-                if let Some((says, help)) = missing_set(name, pack, &by_id) {
+                if let Some((says, help)) = missing_set(name, rule, pack, &by_id) {
                     problems.push(at_rule(rule, says, help));
                 }
             }
@@ -422,6 +439,7 @@ fn check_packs(packs: &[Pack], problems: &mut Problems) {
 /// What is wrong with a set that a rule names: a rule about an empty set would forbid nobody.
 fn missing_set(
     name: &str,
+    rule: &PackRule,
     user: &Pack,
     packs: &BTreeMap<&Arc<str>, &Pack>,
 ) -> Option<(String, &'static str)> {
@@ -433,10 +451,16 @@ fn missing_set(
         ));
     };
     let (owner, user) = (owner.manifest(), user.manifest());
-    if !owner.sets.contains_key(set) {
+    let Some(found) = owner.sets.get(set) else {
         return Some((
             format!("the pack `{pack}` has no set `{set}`"),
             "look into its pack.toml",
+        ));
+    };
+    if found.unverified.is_some() && rule.ruling != Ruling::Hold {
+        return Some((
+            format!("the set `{name}` is unverified, and the rule does more than hold"),
+            "what is unverified may hold, and neither allow nor deny",
         ));
     }
     let outlives = owner
@@ -484,15 +508,10 @@ impl Era {
             let manifest = pack.manifest();
             manifest.valid_from <= from && manifest.valid_to.is_none_or(|end| from < end)
         };
-        let names: Vec<(String, &BTreeSet<_>)> = (packs.iter().filter(holds))
-            .flat_map(|pack| {
-                let manifest = pack.manifest();
-                manifest
-                    .sets
-                    .iter()
-                    .map(|(name, set)| (format!("{}/{name}", manifest.id), set))
-            })
+        let sets: Vec<(String, BTreeSet<_>)> = (packs.iter().filter(holds))
+            .flat_map(|pack| pack.manifest().sets_at(from))
             .collect();
+        let names: Vec<(String, &BTreeSet<_>)> = sets.iter().map(|(name, set)| (name.clone(), set)).collect();
         let current: BTreeSet<&str> = packs
             .iter()
             .filter(holds)

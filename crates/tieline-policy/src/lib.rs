@@ -19,6 +19,7 @@ mod engine;
 mod entity;
 mod facts;
 mod fuzz;
+mod ownership;
 mod pack;
 mod posture;
 mod problem;
@@ -32,8 +33,10 @@ pub use engine::{EPOCH_RULES_MAX, EPOCH_V1, Epoch, EpochRecord, OWN_PACK, PACKS_
 pub use entity::FactsError;
 pub use facts::{Action, BadFactName, ChannelFacts, Class, FactName, Facts, Kind, ModelFacts, PartyFacts};
 pub use fuzz::fuzz_pack;
+pub use ownership::{Control, HOLDINGS_MAX, Holding, Owned, Ownership, OwnershipError, Parent, Test};
 pub use pack::{
-    Manifest, PACK_BYTES_MAX, PACK_V1, Pack, PackArchive, PackRule, RULES_MAX, SOURCES_MAX, Source, Status,
+    CountrySet, Manifest, Membership, PACK_BYTES_MAX, PACK_V1, Pack, PackArchive, PackRule, RULES_MAX,
+    SOURCES_MAX, Source, Status,
 };
 pub use posture::{FACTS_BYTES_MAX, POSTURES_MAX, Posture, PostureError, Postures};
 pub use problem::{PROBLEMS_MAX, PackProblem};

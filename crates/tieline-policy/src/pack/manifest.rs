@@ -20,6 +20,10 @@ pub(crate) const MANIFEST: &str = "pack.toml";
 /// Sets of one pack. The largest body of rules described to us, the country groups of the EAR, has 17.
 const SETS_MAX: usize = 256;
 
+/// Dated members of all sets of one pack: the seventeen country groups of the EAR changed less often in ten years. Each
+/// makes at most two eras, which the epoch bounds again for all its packs.
+pub(crate) const HISTORY_MAX: usize = 64;
+
 /// How far a body of rules binds. Which of these enforce is the operator's choice, not the pack's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,13 +57,38 @@ pub struct Manifest {
     /// When the pack was written down, which may be later than the day from which it holds.
     pub recorded_at: Tick,
     /// Sets of countries by name; rules cite them as `CountryGroup::"<pack>/<name>"`.
-    pub sets: BTreeMap<Arc<str>, BTreeSet<Country>>,
+    pub sets: BTreeMap<Arc<str>, CountrySet>,
     pub status: Status,
     pub title: Arc<str>,
     pub valid_from: Tick,
     /// The first instant at which it no longer holds.
     pub valid_to: Option<Tick>,
     pub version: Arc<str>,
+}
+
+/// A set of countries. Who is in it may depend on the day: the law changes, and a verdict of a past day is judged by the
+/// members of that day. What was known on that day is another matter: that is the version of the pack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CountrySet {
+    pub citation: Option<Arc<str>>,
+    /// Members at all times of the pack.
+    pub constant: BTreeSet<Country>,
+    /// Members for a time, by country and time, without overlaps.
+    pub history: Vec<Membership>,
+    pub title: Option<Arc<str>>,
+    /// Why nobody should rely on it; only rules that hold may name such a set.
+    pub unverified: Option<Arc<str>>,
+}
+
+/// A country's time in a set.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Membership {
+    pub country: Country,
+    /// The first instant at which it is a member; `None`: since before the pack.
+    pub added: Option<Tick>,
+    /// The first instant at which it is none; in a file, the first day.
+    pub removed: Option<Tick>,
+    pub citation: Arc<str>,
 }
 
 /// Reads `pack.toml`; `None` after a problem.
@@ -146,6 +175,9 @@ pub(crate) const ID_HELP: &str = "an id is 1 to 64 of a-z, 0-9 and -";
 pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+/// A field is wrong, and the problem is already reported.
+struct Reported;
 
 /// A table that is read field by field.
 struct Fields<'a, 't> {
@@ -293,7 +325,7 @@ impl<'a> Fields<'a, '_> {
         status
     }
 
-    fn sets(&mut self) -> Option<BTreeMap<Arc<str>, BTreeSet<Country>>> {
+    fn sets(&mut self) -> Option<BTreeMap<Arc<str>, CountrySet>> {
         let Some(value) = self.table.get("sets") else {
             return Some(BTreeMap::new());
         };
@@ -320,19 +352,20 @@ impl<'a> Fields<'a, '_> {
                 sound = false;
             }
             match self.set(name, key.span(), value) {
-                Some(countries) => drop(out.insert(Arc::from(name.as_ref()), countries)),
+                Some(set) => drop(out.insert(Arc::from(name.as_ref()), set)),
                 None => sound = false,
             }
+        }
+        let dated = out.values().map(|set| set.history.len()).sum::<usize>();
+        if dated > HISTORY_MAX {
+            let says = format!("the sets have {dated} dated members, and {HISTORY_MAX} are the limit");
+            self.complain("sets", says, Some("leave out what ended before the pack begins"));
+            return None;
         }
         sound.then_some(out)
     }
 
-    fn set(
-        &mut self,
-        name: &str,
-        place: Range<usize>,
-        value: &Spanned<DeValue<'_>>,
-    ) -> Option<BTreeSet<Country>> {
+    fn set(&mut self, name: &str, place: Range<usize>, value: &Spanned<DeValue<'_>>) -> Option<CountrySet> {
         let Some(table) = value.get_ref().as_table() else {
             let says = format!("the set `{name}` is not a table");
             let help = format!("write `[sets.{name}]` and `countries = [\"DE\"]`");
@@ -346,10 +379,31 @@ impl<'a> Fields<'a, '_> {
             place,
             problems: &mut *self.problems,
         };
-        fields.only(&["countries", "title"]);
-        let title = !fields.has("title") || fields.text("title").is_some();
-        let countries = fields.countries(name);
-        if title { countries } else { None }
+        fields.only(&["citation", "countries", "history", "title", "unverified"]);
+        let citation = fields.optional_text("citation");
+        let title = fields.optional_text("title");
+        let unverified = fields.optional_text("unverified");
+        let constant = if fields.has("countries") || !fields.has("history") {
+            fields.countries(name)
+        } else {
+            Some(BTreeSet::new())
+        };
+        let history = fields.history(name, constant.as_ref());
+        Some(CountrySet {
+            citation: citation.ok()?,
+            constant: constant?,
+            history: history?,
+            title: title.ok()?,
+            unverified: unverified.ok()?,
+        })
+    }
+
+    fn optional_text(&mut self, key: &str) -> Result<Option<Arc<str>>, Reported> {
+        if self.has(key) {
+            self.text(key).map(Some).ok_or(Reported)
+        } else {
+            Ok(None)
+        }
     }
 
     fn countries(&mut self, set: &str) -> Option<BTreeSet<Country>> {
@@ -379,6 +433,146 @@ impl<'a> Fields<'a, '_> {
                 .push(self.sheet.problem(item.span().start, says, None));
         }
         sound.then_some(out)
+    }
+
+    /// The dated members of a set, in order of country and time.
+    fn history(&mut self, set: &str, constant: Option<&BTreeSet<Country>>) -> Option<Vec<Membership>> {
+        if !self.has("history") {
+            return Some(Vec::new());
+        }
+        let Some(array) = self.required("history")?.get_ref().as_array() else {
+            self.wrong_type("history", "an array of tables");
+            return None;
+        };
+        if array.is_empty() {
+            self.complain(
+                "history",
+                format!("the history of `{set}` is empty"),
+                Some("leave it out"),
+            );
+            return None;
+        }
+        let mut out: Vec<Membership> = Vec::new();
+        let mut sound = true;
+        for item in array {
+            let Some(next) = self.membership(item) else {
+                sound = false;
+                continue;
+            };
+            let country = &next.country;
+            let says = if constant.is_some_and(|constant| constant.contains(country)) {
+                format!("`{country}` stands in the history of `{set}` and among its constant members")
+            } else if out.iter().any(|other| other.overlaps(&next)) {
+                format!("two memberships of `{country}` in `{set}` overlap")
+            } else {
+                out.push(next);
+                continue;
+            };
+            sound = false;
+            let help = "`countries` are members at all times; a dated member stands in `history` alone";
+            self.problems
+                .push(self.sheet.problem(item.span().start, says, Some(help)));
+        }
+        out.sort();
+        sound.then_some(out)
+    }
+
+    fn membership(&mut self, item: &Spanned<DeValue<'_>>) -> Option<Membership> {
+        let Some(table) = item.get_ref().as_table() else {
+            let says = format!("a value of type {} is no dated member", item.get_ref().type_str());
+            let help = "write `{ country = \"DE\", added = 2026-01-01, citation = \"…\" }`";
+            self.problems
+                .push(self.sheet.problem(item.span().start, says, Some(help)));
+            return None;
+        };
+        let mut fields = Fields {
+            sheet: self.sheet,
+            table,
+            place: item.span(),
+            problems: &mut *self.problems,
+        };
+        fields.only(&["added", "citation", "country", "removed"]);
+        let country = fields.text("country").and_then(|code| {
+            Country::parse(&code)
+                .map_err(|bad| fields.complain("country", bad.to_string(), None))
+                .ok()
+        });
+        let citation = fields.text("citation");
+        let added = fields.optional_date("added");
+        let removed = fields.optional_date("removed");
+        if !fields.has("added") && !fields.has("removed") {
+            let help = "a member without dates stands in `countries`";
+            fields.complain("country", "a dated member has no date", Some(help));
+            return None;
+        }
+        let membership = Membership {
+            country: country?,
+            added: added.ok()?,
+            removed: removed.ok()?,
+            citation: citation?,
+        };
+        if let (Some(added), Some(removed)) = (membership.added, membership.removed)
+            && removed <= added
+        {
+            fields.complain("removed", "`removed` does not lie after `added`", None);
+            return None;
+        }
+        Some(membership)
+    }
+
+    fn optional_date(&mut self, key: &str) -> Result<Option<Tick>, Reported> {
+        if self.has(key) {
+            self.date(key, Edge::Begin).map(Some).ok_or(Reported)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+// === impl Manifest, CountrySet, Membership ===
+
+impl Manifest {
+    /// The instants at which a set gains or loses a member while the pack holds.
+    pub fn set_changes(&self) -> BTreeSet<Tick> {
+        (self.sets.values())
+            .flat_map(|set| &set.history)
+            .flat_map(|member| [member.added, member.removed])
+            .flatten()
+            .filter(|at| *at > self.valid_from && self.valid_to.is_none_or(|end| *at < end))
+            .collect()
+    }
+
+    /// The sets as they are at `now`, by their full names.
+    pub fn sets_at(&self, now: Tick) -> impl Iterator<Item = (String, BTreeSet<Country>)> + '_ {
+        let full = |name: &Arc<str>| format!("{}/{name}", self.id);
+        self.sets.iter().map(move |(name, set)| (full(name), set.at(now)))
+    }
+}
+
+impl CountrySet {
+    /// Who is in it at `now`.
+    pub fn at(&self, now: Tick) -> BTreeSet<Country> {
+        let dated = self.history.iter().filter(|member| member.holds(now));
+        self.constant
+            .iter()
+            .chain(dated.map(|member| &member.country))
+            .cloned()
+            .collect()
+    }
+}
+
+impl Membership {
+    fn holds(&self, now: Tick) -> bool {
+        self.added.is_none_or(|added| added <= now) && self.removed.is_none_or(|removed| now < removed)
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        let before = |a: &Self, b: &Self| {
+            a.removed
+                .zip(b.added)
+                .is_some_and(|(removed, added)| removed <= added)
+        };
+        self.country == other.country && !before(self, other) && !before(other, self)
     }
 }
 

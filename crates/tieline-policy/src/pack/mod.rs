@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tieline_note::{Digest, jcs, sha256};
 
-pub use manifest::{Manifest, Status};
+pub use manifest::{CountrySet, Manifest, Membership, Status};
 pub use policies::{PackRule, RULES_MAX};
 
 use crate::cases::{self, Case};
@@ -112,6 +112,16 @@ impl Pack {
 
     pub fn cases(&self) -> &[Case] {
         &self.cases
+    }
+
+    /// What nobody has checked against its source, and why: full names of sets (`<pack>/<set>`) and ids of rules.
+    pub fn unverified(&self) -> impl Iterator<Item = (Arc<str>, &str)> {
+        let sets = self.manifest.sets.iter().filter_map(|(name, set)| {
+            let full = Arc::from(format!("{}/{name}", self.manifest.id));
+            Some((full, set.unverified.as_deref()?))
+        });
+        let rules = self.rules.iter();
+        sets.chain(rules.filter_map(|rule| Some((rule.rule.id.clone(), rule.unverified.as_deref()?))))
     }
 
     /// What is suspicious but no error, such as a rule that can never apply.

@@ -18,7 +18,15 @@ use crate::schema::{self, Type};
 /// a pack that needs more is several packs.
 pub const RULES_MAX: usize = 512;
 
-const ANNOTATIONS: [&str; 6] = ["citation", "effect", "id", "reason", "remedy", "title"];
+const ANNOTATIONS: [&str; 7] = [
+    "citation",
+    "effect",
+    "id",
+    "reason",
+    "remedy",
+    "title",
+    "unverified",
+];
 
 /// A rule: one Cedar policy and what people are told about it.
 #[derive(Clone, Debug)]
@@ -33,6 +41,8 @@ pub struct PackRule {
     /// What it rules when it applies; [`Ruling::Allow`] for a permit.
     pub ruling: Ruling,
     pub title: Option<Arc<str>>,
+    /// Why nobody should rely on what it says; such a rule holds and nothing else.
+    pub unverified: Option<Arc<str>>,
     pub(crate) policy: Policy,
     /// Sets that it names, in full.
     pub(crate) sets: Vec<Arc<str>>,
@@ -75,6 +85,7 @@ pub(crate) fn read(sheets: &[Sheet<'_>], manifest: Option<&Manifest>, problems: 
     let mut list = Vec::new();
     for one in &parsed {
         check_names(one, manifest, problems);
+        check_verified(one, manifest, problems);
         let rule = annotate(one, manifest, problems);
         let id = one.policy.annotation("id").unwrap_or_default();
         let line = place(one.sheet.text, one.fragment.offset).0;
@@ -212,6 +223,7 @@ fn annotate(one: &Parsed<'_>, manifest: Option<&Manifest>, problems: &mut Proble
         rule,
         ruling,
         title: one.optional("title"),
+        unverified: one.optional("unverified"),
         policy: one.policy.clone(),
         sets: one.set_names(),
     })
@@ -234,6 +246,38 @@ fn check_names(one: &Parsed<'_>, manifest: Option<&Manifest>, problems: &mut Pro
             && let Some((says, help)) = wrong_set(id, manifest)
         {
             problems.push(one.at_literal(&literal, says, Some(&help)));
+        }
+    }
+}
+
+/// What nobody has verified may hold a call, and neither allow nor deny it: the rule itself, or a set that it names.
+fn check_verified(one: &Parsed<'_>, manifest: Option<&Manifest>, problems: &mut Problems) {
+    let is_hold = one.policy.effect() == Effect::Forbid && one.policy.annotation("effect") == Some("hold");
+    let mark = one.policy.annotation("unverified").map(str::trim);
+    if mark == Some("") {
+        let help = "say what is not verified, and why";
+        problems.push(one.problem("unverified", "`@unverified` is empty", Some(help)));
+    }
+    if is_hold {
+        return;
+    }
+    let (says, help) = match one.policy.effect() {
+        Effect::Permit => ("allows", "leave the permit out"),
+        Effect::Forbid => ("denies", "write `@effect(\"hold\")`, so that an officer decides"),
+    };
+    if mark.is_some() {
+        let says = format!("an unverified rule {says}");
+        problems.push(one.problem("unverified", says, Some(help)));
+    }
+    for name in one.set_names() {
+        let own = name
+            .split_once('/')
+            .zip(manifest)
+            .filter(|((pack, _), m)| *pack == &*m.id);
+        let set = own.and_then(|((_, set), m)| m.sets.get(set));
+        if set.is_some_and(|set| set.unverified.is_some()) {
+            let says = format!("a rule {says} by the set `{name}`, which is unverified");
+            problems.push(one.problem("id", says, Some(help)));
         }
     }
 }

@@ -12,4 +12,5 @@ mod combine;
 mod demo;
 mod eras;
 mod hostile;
+mod packs;
 mod support;

@@ -1,0 +1,282 @@
+//! The packs that are shipped: their cases, their texts, and sets whose members change with time.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tieline_core::{Ruling, Tick};
+use tieline_policy::cases::{self, CaseOutcome};
+use tieline_policy::{Country, Epoch, Pack, PartyFacts, Source, Status};
+
+use crate::support::{JUNE_12, call, manifest, pack, rule, sources};
+
+/// 2026-02-03T00:00:00Z.
+const FEBRUARY_3: Tick = Tick(1_770_076_800_000_000);
+
+/// Packs of law and terms, which only forbid, and therefore combine with a company's own. The demo pack has tests of
+/// its own.
+const SHIPPED: [&str; 1] = ["us-ear"];
+
+fn folder(id: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs").join(id)
+}
+
+fn shipped(id: &str) -> Pack {
+    let files = std::fs::read_dir(folder(id))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let sources: Vec<Source> = files
+        .map(|path| Source {
+            path: Arc::from(path.file_name().unwrap().to_str().unwrap()),
+            text: Arc::from(std::fs::read_to_string(&path).unwrap()),
+        })
+        .collect();
+    match Pack::parse(&sources) {
+        Ok(pack) => pack,
+        Err(problems) => panic!("{id}: {problems:#?}"),
+    }
+}
+
+/// A pack and those whose sets it names.
+fn with_library(id: &str) -> (Pack, Vec<Pack>) {
+    let pack = shipped(id);
+    let text = |pack: &Pack| {
+        pack.archive()
+            .sources
+            .iter()
+            .map(|s| s.text.to_string())
+            .collect::<String>()
+    };
+    let named = |other: &str| other != id && text(&pack).contains(&format!("CountryGroup::\"{other}/"));
+    let library = SHIPPED.into_iter().filter(|other| named(other)).map(shipped).collect();
+    (pack, library)
+}
+
+#[test]
+fn the_list_is_complete() {
+    let mut found: Vec<String> = (std::fs::read_dir(folder(".")).unwrap())
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "demo")
+        .collect();
+    found.sort();
+    assert_eq!(found, SHIPPED);
+}
+
+#[test]
+fn every_case_passes() {
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for id in SHIPPED {
+        let (pack, library) = with_library(id);
+        let epoch = cases::bench(&pack, &library).unwrap();
+        for case in pack.cases() {
+            count += 1;
+            let outcome = cases::run(&epoch, case);
+            if outcome != CaseOutcome::Pass {
+                failures.push(format!(
+                    "{id}/{}:{}: {}: {outcome:?}",
+                    case.file, case.line, case.says
+                ));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    println!("{count} cases pass");
+    assert!(count >= 30, "{count} cases");
+}
+
+#[test]
+fn every_rule_of_every_pack_decides_in_some_case() {
+    for id in SHIPPED {
+        let pack = shipped(id);
+        for rule in pack.rules() {
+            let is_named = pack.cases().iter().any(|case| case.rules.contains(&rule.rule.id));
+            assert!(is_named, "no case of {id} names {}", rule.rule.id);
+        }
+        assert!(
+            pack.cases().iter().any(|case| case.expect == Ruling::Allow),
+            "{id}"
+        );
+    }
+}
+
+#[test]
+fn they_are_law_without_permits_and_say_what_they_leave_open() {
+    for id in SHIPPED {
+        let pack = shipped(id);
+        assert_eq!(pack.warnings(), [], "{id}");
+        let manifest = pack.manifest();
+        assert_eq!(&*manifest.id, id);
+        assert!(
+            !manifest.covers.is_empty() && !manifest.does_not_cover.is_empty(),
+            "{id}"
+        );
+        for rule in pack.rules() {
+            assert_ne!(rule.ruling, Ruling::Allow, "{}", rule.rule.id);
+            assert!(rule.remedy.is_some() && rule.title.is_some(), "{}", rule.rule.id);
+            assert!(
+                rule.unverified.is_none() || rule.ruling == Ruling::Hold,
+                "{}",
+                rule.rule.id
+            );
+        }
+    }
+}
+
+#[test]
+fn of_whom_nothing_is_known_no_pack_allows_a_closed_model() {
+    for id in SHIPPED {
+        let (pack, library) = with_library(id);
+        let epoch = cases::bench(&pack, &library).unwrap();
+        let mut facts = call(PartyFacts::default());
+        facts.model.weights = tieline_core::grid::Weights::Closed;
+        facts.model.training_flop = None;
+        facts.model.lab = Arc::from("anthropic");
+        let now = pack.manifest().valid_from;
+        assert_ne!(epoch.judge(&facts, now).ruling, Ruling::Allow, "{id}");
+    }
+}
+
+const DATED: &str = "[sets.s]\ncountries = [\"BY\"]\nhistory = [\
+     { country = \"KH\", added = 2021-12-09, removed = 2026-02-03, citation = \"91 FR 5091\" },\
+     { country = \"KH\", added = 2026-07-01, citation = \"imagined\" },\
+     { country = \"NI\", added = 2026-06-12, citation = \"imagined\" }]\n";
+
+fn in_set(effect: &str, extra: &str) -> String {
+    let body = "(principal, action, resource) when { principal has jurisdiction && \
+                principal.jurisdiction in CountryGroup::\"p/s\" }";
+    rule("r", &format!("{extra}{effect}"), body)
+}
+
+#[test]
+fn the_members_of_a_set_are_those_of_the_day() {
+    let base = pack(
+        "base",
+        "",
+        &rule("all", "permit", "(principal, action, resource)"),
+    )
+    .unwrap();
+    let dated = pack("p", DATED, &in_set("forbid", "")).unwrap();
+    let epoch = Epoch::build(1, vec![base, dated], &[Status::Company]).unwrap();
+    let july = Tick(JUNE_12.0 + 19 * 86_400_000_000);
+    for (code, now, expected, until) in [
+        ("BY", Tick(FEBRUARY_3.0 - 1), Ruling::Deny, Some(FEBRUARY_3)),
+        ("BY", july, Ruling::Deny, None),
+        ("KH", Tick(FEBRUARY_3.0 - 1), Ruling::Deny, Some(FEBRUARY_3)),
+        ("KH", FEBRUARY_3, Ruling::Allow, Some(JUNE_12)),
+        ("KH", JUNE_12, Ruling::Allow, Some(july)),
+        ("KH", july, Ruling::Deny, None),
+        ("NI", Tick(JUNE_12.0 - 1), Ruling::Allow, Some(JUNE_12)),
+        ("NI", JUNE_12, Ruling::Deny, Some(july)),
+    ] {
+        let party = serde_json::from_str(&format!(r#"{{"jurisdiction":"{code}"}}"#)).unwrap();
+        let verdict = epoch.judge(&call(party), now);
+        assert_eq!(
+            (verdict.ruling, verdict.valid_until),
+            (expected, until),
+            "{code} {now:?}"
+        );
+    }
+}
+
+#[test]
+fn a_set_can_be_read_at_any_day() {
+    let pack = pack("p", DATED, "").unwrap();
+    let set = &pack.manifest().sets["s"];
+    let codes = |now| set.at(now).iter().map(Country::to_string).collect::<Vec<_>>();
+    assert_eq!(codes(Tick(0)), ["BY"]);
+    assert_eq!(codes(Tick(FEBRUARY_3.0 - 1)), ["BY", "KH"]);
+    assert_eq!(codes(FEBRUARY_3), ["BY"]);
+    assert_eq!(pack.manifest().set_changes().len(), 3);
+}
+
+#[test]
+fn dated_members_that_make_no_sense_are_refused() {
+    let refused = |history: &str| {
+        let text = manifest(
+            "p",
+            &format!("[sets.s]\ncountries = [\"BY\"]\nhistory = {history}\n"),
+        );
+        let problems = Pack::parse(&sources(&[("pack.toml", &text)])).unwrap_err();
+        problems
+            .iter()
+            .map(|problem| format!("  {problem}\n"))
+            .collect::<String>()
+    };
+    let one = |fields: &str| refused(&format!("[{{ {fields} }}]"));
+    let many: Vec<String> = (0..65)
+        .map(|n| format!("{{ country = \"UA-{n}\", added = 2026-01-02, citation = \"c\" }}"))
+        .collect();
+    let table = [
+        ("no array", refused("3")),
+        ("nothing in it", refused("[]")),
+        ("no table", refused("[\"KH\"]")),
+        (
+            "unknown country",
+            one("country = \"XX\", added = 2026-01-02, citation = \"c\""),
+        ),
+        ("no citation", one("country = \"KH\", added = 2026-01-02")),
+        ("no date", one("country = \"KH\", citation = \"c\"")),
+        (
+            "ends before it begins",
+            one("country = \"KH\", added = 2026-01-02, removed = 2026-01-02, citation = \"c\""),
+        ),
+        (
+            "also constant",
+            one("country = \"BY\", added = 2026-01-02, citation = \"c\""),
+        ),
+        (
+            "overlapping",
+            refused(
+                "[{ country = \"KH\", added = 2026-01-02, citation = \"c\" }, { country = \"KH\", removed = 2026-03-01, citation = \"c\" }]",
+            ),
+        ),
+        ("too many", refused(&format!("[{}]", many.join(", ")))),
+    ];
+    let text: String = table
+        .iter()
+        .map(|(name, problems)| format!("{name}:\n{problems}"))
+        .collect();
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn what_is_unverified_may_hold_and_nothing_else() {
+    let doubtful = "[sets.s]\ncountries = [\"BY\"]\nunverified = \"from memory\"\n";
+    let mark = "@unverified(\"from memory\") ";
+    let refused = |more: &str, rules: &str| {
+        let problems = pack("p", more, rules).unwrap_err();
+        problems
+            .iter()
+            .map(|problem| format!("{problem}\n"))
+            .collect::<String>()
+    };
+    let sure = "[sets.s]\ncountries = [\"BY\"]\n";
+    insta::assert_snapshot!(
+        [
+            refused(sure, &in_set("forbid", mark)),
+            refused(sure, &in_set("permit", mark)),
+            refused(sure, &in_set("forbid", "@effect(\"hold\") @unverified(\"\") ")),
+            refused(doubtful, &in_set("forbid", "")),
+            refused(doubtful, &in_set("permit", "")),
+        ]
+        .join("\n")
+    );
+    let holds = pack(
+        "p",
+        doubtful,
+        &in_set("forbid", &format!("@effect(\"hold\") {mark}")),
+    )
+    .unwrap();
+    let found: Vec<_> = holds
+        .unverified()
+        .map(|(name, why)| format!("{name}: {why}"))
+        .collect();
+    assert_eq!(found, ["p/s: from memory", "p/r: from memory"]);
+    // A rule of another pack may do no more with the set than its own.
+    let user = pack("q", "", &in_set("forbid", "")).unwrap();
+    let problems = Epoch::build(1, vec![holds, user], &[Status::Company]).unwrap_err();
+    assert_eq!(
+        problems.first().map(|problem| problem.says.as_str()),
+        Some("the set `p/s` is unverified, and the rule does more than hold")
+    );
+}
