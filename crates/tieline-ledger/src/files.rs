@@ -21,13 +21,25 @@ const KEY_FILE: &str = "log.key";
 /// A key is under 400 bytes, a checkpoint under 1 KB; anything larger is another file.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Creates `dir/log.key` from 32 bytes of entropy; an existing key is an error.
+/// Creates `dir/log.key` from 32 bytes of entropy; an existing key is an error, and so is a ledger without one: it was
+/// signed with a key that is lost, and a new one in its place would look like the right one.
 pub fn create_key(dir: &Path, origin: &str, seed: &[u8; 32]) -> Result<Signer, LedgerError> {
     let path = dir.join(KEY_FILE);
     let key = |why: String| LedgerError::Key {
         path: path.clone(),
         why,
     };
+    if !path.exists()
+        && [LEDGER_FILE, LAST_FILE]
+            .iter()
+            .any(|name| dir.join(name).exists())
+    {
+        return Err(key(
+            "there is no such file, and the ledger beside it was signed with it; put the key back, or move the ledger \
+             and checkpoint.last away and begin a new one"
+                .to_owned(),
+        ));
+    }
     let signer = Signer::new(origin, seed).map_err(|error| key(error.to_string()))?;
     let mut file = OpenOptions::new()
         .write(true)

@@ -4,9 +4,9 @@ use std::fs;
 
 use tempfile::TempDir;
 use tieline_ledger::tile::{self, TileKind};
-use tieline_ledger::{Reader, VerifyOptions, backup, create_key, export_tiles, verify};
+use tieline_ledger::{Reader, VerifyOptions, backup, export_tiles, verify};
 
-use crate::{ORIGIN, entries, ledger, new_log};
+use crate::{entries, ledger, new_log};
 
 #[test]
 fn exported_tiles_have_the_layout_of_the_specification() {
@@ -87,7 +87,7 @@ fn a_backup_of_an_open_ledger_verifies() {
     log.append(&entries(300..400), 2).unwrap();
     assert_eq!(report.head.size, 300);
     assert!(backup(dir.path(), &file).is_err());
-    create_key(target.path(), ORIGIN, &[7; 32]).unwrap();
+    fs::copy(dir.path().join("log.key"), target.path().join("log.key")).unwrap();
     fs::rename(&report.checkpoint, target.path().join("checkpoint.last")).unwrap();
     assert_eq!(
         verify(target.path(), &VerifyOptions::default(), |_| {})

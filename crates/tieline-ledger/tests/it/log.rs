@@ -4,6 +4,7 @@ use std::fs;
 
 use proptest::prelude::*;
 use rusqlite::Connection;
+use tempfile::TempDir;
 use tieline_ledger::merkle::{leaf_hash, root_of_leaves, verify_consistency, verify_inclusion};
 use tieline_ledger::{LedgerError, Log, Reader, VerifyOptions, create_key, load_key, verify, vkey};
 use tieline_note::{Digest, Signer, sha256};
@@ -247,6 +248,18 @@ fn another_key_cannot_go_on_with_a_log() {
         Log::open(dir.path(), "tieline.example/other", other),
         Err(LedgerError::Checkpoint { .. })
     ));
+}
+
+#[test]
+fn a_lost_key_is_not_replaced_by_one_that_signed_nothing() {
+    for kept in ["ledger.db", "checkpoint.last"] {
+        let from = ledger(3);
+        let dir = TempDir::new().unwrap();
+        fs::copy(from.path().join(kept), dir.path().join(kept)).unwrap();
+        let error = create_key(dir.path(), ORIGIN, &[9; 32]).unwrap_err();
+        assert!(error.to_string().contains("put the key back"), "{error}");
+        assert!(load_key(dir.path()).unwrap().is_none());
+    }
 }
 
 #[test]
