@@ -36,6 +36,11 @@ impl Country {
         }
     }
 
+    /// Every country, without subdivisions, by code.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        ALPHA2.split_ascii_whitespace().map(|code| Self(Arc::from(code)))
+    }
+
     pub fn code(&self) -> &str {
         &self.0
     }

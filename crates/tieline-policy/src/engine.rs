@@ -3,7 +3,8 @@
 //! The law of combination. A forbid that applies denies, or holds if it says so; no permit that applies denies; a rule
 //! that cannot be evaluated holds (Cedar alone would skip it). Deny beats hold beats allow, and a verdict names every
 //! rule that forbade, strictest first, then by id; an allow names the permits that applied. The order of packs and rules
-//! does not matter.
+//! does not matter. A party whose evidence is contradictory is judged in every world that it leaves open, and the
+//! findings of all of them combine by the same law; a party without alternatives is judged once, by the same path as ever.
 //!
 //! Packs begin and end, and the engine has no clock: the epoch is compiled as eras between those instants, a verdict is
 //! made in the era of the `now` it is asked for, and `valid_until` says when it must be made anew.
@@ -17,7 +18,7 @@ use tieline_core::{Rule, Ruling, Tick, Verdict};
 use tieline_note::{Digest, jcs, sha256};
 
 use crate::entity::{Asked, Countries, FactsError, Prepared};
-use crate::facts::Facts;
+use crate::facts::{Facts, PartyFacts};
 use crate::pack::{Pack, PackArchive, PackRule, Status};
 use crate::posture::Posture;
 use crate::problem::{PackProblem, Problems, Sheet};
@@ -28,11 +29,14 @@ pub const EPOCH_V1: &str = "tieline/epoch/v1";
 /// The pack id of the engine's own rules; no pack may have it.
 pub const OWN_PACK: &str = "default";
 
+/// The engine's own rule against what no permit applies to, as `<OWN_PACK>/<this>`.
+pub(crate) const NO_PERMIT: &str = "no-permit";
+
 /// Packs of one epoch. Seven are planned to be shipped; a company adds a few of its own.
 pub const PACKS_MAX: usize = 64;
 
 /// Rules in force in one epoch. At 1.4 µs each, 2,048 take 3 ms a verdict, which is already unusable; the numbers of
-/// rules and of `2 × rules + 2` findings stay within 16 bits.
+/// rules and of `2 × rules + 3` findings stay within 16 bits.
 pub const EPOCH_RULES_MAX: usize = 2_048;
 
 /// Eras of one epoch: 64 packs begin and end at 128 instants, and as many again may change the members of a set. An era
@@ -101,6 +105,8 @@ enum Finding {
     /// The rule of this number could not be evaluated.
     Fails(u16),
     NoPermit,
+    /// Evidence asserts more of the party than is judged.
+    Contradictory,
     Unreadable,
 }
 
@@ -223,6 +229,11 @@ impl Epoch {
         self.rules.get(at)
     }
 
+    /// The rules in force at some time of the epoch, by id.
+    pub(crate) fn rules(&self) -> &[PackRule] {
+        &self.rules
+    }
+
     /// The verdict on `facts` at `now`, made from nothing; a gateway asks its [`crate::Judge`], which remembers.
     pub fn judge(&self, facts: &Facts, now: Tick) -> Verdict {
         match Whole::new(facts) {
@@ -239,7 +250,11 @@ impl Epoch {
         let Some(era) = self.era(now) else {
             return self.unreadable(now);
         };
-        let findings = posture.at(now).and_then(|party| self.find(era, &party, asked));
+        let findings = if posture.facts().also.is_empty() {
+            posture.at(now).and_then(|party| self.find(era, &party, asked))
+        } else {
+            Ok(self.find_in_worlds(era, posture.facts(), asked, now))
+        };
         let (begins, ends) = posture.facts().expiries_around(now);
         let until = [era.until, ends].into_iter().flatten().min();
         Judged {
@@ -291,6 +306,24 @@ impl Epoch {
         Ok(findings)
     }
 
+    /// The findings of every world that contradictory evidence leaves open: whatever forbids in one of them forbids, and
+    /// permits are why only if nothing forbids in any.
+    fn find_in_worlds(&self, era: &Era, facts: &PartyFacts, asked: &Asked<'_>, now: Tick) -> Vec<Finding> {
+        let worlds = facts.worlds(now);
+        let mut findings = BTreeSet::new();
+        findings.extend(worlds.are_too_many.then_some(Finding::Contradictory));
+        for world in &worlds.each {
+            match Prepared::of_party(world).and_then(|party| self.find(era, &party, asked)) {
+                Ok(found) => findings.extend(found),
+                Err(_) => drop(findings.insert(Finding::Unreadable)),
+            }
+        }
+        if findings.iter().any(|one| self.ruling(*one) != Ruling::Allow) {
+            findings.retain(|one| self.ruling(*one) != Ruling::Allow);
+        }
+        findings.into_iter().collect()
+    }
+
     fn verdict(&self, mut findings: Vec<Finding>, valid_until: Option<Tick>) -> Verdict {
         findings.sort_by_key(|finding| (std::cmp::Reverse(self.ruling(*finding)), *finding));
         let ruling = findings
@@ -310,7 +343,7 @@ impl Epoch {
                 .rules
                 .get(usize::from(ix))
                 .map_or(Ruling::Hold, |rule| rule.ruling),
-            Finding::Fails(_) | Finding::Unreadable => Ruling::Hold,
+            Finding::Contradictory | Finding::Fails(_) | Finding::Unreadable => Ruling::Hold,
             Finding::NoPermit => Ruling::Deny,
         }
     }
@@ -376,8 +409,11 @@ fn singles(rules: &[PackRule]) -> BTreeMap<Finding, Arc<[Rule]>> {
     };
     out.insert(
         Finding::NoPermit,
-        own("no-permit", "No rule in force permits this call."),
+        own(NO_PERMIT, "No rule in force permits this call."),
     );
+    let reason =
+        "The evidence about the party contradicts itself in too many ways, so an officer has to decide.";
+    out.insert(Finding::Contradictory, own("contradictory-facts", reason));
     let reason = "What is known about the party, the model or the channel could not be read, so an officer has to decide.";
     out.insert(Finding::Unreadable, own("unreadable-facts", reason));
     out

@@ -13,6 +13,7 @@ use tieline_core::grid::Weights;
 use tieline_note::jcs::{self, JcsError};
 use tieline_note::{Digest, sha256};
 
+use crate::alternative::Alternative;
 use crate::country::Country;
 
 /// What a verdict is a function of, together with the epoch and the instant. Its canonical JSON is the recorded form.
@@ -46,6 +47,9 @@ pub enum Action {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PartyFacts {
+    /// What unexpired evidence asserts besides the values in the fields; each is judged, and the strictest verdict wins.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub also: BTreeSet<Alternative>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
     /// Where the party's own computing is.
@@ -193,23 +197,41 @@ impl PartyFacts {
             FactName::PersonClass => self.person_class = None,
             FactName::Statement(kind) => drop(self.statements.remove(kind)),
         }
+        self.also.retain(|other| other.value.fact() != *name);
         self.expires.remove(name);
     }
 
-    /// The facts that are left at `now`: an expired fact is a missing fact.
+    /// The facts that are left at `now`: an expired fact is a missing fact, unless another value of it is asserted still.
     #[must_use]
     pub fn at(&self, now: Tick) -> Self {
         let mut left = self.clone();
+        left.also.retain(|other| other.expires.is_none_or(|at| at > now));
         for (name, _) in self.expires.iter().filter(|(_, at)| **at <= now) {
-            left.forget(name);
+            let Some(next) = left
+                .also
+                .iter()
+                .find(|other| other.value.fact() == *name)
+                .cloned()
+            else {
+                left.forget(name);
+                continue;
+            };
+            left.also.remove(&next);
+            left.expires.remove(name);
+            left.expires.extend(next.expires.map(|at| (name.clone(), at)));
+            left.set(next.value);
         }
         left
     }
 
     /// The last expiry up to `now`, and the first after it.
     pub(crate) fn expiries_around(&self, now: Tick) -> (Option<Tick>, Option<Tick>) {
-        let before = self.expires.values().copied().filter(|at| *at <= now).max();
-        let after = self.expires.values().copied().filter(|at| *at > now).min();
+        let all = || {
+            let also = self.also.iter().filter_map(|other| other.expires);
+            self.expires.values().copied().chain(also)
+        };
+        let before = all().filter(|at| *at <= now).max();
+        let after = all().filter(|at| *at > now).min();
         (before, after)
     }
 
@@ -314,6 +336,8 @@ impl Class {
 }
 
 impl Kind {
+    pub const ALL: [Self; 4] = [Self::Organisation, Self::Person, Self::Service, Self::Unit];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Organisation => "organisation",

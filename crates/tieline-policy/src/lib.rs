@@ -3,6 +3,7 @@
 //! - [`Pack`]: texts in, a checked set of rules out, or every problem with its place. [`PackArchive`] is its stored form.
 //! - [`Epoch`]: packs in force, compiled; [`Epoch::judge`] is the whole of policy as a function of [`Facts`] and a tick.
 //! - [`Judge`]: an epoch, a grid's [`Targets`], the process's [`Postures`], and a cache; what a gateway holds and swaps.
+//! - [`Registry`]: parties as a tree, and the evidence about each; resolved, their [`PartyFacts`] and contradictions.
 //! - [`cases`]: what a pack is meant to rule, run through the same engine.
 //!
 //! Contract. No clock, no file, no socket: text and ticks come in. Missing is never favourable: a fact that is not
@@ -11,26 +12,33 @@
 //!
 //! Nothing here is legal advice, and every pack must say so of itself.
 
+mod alternative;
 mod cache;
 pub mod cases;
 mod country;
+mod coverage;
 mod date;
 mod engine;
 mod entity;
+mod evidence;
 mod facts;
 mod fuzz;
 mod ownership;
 mod pack;
 mod posture;
 mod problem;
+mod registry;
 mod schema;
 mod targets;
 
+pub use alternative::{ALTERNATIVES_MAX, Alternative, FactValue, WORLDS_MAX};
 pub use cache::{Judge, Question, VERDICTS_MAX};
 pub use cases::{Case, CaseOutcome};
 pub use country::{BadCountry, Country};
+pub use coverage::{Consumer, Coverage, CoverageError, Missing, Tally, Use, coverage, share_permille};
 pub use engine::{EPOCH_RULES_MAX, EPOCH_V1, Epoch, EpochRecord, OWN_PACK, PACKS_MAX};
 pub use entity::FactsError;
+pub use evidence::{Evidence, EvidenceKind};
 pub use facts::{Action, BadFactName, ChannelFacts, Class, FactName, Facts, Kind, ModelFacts, PartyFacts};
 pub use fuzz::fuzz_pack;
 pub use ownership::{Control, HOLDINGS_MAX, Holding, Owned, Ownership, OwnershipError, Parent, Test};
@@ -40,5 +48,9 @@ pub use pack::{
 };
 pub use posture::{FACTS_BYTES_MAX, POSTURES_MAX, Posture, PostureError, Postures};
 pub use problem::{PROBLEMS_MAX, PackProblem};
+pub use registry::{
+    DEPTH_MAX, EVIDENCE_MAX, OWNERS_MAX, Origin, PARTIES_MAX, PartyFault, PartyProblem, PartyRecord, RedFlag,
+    Registry, Resolved, Share,
+};
 pub use schema::SCHEMA_TEXT;
 pub use targets::{CODES_MAX, EndUseIx, RegionIx, Targets, TargetsError};

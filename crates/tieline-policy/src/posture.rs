@@ -128,7 +128,8 @@ fn text_bytes(facts: &PartyFacts) -> usize {
         .chain(optional);
     // An expiry names a fact: at most 32 bytes beyond the name of a licence or statement, which is counted once more.
     let expiries: usize = facts.expires.keys().map(|name| name.to_string().len()).sum();
-    sets.flatten().map(|text| text.len()).sum::<usize>() + expiries
+    let also: usize = facts.also.iter().map(|other| other.value.text_bytes()).sum();
+    sets.flatten().map(|text| text.len()).sum::<usize>() + expiries + also
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub(super) struct LimitsSchema {
 #[schemars(deny_unknown_fields, rename = "PartyFacts")]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct FactsSchema {
+    /// What evidence asserts besides the values of the other members; each is judged, and the strictest verdict wins.
+    also: Option<Vec<AlternativeSchema>>,
     /// `academic`, `agency`, `consumer`, `enterprise` or `startup`.
     class: Option<String>,
     /// Where the party's own computing is: ISO 3166-1 or 3166-2.
@@ -58,6 +60,17 @@ pub(crate) struct FactsSchema {
     person_class: Option<Vec<String>>,
     /// Kinds of signed statements that are in force.
     statements: Option<Vec<String>>,
+}
+
+/// One more value of a fact.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Alternative")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct AlternativeSchema {
+    /// µs UTC.
+    expires: Option<u64>,
+    /// One member, named after the fact: `{"jurisdiction":"DE"}`.
+    value: BTreeMap<String, serde_json::Value>,
 }
 
 /// The state of a channel's breaker.

@@ -9,8 +9,8 @@ use proptest::sample::{select, subsequence};
 use tieline_core::Tick;
 use tieline_core::grid::Weights;
 use tieline_policy::{
-    Action, ChannelFacts, Class, Country, Epoch, FactName, Facts, ModelFacts, Pack, PackProblem, PartyFacts,
-    Source, Status,
+    Action, Alternative, ChannelFacts, Class, Country, Epoch, FactName, FactValue, Facts, ModelFacts, Pack,
+    PackProblem, PartyFacts, Source, Status,
 };
 
 /// 2026-06-12T00:00:00Z.
@@ -136,7 +136,13 @@ pub(crate) fn any_party() -> impl Strategy<Value = PartyFacts> {
     let expires = proptest::collection::btree_map(expiring, any_tick(), 0..3);
     let licences = names(&["annex-a-clearance"]);
     let statements = names(&["end-use", "other"]);
+    let also =
+        (select(vec!["DE", "BY", "UA"]), option::of(any_tick())).prop_map(|(code, expires)| Alternative {
+            expires,
+            value: FactValue::Jurisdiction(Country::parse(code).unwrap()),
+        });
     (
+        proptest::collection::btree_set(also, 0..2),
         class,
         country(),
         country(),
@@ -146,7 +152,8 @@ pub(crate) fn any_party() -> impl Strategy<Value = PartyFacts> {
         expires,
     )
         .prop_map(
-            |(class, headquarters, jurisdiction, licences, statements, groups, expires)| PartyFacts {
+            |(also, class, headquarters, jurisdiction, licences, statements, groups, expires)| PartyFacts {
+                also,
                 class,
                 expires: expires
                     .into_iter()

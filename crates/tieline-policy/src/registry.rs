@@ -1,0 +1,539 @@
+//! The registry: parties as a tree, the evidence about each, and what it comes to.
+//!
+//! [`Registry::new`] takes all records or none: every problem of every party is found in one run, and what was in force
+//! stays so. [`Registry::resolve`] is a pure function of the records, and blind to their order.
+//!
+//! What a party takes from those above it, and why:
+//! - *Jurisdiction and data centre* are places where something is. A unit in Lyon of a company in Berlin is in Lyon: the
+//!   nearest ancestor that states a place is asked only if the party does not. Weak evidence (an address, its own word)
+//!   does not count as stating, and is laid beside the ancestor's. Expired evidence does count: when "we are in Minsk"
+//!   runs out, the place is unknown and not the parent's. So let evidence expire rather than remove it.
+//! - *Headquarters, class, listed, owners* are facts of an organisation. Those below it have those of the nearest
+//!   organisation; what evidence asserts of them in person is laid beside it, and never replaces it. An organisation
+//!   has its own: a subsidiary's headquarters are not its parent's.
+//! - *Parent headquarters* are the same for a whole tree, so all organisations above are asked, and must agree.
+//! - *Groups* are lists of the operator's; one that names an organisation names its units, people and services, but not
+//!   its subsidiaries.
+//! - *Person class, end uses, licences, statements* are never inherited: nationality is a person's, a declaration binds
+//!   whoever made it, a licence reaches those whom its scope names.
+//!
+//! Where unexpired evidence disagrees, the strongest is the fact (equally strong: the smallest value), all others are
+//! alternatives that the engine judges too, and a [`RedFlag`] names the values and their sources. Weak evidence overrides
+//! nothing, and yet is judged: the most restrictive wins.
+//!
+//! Memory: a record takes some 200 bytes and each piece of evidence up to 120 beside shared texts, so nine facts with
+//! one piece each are 1.3 KB; with the number of its posture a party stays within 2 KiB.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tieline_core::Tick;
+
+use crate::alternative::{ALTERNATIVES_MAX, Alternative, FactValue};
+use crate::evidence::{Evidence, EvidenceKind};
+use crate::facts::{FactName, Kind, PartyFacts};
+
+/// Parties of one registry, as many as there can be postures.
+pub const PARTIES_MAX: usize = crate::POSTURES_MAX;
+
+/// Parties on the way from a root, both ends included. Ministries with five levels of units, a person and her service
+/// need eight.
+pub const DEPTH_MAX: usize = 16;
+
+/// Pieces of evidence about one party: each of its eleven kinds of facts from five sources. 64 × 120 bytes are 7.7 KB.
+pub const EVIDENCE_MAX: usize = 64;
+
+/// Owners of one party. Two hundred of half a percent each.
+pub const OWNERS_MAX: usize = 200;
+
+/// A party as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartyRecord {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
+    /// The operator's lists on which it stands.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<Arc<str>>,
+    pub id: Arc<str>,
+    pub kind: Kind,
+    /// Who owns it; only an organisation has owners.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<Share>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Arc<str>>,
+}
+
+/// A share in an organisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// A party, or an entity that is none.
+    pub owner: Arc<str>,
+    /// 0 to 1,000; absent for a share of unknown size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permille: Option<u16>,
+}
+
+/// Parties whose records were checked together.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    recorded: Tick,
+    records: BTreeMap<Arc<str>, Arc<PartyRecord>>,
+}
+
+/// What the evidence about a party comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    pub facts: PartyFacts,
+    /// Contradictions, by fact.
+    pub flags: Vec<RedFlag>,
+}
+
+/// Unexpired evidence about one fact that disagrees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedFlag {
+    pub fact: FactName,
+    /// Everyone who asserts one of the values, weakest first.
+    pub from: Vec<Origin>,
+    /// Ascending.
+    pub values: Vec<FactValue>,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    pub kind: EvidenceKind,
+    pub issuer: Arc<str>,
+    /// The party whose record holds it: the one judged, or one above it.
+    pub party: Arc<str>,
+    pub value: FactValue,
+}
+
+/// What is wrong with the record of a party.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error("party `{party}`: {fault}")]
+pub struct PartyProblem {
+    pub party: Arc<str>,
+    pub fault: PartyFault,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum PartyFault {
+    #[error("it is its own ancestor; give one party of the circle another parent")]
+    Cycle,
+    #[error("two records have this id; give one of them another")]
+    DuplicateId,
+    #[error("the evidence for `{0}` expires no later than it was obtained; correct one of the dates")]
+    ExpiresBeforeObtained(FactName),
+    #[error("kind {child} cannot be below kind {parent}; choose a parent of another kind")]
+    KindBelowKind {
+        child: &'static str,
+        parent: &'static str,
+    },
+    #[error("an id and an issuer take 1 to {TEXT_BYTES_MAX} bytes; `{0}` does not")]
+    Name(Arc<str>),
+    #[error("the evidence for `{0}` was obtained later than it is recorded; correct the date")]
+    ObtainedInFuture(FactName),
+    #[error("only an organisation has owners; record them for the organisation above")]
+    OwnersOfOther,
+    #[error("its owners hold {0} of 1000 permille; correct the shares")]
+    SharesOverWhole(u32),
+    #[error("it is more than {DEPTH_MAX} levels below its root; leave out units between")]
+    TooDeep,
+    #[error(
+        "it has {0} pieces of evidence, and {EVIDENCE_MAX} are the limit; remove those that have expired"
+    )]
+    TooMuchEvidence(usize),
+    #[error("it has {0} owners, and {OWNERS_MAX} are the limit; join the smallest into one of unknown share")]
+    TooManyOwners(usize),
+    #[error("it is one of {0} parties, and {PARTIES_MAX} are the limit; use several gateways")]
+    TooManyParties(usize),
+    #[error(
+        "evidence of kind {kind} cannot establish `{fact}`; at least {kind_min} is needed",
+        kind = kind.name(), kind_min = kind_min.name()
+    )]
+    TooWeak {
+        fact: FactName,
+        kind: EvidenceKind,
+        kind_min: EvidenceKind,
+    },
+    #[error("its parent `{0}` does not exist; record the parent in the same run, or correct the id")]
+    UnknownParent(Arc<str>),
+}
+
+/// Bytes of an id and of an issuer, such as the URL of an identity provider.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// How a fact passes down the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Descent {
+    /// From the nearest that states it, if need be.
+    NearestStated,
+    /// From the nearest organisation.
+    Organisation,
+    /// Not at all.
+    Own,
+    /// From every organisation above.
+    Tree,
+}
+
+/// What stands behind one value.
+#[derive(Debug)]
+struct Support {
+    expires: Option<Tick>,
+    from: BTreeSet<Origin>,
+    kind: EvidenceKind,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// Checks records that were entered up to `recorded`. On failure, all problems, by party.
+    pub fn new(recorded: Tick, records: Vec<PartyRecord>) -> Result<Self, Vec<PartyProblem>> {
+        let mut problems = Vec::new();
+        let mut report = |party: &Arc<str>, fault| {
+            problems.push(PartyProblem {
+                party: party.clone(),
+                fault,
+            });
+        };
+        let len = records.len();
+        let mut by_id: BTreeMap<Arc<str>, Arc<PartyRecord>> = BTreeMap::new();
+        for record in records {
+            check_alone(&record, recorded, |fault| report(&record.id, fault));
+            if by_id.contains_key(&record.id) {
+                report(&record.id, PartyFault::DuplicateId);
+            } else {
+                by_id.insert(record.id.clone(), Arc::new(record));
+            }
+        }
+        if len > PARTIES_MAX
+            && let Some(last) = by_id.keys().next_back()
+        {
+            report(last, PartyFault::TooManyParties(len));
+        }
+        check_tree(&by_id, &mut report);
+        if problems.is_empty() {
+            return Ok(Self {
+                recorded,
+                records: by_id,
+            });
+        }
+        problems.sort();
+        problems.dedup();
+        Err(problems)
+    }
+
+    /// The same registry with some records changed or added and others taken out; it is left as it is on failure. A
+    /// party that others are below cannot be taken out alone.
+    pub fn amend(
+        &self,
+        recorded: Tick,
+        changed: Vec<PartyRecord>,
+        removed: &BTreeSet<Arc<str>>,
+    ) -> Result<Self, Vec<PartyProblem>> {
+        let ids: BTreeSet<Arc<str>> = changed.iter().map(|record| record.id.clone()).collect();
+        let kept = self
+            .records
+            .values()
+            .filter(|record| !ids.contains(&record.id) && !removed.contains(&record.id));
+        let all = kept.map(|record| (**record).clone()).chain(changed).collect();
+        Self::new(recorded, all)
+    }
+
+    /// What the evidence comes to, for every party. Evidence that had expired when the records were entered asserts
+    /// nothing; what expires later is in [`PartyFacts::expires`].
+    pub fn resolve(&self) -> BTreeMap<Arc<str>, Resolved> {
+        let resolved = |record: &Arc<PartyRecord>| (record.id.clone(), self.resolved(record));
+        self.records.values().map(resolved).collect()
+    }
+
+    /// The same for one party.
+    pub fn resolve_party(&self, id: &str) -> Option<Resolved> {
+        Some(self.resolved(self.records.get(id)?))
+    }
+
+    /// Who owns the nearest organisation at or above a party.
+    pub fn owners(&self, id: &str) -> &[Share] {
+        self.line(id)
+            .find(|record| record.kind == Kind::Organisation)
+            .map_or(&[], |record| &record.owners)
+    }
+
+    pub fn record(&self, id: &str) -> Option<&PartyRecord> {
+        self.records.get(id).map(|record| &**record)
+    }
+
+    /// By id.
+    pub fn records(&self) -> impl Iterator<Item = &PartyRecord> {
+        self.records.values().map(|record| &**record)
+    }
+
+    pub const fn recorded(&self) -> Tick {
+        self.recorded
+    }
+
+    /// A party and those above it, nearest first.
+    fn line<'a>(&'a self, id: &str) -> impl Iterator<Item = &'a PartyRecord> {
+        let above = |record: &&'a PartyRecord| self.record(record.parent.as_ref()?);
+        std::iter::successors(self.record(id), above).take(DEPTH_MAX)
+    }
+
+    /// The evidence that counts for one way of descent, with the party whose it is.
+    fn gather<'a>(&'a self, record: &PartyRecord, descent: Descent) -> Vec<(&'a Arc<str>, &'a Evidence)> {
+        let mut out = Vec::new();
+        // By place: whether it is stated already.
+        let mut stated = BTreeSet::new();
+        for (from, depth) in self.line(&record.id).zip(0_usize..) {
+            let mut places = Vec::new();
+            for piece in &from.evidence {
+                let fact = piece.value.fact();
+                if Descent::of(&fact) != descent || stated.contains(&fact) {
+                    continue;
+                }
+                let counts = descent != Descent::Tree || depth == 0 || from.kind == Kind::Organisation;
+                if counts && piece.holds(self.recorded) {
+                    out.push((&from.id, piece));
+                }
+                if descent == Descent::NearestStated && !piece.kind.is_weak() {
+                    places.push(fact);
+                }
+            }
+            stated.extend(places);
+            let ends = match descent {
+                Descent::Own => true,
+                Descent::Organisation => from.kind == Kind::Organisation,
+                Descent::NearestStated | Descent::Tree => false,
+            };
+            if ends {
+                break;
+            }
+        }
+        out
+    }
+
+    fn resolved(&self, record: &PartyRecord) -> Resolved {
+        let mut by_fact: BTreeMap<FactName, BTreeMap<&FactValue, Support>> = BTreeMap::new();
+        for descent in Descent::ALL {
+            for (party, piece) in self.gather(record, descent) {
+                let values = by_fact.entry(piece.value.fact()).or_default();
+                values
+                    .entry(&piece.value)
+                    .and_modify(|support| support.add(party, piece))
+                    .or_insert_with(|| Support::new(party, piece));
+            }
+        }
+        let mut facts = PartyFacts {
+            groups: self.groups(&record.id),
+            kind: Some(record.kind),
+            ..PartyFacts::default()
+        };
+        let flags = by_fact
+            .into_iter()
+            .filter_map(|(name, values)| settle(&mut facts, name, &values))
+            .collect::<Vec<_>>();
+        bound(&mut facts, &flags);
+        Resolved { facts, flags }
+    }
+
+    fn groups(&self, id: &str) -> BTreeSet<Arc<str>> {
+        let mut out = BTreeSet::new();
+        for record in self.line(id) {
+            out.extend(record.groups.iter().cloned());
+            if record.kind == Kind::Organisation {
+                break;
+            }
+        }
+        out
+    }
+}
+
+/// Writes one fact, and says if its values disagree.
+fn settle(facts: &mut PartyFacts, name: FactName, values: &BTreeMap<&FactValue, Support>) -> Option<RedFlag> {
+    let (first, support) = values
+        .iter()
+        .max_by_key(|(value, support)| (support.kind, Reverse(**value)))?;
+    facts.set((*first).clone());
+    facts.expires.extend(support.expires.map(|at| (name.clone(), at)));
+    let others = values.iter().filter(|(value, _)| *value != first);
+    facts.also.extend(others.map(|(value, support)| Alternative {
+        expires: support.expires,
+        value: (*value).clone(),
+    }));
+    (values.len() > 1).then(|| {
+        let from: BTreeSet<Origin> = values.values().flat_map(|s| s.from.iter().cloned()).collect();
+        RedFlag {
+            fact: name,
+            from: from.into_iter().collect(),
+            values: values.keys().map(|value| (*value).clone()).collect(),
+        }
+    })
+}
+
+/// Keeps the first alternatives of too many, and makes the contradiction last until the evidence is put in order: were
+/// those that are kept to expire, those that are not would be forgotten.
+fn bound(facts: &mut PartyFacts, flags: &[RedFlag]) {
+    if facts.also.len() <= ALTERNATIVES_MAX {
+        return;
+    }
+    let kept: BTreeSet<Alternative> = std::mem::take(&mut facts.also)
+        .into_iter()
+        .map(|other| Alternative {
+            expires: None,
+            ..other
+        })
+        .collect();
+    facts.also = kept.into_iter().take(ALTERNATIVES_MAX).collect();
+    for flag in flags {
+        facts.expires.remove(&flag.fact);
+    }
+}
+
+/// What can be said of a record without the others.
+fn check_alone(record: &PartyRecord, recorded: Tick, mut report: impl FnMut(PartyFault)) {
+    let fits = |text: &Arc<str>| (1..=TEXT_BYTES_MAX).contains(&text.len());
+    if !fits(&record.id) {
+        report(PartyFault::Name(record.id.clone()));
+    }
+    for piece in &record.evidence {
+        let (fact, kind_min) = (piece.value.fact(), piece.value.kind_min());
+        if piece.obtained > recorded {
+            report(PartyFault::ObtainedInFuture(fact.clone()));
+        }
+        if piece.expires.is_some_and(|at| at <= piece.obtained) {
+            report(PartyFault::ExpiresBeforeObtained(fact.clone()));
+        }
+        if piece.kind < kind_min {
+            report(PartyFault::TooWeak {
+                fact,
+                kind: piece.kind,
+                kind_min,
+            });
+        }
+        if !fits(&piece.issuer) {
+            report(PartyFault::Name(piece.issuer.clone()));
+        }
+    }
+    if record.evidence.len() > EVIDENCE_MAX {
+        report(PartyFault::TooMuchEvidence(record.evidence.len()));
+    }
+    if record.owners.len() > OWNERS_MAX {
+        report(PartyFault::TooManyOwners(record.owners.len()));
+    }
+    if !record.owners.is_empty() && record.kind != Kind::Organisation {
+        report(PartyFault::OwnersOfOther);
+    }
+    let shares = record.owners.iter().filter_map(|share| share.permille);
+    let permille: u32 = shares.map(u32::from).fold(0, u32::saturating_add);
+    if permille > 1_000 {
+        report(PartyFault::SharesOverWhole(permille));
+    }
+}
+
+/// Parents that exist and are of a kind that has such children, no circles, no depths.
+fn check_tree(
+    records: &BTreeMap<Arc<str>, Arc<PartyRecord>>,
+    report: &mut impl FnMut(&Arc<str>, PartyFault),
+) {
+    // How deep each party is; `None` for those on or below a circle, which is reported once for each party on it.
+    let mut depths: BTreeMap<&Arc<str>, Option<usize>> = BTreeMap::new();
+    for record in records.values() {
+        if let Some(id) = &record.parent {
+            match records.get(id) {
+                None => report(&record.id, PartyFault::UnknownParent(id.clone())),
+                Some(parent) if !may_be_below(record.kind, parent.kind) => {
+                    let (child, parent) = (record.kind.name(), parent.kind.name());
+                    report(&record.id, PartyFault::KindBelowKind { child, parent });
+                }
+                Some(_) => {}
+            }
+        }
+        let mut path: Vec<&Arc<str>> = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut next = Some(&record.id);
+        let mut depth = Some(0);
+        while let Some(id) = next {
+            if let Some(known) = depths.get(id) {
+                depth = *known;
+                break;
+            }
+            if !seen.insert(id) {
+                let circle = path.iter().skip_while(|other| **other != id);
+                circle.for_each(|other| report(other, PartyFault::Cycle));
+                depth = None;
+                break;
+            }
+            let Some(here) = records.get(id) else { break };
+            path.push(&here.id);
+            next = here.parent.as_ref();
+        }
+        for id in path.into_iter().rev() {
+            depth = depth.map(|above| above + 1);
+            // Those below the first that is too deep rise with it.
+            if depth == Some(DEPTH_MAX + 1) {
+                report(id, PartyFault::TooDeep);
+            }
+            depths.insert(id, depth);
+        }
+    }
+}
+
+const fn may_be_below(child: Kind, parent: Kind) -> bool {
+    match child {
+        Kind::Organisation => matches!(parent, Kind::Organisation),
+        Kind::Person | Kind::Unit => matches!(parent, Kind::Organisation | Kind::Unit),
+        Kind::Service => matches!(parent, Kind::Organisation | Kind::Person | Kind::Unit),
+    }
+}
+
+// === impl Descent, Support ===
+
+impl Descent {
+    const ALL: [Self; 4] = [Self::NearestStated, Self::Organisation, Self::Own, Self::Tree];
+
+    const fn of(fact: &FactName) -> Self {
+        match fact {
+            FactName::DataCentre | FactName::Jurisdiction => Self::NearestStated,
+            FactName::Class | FactName::Headquarters | FactName::Listed => Self::Organisation,
+            FactName::ParentHeadquarters => Self::Tree,
+            FactName::EndUses
+            | FactName::Kind
+            | FactName::Licence(_)
+            | FactName::PersonClass
+            | FactName::Statement(_) => Self::Own,
+        }
+    }
+}
+
+impl Support {
+    fn new(party: &Arc<str>, piece: &Evidence) -> Self {
+        Self {
+            expires: piece.expires,
+            from: BTreeSet::from([Origin::new(party, piece)]),
+            kind: piece.kind,
+        }
+    }
+
+    /// A value stands as long as any evidence for it does.
+    fn add(&mut self, party: &Arc<str>, piece: &Evidence) {
+        self.expires = self.expires.zip(piece.expires).map(|(one, other)| one.max(other));
+        self.from.insert(Origin::new(party, piece));
+        self.kind = self.kind.max(piece.kind);
+    }
+}
+
+impl Origin {
+    fn new(party: &Arc<str>, piece: &Evidence) -> Self {
+        Self {
+            kind: piece.kind,
+            issuer: piece.issuer.clone(),
+            party: party.clone(),
+            value: piece.value.clone(),
+        }
+    }
+}
