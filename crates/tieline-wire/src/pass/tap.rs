@@ -176,7 +176,7 @@ impl Tap {
     /// Tells what has gathered.
     pub(crate) fn flush(&mut self, marks: &mut Vec<Mark>) {
         self.flush_content(marks);
-        if std::mem::take(&mut self.usage_changed) {
+        if self.usage.is_whole() && std::mem::take(&mut self.usage_changed) {
             marks.push(Mark::Usage(self.usage.disjoint(self.dialect)));
         }
     }
@@ -324,6 +324,11 @@ impl Template {
 const COUNT_MAX: u64 = (1 << 53) - 1;
 
 impl RawUsage {
+    /// Whether both sides of the call were counted. One alone would be recorded with a zero for the other, and priced so.
+    fn is_whole(&self) -> bool {
+        self.input.is_some() && self.output.is_some()
+    }
+
     fn is_exact(&self) -> bool {
         [
             self.cache_read,

@@ -199,24 +199,41 @@ proptest! {
     }
 }
 
+/// Whether the outcome of an answer with this `usage` says what was used.
+fn is_counted(usage: &str) -> bool {
+    let body = format!(
+        r#"{{"choices":[{{"index":0,"message":{{"content":"x"}},"finish_reason":"stop"}}],"usage":{usage}}}"#
+    );
+    let request = Bytes::from_static(br#"{"model":"m"}"#);
+    let head = scan(Dialect::OpenaiChat, &request).unwrap();
+    let far = Far {
+        dialect: Dialect::OpenaiChat,
+        model_name: "m",
+        provider: Provider::Openai,
+    };
+    let (_, mut exchange) = prepare(Dialect::OpenaiChat, &request, &head, &far).unwrap();
+    let marks = exchange.buffered(&Bytes::from(body)).unwrap().marks;
+    marks.iter().any(|mark| matches!(mark, Mark::Usage(_)))
+}
+
 /// A count that no record can hold is no count: the outcome of its call could not be written.
 #[test]
 fn usage_beyond_what_json_holds_is_unknown() {
-    let usage = |output: u64| {
-        let body = format!(
-            r#"{{"choices":[{{"index":0,"message":{{"content":"x"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":1,"completion_tokens":{output}}}}}"#
-        );
-        let request = Bytes::from_static(br#"{"model":"m"}"#);
-        let head = scan(Dialect::OpenaiChat, &request).unwrap();
-        let far = Far {
-            dialect: Dialect::OpenaiChat,
-            model_name: "m",
-            provider: Provider::Openai,
-        };
-        let (_, mut exchange) = prepare(Dialect::OpenaiChat, &request, &head, &far).unwrap();
-        let marks = exchange.buffered(&Bytes::from(body)).unwrap().marks;
-        marks.iter().any(|mark| matches!(mark, Mark::Usage(_)))
-    };
+    let usage = |output: u64| is_counted(&format!(r#"{{"prompt_tokens":1,"completion_tokens":{output}}}"#));
     assert!(usage((1 << 53) - 1));
     assert!(!usage(1 << 53));
+}
+
+#[test]
+fn usage_of_one_side_alone_is_unknown_and_not_zero_for_the_other() {
+    for usage in [
+        r#"{"prompt_tokens":-1,"completion_tokens":1}"#,
+        r#"{"prompt_tokens":1e999,"completion_tokens":1}"#,
+        r#"{"prompt_tokens":null,"completion_tokens":1}"#,
+        r#"{"completion_tokens":1}"#,
+        r#"{"prompt_tokens":7}"#,
+    ] {
+        assert!(!is_counted(usage), "{usage}");
+    }
+    assert!(is_counted(r#"{"prompt_tokens":0,"completion_tokens":1}"#));
 }
