@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tieline_core::grid::Weights;
 use tieline_core::{Ruling, Tick};
 use tieline_policy::cases::{self, CaseOutcome};
-use tieline_policy::{Country, Epoch, Pack, PartyFacts, Source, Status};
+use tieline_policy::{Country, Epoch, Pack, PackProblem, PartyFacts, Source, Status};
 
 use crate::support::{JUNE_12, call, manifest, pack, rule, sources};
 
@@ -14,7 +15,16 @@ const FEBRUARY_3: Tick = Tick(1_770_076_800_000_000);
 
 /// Packs of law and terms, which only forbid, and therefore combine with a company's own. The demo pack has tests of
 /// its own.
-const SHIPPED: [&str; 1] = ["us-ear"];
+const SHIPPED: [&str; 8] = [
+    "agency",
+    "provider-terms",
+    "research",
+    "us-ear",
+    "us-ear-4e091",
+    "us-ear-affiliates-2025",
+    "us-ear-affiliates-2026",
+    "us-ear-affiliates-suspended",
+];
 
 fn folder(id: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs").join(id)
@@ -30,10 +40,7 @@ fn shipped(id: &str) -> Pack {
             text: Arc::from(std::fs::read_to_string(&path).unwrap()),
         })
         .collect();
-    match Pack::parse(&sources) {
-        Ok(pack) => pack,
-        Err(problems) => panic!("{id}: {problems:#?}"),
-    }
+    Pack::parse(&sources).map_err(|problems| (id, problems)).unwrap()
 }
 
 /// A pack and those whose sets it names.
@@ -47,8 +54,18 @@ fn with_library(id: &str) -> (Pack, Vec<Pack>) {
             .collect::<String>()
     };
     let named = |other: &str| other != id && text(&pack).contains(&format!("CountryGroup::\"{other}/"));
-    let library = SHIPPED.into_iter().filter(|other| named(other)).map(shipped).collect();
+    let library = SHIPPED
+        .into_iter()
+        .filter(|other| named(other))
+        .map(shipped)
+        .collect();
     (pack, library)
+}
+
+/// One problem a line.
+fn lines(problems: &[PackProblem]) -> String {
+    let lines: Vec<_> = problems.iter().map(|problem| format!("  {problem}")).collect();
+    lines.join("\n")
 }
 
 #[test]
@@ -81,7 +98,7 @@ fn every_case_passes() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     println!("{count} cases pass");
-    assert!(count >= 30, "{count} cases");
+    assert!(count >= 120, "{count} cases");
 }
 
 #[test]
@@ -128,11 +145,46 @@ fn of_whom_nothing_is_known_no_pack_allows_a_closed_model() {
         let (pack, library) = with_library(id);
         let epoch = cases::bench(&pack, &library).unwrap();
         let mut facts = call(PartyFacts::default());
-        facts.model.weights = tieline_core::grid::Weights::Closed;
+        facts.model.weights = Weights::Closed;
         facts.model.training_flop = None;
         facts.model.lab = Arc::from("anthropic");
         let now = pack.manifest().valid_from;
         assert_ne!(epoch.judge(&facts, now).ruling, Ruling::Allow, "{id}");
+    }
+}
+
+/// The affiliates rule before, during and after its suspension, as the three packs together give it at each day when only
+/// law in force enforces.
+#[test]
+fn the_affiliates_rule_denies_then_sleeps_then_holds() {
+    let base_manifest = manifest("base", "").replace("valid_from = 2026-01-01", "valid_from = 2025-01-01");
+    let base_rules = rule("all", "permit", "(principal, action, resource)");
+    let base = Pack::parse(&sources(&[
+        ("pack.toml", &base_manifest),
+        ("rules.cedar", &base_rules),
+    ]))
+    .unwrap();
+    let mut packs: Vec<Pack> = SHIPPED
+        .into_iter()
+        .filter(|id| id.starts_with("us-ear-affiliates"))
+        .map(shipped)
+        .collect();
+    packs.push(base);
+    let epoch = Epoch::build(1, packs, &[Status::Company, Status::InForce]).unwrap();
+    let text = r#"{"kind":"organisation","listed":["us-bis-affiliate"],"statements":["ownership-review"]}"#;
+    let mut facts = call(serde_json::from_str(text).unwrap());
+    facts.model.weights = Weights::Closed;
+    let november_10_2025 = Tick(1_762_732_800_000_000);
+    let november_10_2026 = Tick(1_794_268_800_000_000);
+    for (now, expected, until) in [
+        (Tick(november_10_2025.0 - 1), Ruling::Deny, Some(november_10_2025)),
+        (november_10_2025, Ruling::Allow, Some(november_10_2026)),
+        (JUNE_12, Ruling::Allow, Some(november_10_2026)),
+        (november_10_2026, Ruling::Hold, None),
+    ] {
+        let verdict = epoch.judge(&facts, now);
+        assert_eq!(verdict.ruling, expected, "{now:?}");
+        assert_eq!(verdict.valid_until, until, "{now:?}");
     }
 }
 
@@ -197,10 +249,7 @@ fn dated_members_that_make_no_sense_are_refused() {
             &format!("[sets.s]\ncountries = [\"BY\"]\nhistory = {history}\n"),
         );
         let problems = Pack::parse(&sources(&[("pack.toml", &text)])).unwrap_err();
-        problems
-            .iter()
-            .map(|problem| format!("  {problem}\n"))
-            .collect::<String>()
+        lines(&problems)
     };
     let one = |fields: &str| refused(&format!("[{{ {fields} }}]"));
     let many: Vec<String> = (0..65)
@@ -232,11 +281,16 @@ fn dated_members_that_make_no_sense_are_refused() {
         ),
         ("too many", refused(&format!("[{}]", many.join(", ")))),
     ];
-    let text: String = table
-        .iter()
-        .map(|(name, problems)| format!("{name}:\n{problems}"))
-        .collect();
-    insta::assert_snapshot!(text);
+    let text = table.map(|(name, problems)| {
+        format!(
+            "{name}:
+{problems}"
+        )
+    });
+    insta::assert_snapshot!(text.join(
+        "
+"
+    ));
 }
 
 #[test]
@@ -245,10 +299,7 @@ fn what_is_unverified_may_hold_and_nothing_else() {
     let mark = "@unverified(\"from memory\") ";
     let refused = |more: &str, rules: &str| {
         let problems = pack("p", more, rules).unwrap_err();
-        problems
-            .iter()
-            .map(|problem| format!("{problem}\n"))
-            .collect::<String>()
+        lines(&problems)
     };
     let sure = "[sets.s]\ncountries = [\"BY\"]\n";
     insta::assert_snapshot!(
