@@ -1,24 +1,28 @@
 //! The packs that are shipped: their cases, their texts, and sets whose members change with time.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
 use tieline_core::grid::Weights;
 use tieline_core::{Ruling, Tick};
 use tieline_policy::cases::{self, CaseOutcome};
-use tieline_policy::{Country, Epoch, Pack, PackProblem, PartyFacts, Source, Status};
+use tieline_policy::{Class, Country, Epoch, Facts, Kind, Pack, PackProblem, PartyFacts, Source, Status};
 
-use crate::support::{JUNE_12, call, manifest, pack, rule, sources};
+use crate::support::{JUNE_12, any_model, call, manifest, pack, rule, set, sources};
 
 /// 2026-02-03T00:00:00Z.
 const FEBRUARY_3: Tick = Tick(1_770_076_800_000_000);
 
 /// Packs of law and terms, which only forbid, and therefore combine with a company's own. The demo pack has tests of
 /// its own.
-const SHIPPED: [&str; 8] = [
+const SHIPPED: [&str; 9] = [
     "agency",
     "provider-terms",
     "research",
+    "sanctions",
     "us-ear",
     "us-ear-4e091",
     "us-ear-affiliates-2025",
@@ -98,7 +102,7 @@ fn every_case_passes() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     println!("{count} cases pass");
-    assert!(count >= 120, "{count} cases");
+    assert!(count >= 140, "{count} cases");
 }
 
 #[test]
@@ -150,6 +154,93 @@ fn of_whom_nothing_is_known_no_pack_allows_a_closed_model() {
         facts.model.lab = Arc::from("anthropic");
         let now = pack.manifest().valid_from;
         assert_ne!(epoch.judge(&facts, now).ruling, Ruling::Allow, "{id}");
+    }
+}
+
+/// Facts that the shipped packs tell apart.
+fn any_known() -> impl Strategy<Value = Facts> {
+    let country = || option::of(select(vec!["DE", "US", "KH", "CN", "HK", "IR", "UA-14", "SG"]));
+    let names = |all: &'static [&'static str]| subsequence(all.to_vec(), 0..=all.len());
+    let listed = option::of(names(&[
+        "anthropic-majority",
+        "us-bis-affiliate",
+        "us-bis-affiliate-unknown",
+        "us-bis-entity-list",
+        "us-dod-section-1286",
+        "us-ofac-sdn",
+    ]));
+    let held = (
+        names(&["agency-approval", "bis-licence"]),
+        names(&["academic-end-use", "ownership-review"]),
+    );
+    let kind = option::of(select(vec![Kind::Organisation, Kind::Person, Kind::Unit]));
+    let person_class = option::of(names(&["us_person", "nationality_group:D5"]));
+    let who = (
+        kind,
+        option::of(select(Class::ALL.to_vec())),
+        person_class,
+        listed,
+    );
+    let lab = select(vec!["anthropic", "openai", "lab-c"]);
+    let end_use = option::of(select(vec!["research", "military", "benefits", "support"]));
+    let code = |code: Option<&str>| code.map(|code| Country::parse(code).unwrap());
+    (
+        who,
+        (country(), country(), country()),
+        held,
+        lab,
+        any_model(),
+        end_use,
+    )
+        .prop_map(
+            move |(
+                (kind, class, person_class, listed),
+                places,
+                (licences, statements),
+                lab,
+                model,
+                end_use,
+            )| {
+                let mut facts = call(PartyFacts {
+                    class,
+                    headquarters: code(places.0),
+                    jurisdiction: code(places.1),
+                    kind,
+                    licences: set(&licences),
+                    listed: listed.map(|names| set(&names)),
+                    parent_headquarters: code(places.2),
+                    person_class: person_class.map(|names| set(&names)),
+                    statements: set(&statements),
+                    ..PartyFacts::default()
+                });
+                facts.model = model;
+                facts.model.lab = Arc::from(lab);
+                facts.end_use = end_use.map(Arc::from);
+                facts
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn taking_a_fact_away_opens_no_pack(facts in any_known()) {
+        static BENCHES: LazyLock<Vec<Epoch>> = LazyLock::new(|| {
+            let packs = SHIPPED.into_iter().map(with_library);
+            packs.map(|(pack, library)| cases::bench(&pack, &library).unwrap()).collect()
+        });
+        for epoch in BENCHES.iter() {
+            for now in [JUNE_12, Tick(JUNE_12.0 + 200 * 86_400_000_000)] {
+                if epoch.judge(&facts, now).ruling == Ruling::Allow {
+                    continue;
+                }
+                for (fact, less) in cases::poorer(&facts) {
+                    let verdict = epoch.judge(&less, now);
+                    prop_assert_ne!(verdict.ruling, Ruling::Allow, "without {} {:?}", fact, epoch.packs()[0].manifest().id);
+                }
+            }
+        }
     }
 }
 
