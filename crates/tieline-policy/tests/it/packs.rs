@@ -231,12 +231,12 @@ proptest! {
             packs.map(|(pack, library)| cases::bench(&pack, &library).unwrap()).collect()
         });
         for epoch in BENCHES.iter() {
-            for now in [JUNE_12, Tick(JUNE_12.0 + 200 * 86_400_000_000)] {
-                if epoch.judge(&facts, now).ruling == Ruling::Allow {
+            for instant in [JUNE_12, Tick(JUNE_12.0 + 200 * 86_400_000_000)] {
+                if epoch.judge(&facts, instant).ruling == Ruling::Allow {
                     continue;
                 }
                 for (fact, less) in cases::poorer(&facts) {
-                    let verdict = epoch.judge(&less, now);
+                    let verdict = epoch.judge(&less, instant);
                     prop_assert_ne!(verdict.ruling, Ruling::Allow, "without {} {:?}", fact, epoch.packs()[0].manifest().id);
                 }
             }
