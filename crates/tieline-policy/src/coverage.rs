@@ -8,7 +8,7 @@
 //! - A licence or statement that a party does not have is not unknown. It counts as missing for a rule that holds, which
 //!   waits for the paper; a denial that only a licence would lift is decided.
 //! - A call is undecidable if it is not allowed and each of the strictest rules against it waits for a fact: were one of
-//!   them not waiting, no fact would change the outcome. Under one pack, the same is asked of that pack's rules alone.
+//!   them not waiting, no fact that is missing would open the door. Under one pack, the same is asked of its rules alone.
 //! - A fact would decide a call *alone* if every rule that waits for anything waits for it.
 //!
 //! One fact is changed at a time: a rule that two missing facts satisfy only together is taken as decided, which errs

@@ -22,7 +22,8 @@
 //! nothing, and yet is judged: the most restrictive wins.
 //!
 //! Memory: a record takes some 200 bytes and each piece of evidence up to 120 beside shared texts, so nine facts with
-//! one piece each are 1.3 KB; with the number of its posture a party stays within 2 KiB.
+//! one piece each are 1.3 KB, and the party stays within 2 KiB. Its posture is shared with all that have equal facts;
+//! where every posture is distinct it is 1.2 KB more, and a host of many such parties keeps their records on disk.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,7 @@ use tieline_core::Tick;
 use crate::alternative::{ALTERNATIVES_MAX, Alternative, FactValue};
 use crate::evidence::{Evidence, EvidenceKind};
 use crate::facts::{FactName, Kind, PartyFacts};
+use crate::ownership::{Control, Holding};
 
 /// Parties of one registry, as many as there can be postures.
 pub const PARTIES_MAX: usize = crate::POSTURES_MAX;
@@ -195,6 +197,10 @@ struct Support {
 impl Registry {
     /// Checks records that were entered up to `recorded`. On failure, all problems, by party.
     pub fn new(recorded: Tick, records: Vec<PartyRecord>) -> Result<Self, Vec<PartyProblem>> {
+        Self::build(recorded, records.into_iter().map(Arc::new).collect())
+    }
+
+    fn build(recorded: Tick, records: Vec<Arc<PartyRecord>>) -> Result<Self, Vec<PartyProblem>> {
         let mut problems = Vec::new();
         let mut report = |party: &Arc<str>, fault| {
             problems.push(PartyProblem {
@@ -209,7 +215,7 @@ impl Registry {
             if by_id.contains_key(&record.id) {
                 report(&record.id, PartyFault::DuplicateId);
             } else {
-                by_id.insert(record.id.clone(), Arc::new(record));
+                by_id.insert(record.id.clone(), record);
             }
         }
         if len > PARTIES_MAX
@@ -242,8 +248,8 @@ impl Registry {
             .records
             .values()
             .filter(|record| !ids.contains(&record.id) && !removed.contains(&record.id));
-        let all = kept.map(|record| (**record).clone()).chain(changed).collect();
-        Self::new(recorded, all)
+        let all = kept.cloned().chain(changed.into_iter().map(Arc::new)).collect();
+        Self::build(recorded, all)
     }
 
     /// What the evidence comes to, for every party. Evidence that had expired when the records were entered asserts
@@ -263,6 +269,29 @@ impl Registry {
         self.line(id)
             .find(|record| record.kind == Kind::Organisation)
             .map_or(&[], |record| &record.owners)
+    }
+
+    /// Every recorded share, for [`crate::Ownership`].
+    pub fn holdings(&self) -> impl Iterator<Item = Holding> {
+        self.records.values().flat_map(|record| {
+            record.owners.iter().map(|share| Holding {
+                owner: share.owner.clone(),
+                owned: record.id.clone(),
+                permille: share.permille,
+            })
+        })
+    }
+
+    /// Who controls whom as far as the tree says: the organisation above. That nobody controls the topmost is not
+    /// established by its having no parent here, so nothing is said of it.
+    pub fn controls(&self) -> impl Iterator<Item = Control> {
+        let organisations = (self.records.values()).filter(|record| record.kind == Kind::Organisation);
+        organisations
+            .filter(|record| record.parent.is_some())
+            .map(|record| Control {
+                child: record.id.clone(),
+                parent: record.parent.clone(),
+            })
     }
 
     pub fn record(&self, id: &str) -> Option<&PartyRecord> {
@@ -535,5 +564,19 @@ impl Origin {
             party: party.clone(),
             value: piece.value.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_with_nine_facts_stays_within_its_memory() {
+        // The record, its count of references and its place in the map; an id and two codes of texts of its own.
+        let record = size_of::<PartyRecord>() + 2 * size_of::<usize>() + 2 * size_of::<Arc<str>>();
+        let texts = 64 + 9 * 32;
+        let bytes = record + 9 * size_of::<Evidence>() + texts;
+        assert!(bytes <= 2_048, "{bytes}");
     }
 }

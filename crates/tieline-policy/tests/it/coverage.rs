@@ -1,4 +1,4 @@
-//! Coverage by hand: six parties under the demo pack, whose rules fit on two screens.
+//! Coverage by hand: seven parties under the demo pack, whose rules fit on two screens.
 
 use tieline_core::grid::Weights;
 use tieline_policy::{Consumer, CoverageError, Facts, PartyFacts, Tally, Use, coverage, share_permille};
@@ -61,14 +61,16 @@ fn consumers() -> Vec<Consumer> {
         ),
         // An agency that does not say what a call is for: no fact about the party would help.
         consumer(r#"{"class":"agency","jurisdiction":"DE"}"#, &[(0, 5, 50)]),
+        // The same for one whose jurisdiction is missing: to know it would not open the door.
+        consumer(r#"{"class":"agency"}"#, &[(0, 1, 10)]),
     ]
 }
 
 #[test]
 fn what_is_decidable_and_what_would_help() {
     let found = coverage(&demo_epoch(), &consumers(), &questions(), JUNE_12).unwrap();
-    assert_eq!(found.whole, tally(6, 149, 1_490));
-    assert_eq!(found.decidable, tally(3, 118, 1_180));
+    assert_eq!(found.whole, tally(7, 150, 1_500));
+    assert_eq!(found.decidable, tally(4, 119, 1_190));
     assert_eq!(found.packs["demo"], found.decidable);
     assert_eq!(found.packs["default"], found.whole);
     let rows: Vec<(String, Tally, Tally)> = found
@@ -85,7 +87,7 @@ fn what_is_decidable_and_what_would_help() {
         rows,
         expected.map(|(fact, alone, waiting)| (fact.to_owned(), alone, waiting))
     );
-    assert_eq!(share_permille(118, 149), Some(791));
+    assert_eq!(share_permille(119, 150), Some(793));
     assert_eq!(share_permille(0, 0), None);
 }
 
