@@ -2,7 +2,7 @@
 //! engine. Each also tests the law that a missing fact is never favourable: what is not allowed stays so when any one
 //! fact of the party, or the end use, is taken away.
 //!
-//! A body of law only forbids, so alone it denies everything. Its cases run on [`bench`], where a neutral base permits
+//! A body of law only forbids, so alone it denies everything. Its cases run on [`bench()`], where a neutral base permits
 //! what no rule of the pack forbids: an expected allow says that the pack lets the call through, not that it may be made.
 
 use std::collections::BTreeMap;
@@ -142,7 +142,7 @@ pub(crate) fn read(sheet: Sheet<'_>, default_at: Option<Tick>, problems: &mut Pr
         .collect()
 }
 
-/// The neutral base of [`bench`]; it is never in force outside of it.
+/// The neutral base of [`bench()`]; it is never in force outside of it.
 const BASE_MANIFEST: &str = r#"
 id = "neutral-base"
 version = "1"
