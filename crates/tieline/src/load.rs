@@ -18,6 +18,13 @@ use crate::output::{self, Failure};
 /// Read, check and resolve a configuration file. The error is the whole report.
 pub(crate) fn load(config: &Path) -> Result<Loaded, String> {
     let checked = check::load(config).map_err(|report| report.render(output::look()))?;
+    // An editor that empties a file before it writes it must not take all service away.
+    if checked.channels.is_empty() {
+        return Err(format!(
+            "{} names no channel, so nothing could be served; add one under [channels.NAME]",
+            config.display()
+        ));
+    }
     resolve(&checked)
 }
 

@@ -46,6 +46,23 @@ fn a_broken_file_keeps_serving_and_a_good_one_swaps() {
     folder.check("reload");
 }
 
+/// Some editors empty a file before they write it anew.
+#[test]
+fn an_emptied_file_takes_nothing_away() {
+    let folder = Folder::new();
+    let server = folder.serve();
+    let good = folder.read("tieline.toml");
+    folder.write("tieline.toml", "");
+    server.signal(Signal::SIGHUP);
+    server.wait_said(KEPT, 1);
+    server.wait_said("names no channel", 1);
+    server.chat().must_be(200);
+    folder.write("tieline.toml", &good);
+    server.signal(Signal::SIGHUP);
+    server.chat().must_be(200);
+    server.stop();
+}
+
 #[test]
 fn a_restart_continues_the_ledger() {
     let mut folder = Folder::new();
