@@ -100,6 +100,27 @@ pub enum OnFull {
     Refuse,
 }
 
+impl GatewaySettings {
+    /// The settings of `next` that differ and that only a start reads: those of listeners, threads and the ledger.
+    pub(crate) fn waiting_for_start(&self, next: &Self) -> Vec<&'static str> {
+        let differ = [
+            ("admin", self.admin != next.admin),
+            ("connections_max", self.connections_max != next.connections_max),
+            ("header_bytes_max", self.header_bytes_max != next.header_bytes_max),
+            ("header_ms", self.header_ms != next.header_ms),
+            ("ledger", self.ledger != next.ledger),
+            ("listen", self.listen != next.listen),
+            ("threads", self.threads != next.threads),
+            ("tls", self.tls != next.tls),
+        ];
+        differ
+            .into_iter()
+            .filter(|(_, differs)| *differs)
+            .map(|(name, _)| name)
+            .collect()
+    }
+}
+
 impl Default for GatewaySettings {
     fn default() -> Self {
         Self {

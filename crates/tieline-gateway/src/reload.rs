@@ -109,6 +109,7 @@ fn reload_quietly(shared: &Shared) -> Result<(), String> {
         &shared.recorder,
         shared.now(),
     )?;
+    let waiting = before.settings.waiting_for_start(&live.settings);
     let outs = state.outs().map_err(|error| error.to_string())?;
     {
         let mut board = shared.board();
@@ -118,6 +119,12 @@ fn reload_quietly(shared: &Shared) -> Result<(), String> {
             apply_out(&mut board, out, true);
         }
         shared.live.store(Arc::new(live));
+    }
+    if !waiting.is_empty() {
+        tracing::warn!(
+            settings = waiting.join(", "),
+            "some changed settings take effect at the next start"
+        );
     }
     Ok(())
 }

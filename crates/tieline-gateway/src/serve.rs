@@ -86,7 +86,7 @@ pub(crate) async fn public(
         });
     }
     drop(listener);
-    let limit = Duration::from_millis(settings.drain_ms);
+    let limit = Duration::from_millis(shared.live.load().settings.drain_ms);
     let is_drained = tokio::select! {
         drained = tokio::time::timeout(limit, graceful.shutdown()) => drained.is_ok(),
         Ok(_) = until.cut.wait_for(|cut| *cut) => false,

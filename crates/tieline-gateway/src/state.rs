@@ -160,7 +160,8 @@ impl State {
         })?;
         let mut db = Connection::open(&path)?;
         db.busy_timeout(BUSY_WAIT)?;
-        db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+        db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
+            .map_err(|error| unreadable(&path, error))?;
         migrate(&mut db, &path)?;
         Ok(Self { db })
     }
@@ -168,7 +169,7 @@ impl State {
     /// Open `DIR/state.db` to read what is in it, from a folder that need not be writable. What writes is refused.
     pub fn read(dir: &Path) -> Result<Self, StateError> {
         let path = dir.join("state.db");
-        let db = tieline_ledger::read_only(&path)?;
+        let db = tieline_ledger::read_only(&path).map_err(|error| unreadable(&path, error))?;
         match (found_version(&db)?, known_version()) {
             (found, known) if found > known => Err(StateError::Newer { path, found, known }),
             (found, known) if found < known => Err(StateError::Older { path }),
@@ -402,6 +403,20 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), StateError> {
     Ok(())
 }
 
+/// What SQLite says of a file that is not its own names neither the file nor a way out.
+fn unreadable(path: &Path, error: rusqlite::Error) -> StateError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+            StateError::Damaged {
+                path: path.to_owned(),
+                what: "database",
+                why: "it is no SQLite file, or damaged".to_owned(),
+            }
+        }
+        _ => StateError::Db(error),
+    }
+}
+
 fn found_version(db: &Connection) -> Result<i64, StateError> {
     Ok(db.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
@@ -445,6 +460,26 @@ mod tests {
             facts: PartyFacts::default(),
             id: id.into(),
             name: "Example".into(),
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(
+            dir.path().join("state.db"),
+            b"not a database, but long enough to be read as one",
+        )
+        .unwrap();
+        for error in [
+            State::open(dir.path()).unwrap_err(),
+            State::read(dir.path()).unwrap_err(),
+        ] {
+            assert!(matches!(error, StateError::Damaged { .. }), "{error}");
+            assert!(
+                error.to_string().contains("state.db") && error.to_string().contains("backup"),
+                "{error}"
+            );
         }
     }
 

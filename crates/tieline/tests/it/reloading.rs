@@ -64,6 +64,21 @@ fn an_emptied_file_takes_nothing_away() {
 }
 
 #[test]
+fn what_only_a_start_reads_is_named() {
+    let folder = Folder::new();
+    let server = folder.serve();
+    folder.edit(
+        "tieline.toml",
+        "[gateway]\n",
+        "[gateway]\nthreads = 2\nheader_ms = 9000\ndrain_ms = 9000\n",
+    );
+    server.signal(Signal::SIGHUP);
+    server.wait_said(SWAPPED, 1);
+    server.wait_said("header_ms, threads", 1);
+    server.stop();
+}
+
+#[test]
 fn a_restart_continues_the_ledger() {
     let mut folder = Folder::new();
     let server = folder.serve();
