@@ -53,6 +53,12 @@ pub(crate) fn build(
     Epoch::build(0, loaded.packs.clone(), &loaded.enforce).map_err(|problems| render(&problems))?;
     let (number, _) = state.epoch(&epoch_digest).map_err(|error| error.to_string())?;
     let epoch = Epoch::build(number, loaded.packs, &loaded.enforce).map_err(|problems| render(&problems))?;
+    if !epoch.has_permit(now) {
+        tracing::warn!(
+            "no rule in force permits anything, so every call will be denied; name a pack with a permit under [policy], and \
+             its status under `enforce`"
+        );
+    }
     let targets = Targets::of_grid(&snapshot, &[]).map_err(|error| error.to_string())?;
     let archive = |error: tieline_ledger::PushError| format!("cannot archive the configuration: {error}");
     recorder.archive_bytes(record).map_err(archive)?;

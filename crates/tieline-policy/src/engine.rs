@@ -229,6 +229,11 @@ impl Epoch {
         self.rules.get(at)
     }
 
+    /// Whether any rule permits anything at `now`; if none does, every call is denied.
+    pub fn has_permit(&self, now: Tick) -> bool {
+        self.era(now).is_some_and(|era| !era.permits.is_empty())
+    }
+
     /// The rules in force at some time of the epoch, by id.
     pub(crate) fn rules(&self) -> &[PackRule] {
         &self.rules

@@ -79,6 +79,22 @@ fn what_only_a_start_reads_is_named() {
 }
 
 #[test]
+fn that_nothing_is_permitted_is_said_at_the_start() {
+    let folder = Folder::new();
+    let config = folder.read("tieline.toml");
+    folder.edit("tieline.toml", "packs = [\"packs/open\"]\n", "");
+    let server = folder.serve();
+    server.wait_said("no rule in force permits anything", 1);
+    server.chat().must_be(403);
+    folder.write("tieline.toml", &config);
+    server.signal(Signal::SIGHUP);
+    server.wait_said(SWAPPED, 1);
+    server.chat().must_be(200);
+    assert_eq!(server.said("no rule in force permits anything"), 1);
+    server.stop();
+}
+
+#[test]
 fn a_restart_continues_the_ledger() {
     let mut folder = Folder::new();
     let server = folder.serve();
