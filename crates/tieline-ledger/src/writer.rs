@@ -23,11 +23,13 @@ use crate::error::LedgerError;
 use crate::log::{BLOB_BYTES_MAX, LAST_EVERY_US, Log};
 use crate::reader::Head;
 
-/// Entries of one commit: 4,096 of 1 KB are 4 MB, 16 bundles, some 15 ms; a durable push waits for two such at most.
-pub const BATCH_ENTRIES_MAX: usize = 4096;
+/// Entries of one commit: 1,024 of 1 KB are 1 MB, 4 bundles, some 4 ms; a durable push waits for two such at most. A commit
+/// holds its entries about four times over (queue, frames, rows, SQLite's pages), and what a stall of the disk makes the
+/// process take it does not give back: larger commits cost memory for good, and little else is gained.
+pub const BATCH_ENTRIES_MAX: usize = 1024;
 
-/// Bytes of one commit, so that 4,096 entries of 64 KB do not make a transaction of 268 MB.
-pub const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one commit, so that 1,024 entries of 64 KB do not make a transaction of 67 MB.
+pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Called on the writer's thread when the entry is durable, with its index. It must not block.
 pub type Done = Box<dyn FnOnce(Result<u64, Stopped>) + Send>;
