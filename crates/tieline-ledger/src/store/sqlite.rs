@@ -144,7 +144,9 @@ impl Store {
             (APPLICATION_ID, FORMAT_VERSION) => self.check_schema(),
             (APPLICATION_ID, found) => Err(LedgerError::NotLedger {
                 path: self.path.clone(),
-                why: format!("its format {found} was never released; move it away, and a new ledger begins"),
+                why: format!(
+                    "its format {found} was never released; move it away with checkpoint.last, and a new one begins"
+                ),
             }),
             _ => Err(LedgerError::NotLedger {
                 path: self.path.clone(),
