@@ -19,14 +19,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::Value;
 use tieline_core::{Ruling, Tick, Verdict};
 
-use crate::alternative::FactValue;
-use crate::country::Country;
 use crate::engine::{Epoch, NO_PERMIT, OWN_PACK};
-use crate::facts::{Class, FactName, Facts, Kind, PartyFacts};
-use crate::pack::PackRule;
+use crate::facts::{FactName, Facts, PartyFacts};
+use crate::representative::{Reads, Sets, pack_of};
 
 /// A party, and what it asks for.
 #[derive(Clone, Debug)]
@@ -198,16 +195,7 @@ impl Tally {
     }
 }
 
-/// What a rule reads of a party, and can tell apart.
-#[derive(Clone, Debug, Default)]
-struct Reads {
-    attributes: BTreeSet<String>,
-    countries: BTreeSet<Country>,
-    ruling: Option<Ruling>,
-    texts: BTreeSet<Arc<str>>,
-}
-
-struct Survey<'a> {
+pub(crate) struct Survey<'a> {
     epoch: &'a Epoch,
     now: Tick,
     packs: BTreeSet<Arc<str>>,
@@ -216,21 +204,18 @@ struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    fn new(epoch: &'a Epoch, now: Tick) -> Self {
+    pub(crate) fn new(epoch: &'a Epoch, now: Tick) -> Self {
         let mut reads = BTreeMap::new();
         let mut permits = Reads {
             ruling: Some(Ruling::Deny),
             ..Reads::default()
         };
         let mut packs = BTreeSet::from([Arc::from(OWN_PACK)]);
-        let manifests = epoch.packs().iter().map(crate::Pack::manifest);
-        let sets = manifests.flat_map(|manifest| manifest.sets_at(now)).collect();
+        let sets = Sets::at(epoch.packs(), now);
         for rule in epoch.rules() {
             let one = Reads::new(rule, &sets);
             if rule.ruling == Ruling::Allow {
-                permits.attributes.extend(one.attributes.iter().cloned());
-                permits.countries.extend(one.countries.iter().cloned());
-                permits.texts.extend(one.texts.iter().cloned());
+                permits.extend(&one);
             }
             packs.insert(Arc::from(pack_of(&rule.rule.id)));
             reads.insert(rule.rule.id.clone(), one);
@@ -244,7 +229,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    fn verdict(&self, question: &Facts, party: PartyFacts) -> Verdict {
+    pub(crate) fn verdict(&self, question: &Facts, party: PartyFacts) -> Verdict {
         let facts = Facts {
             party,
             ..question.clone()
@@ -319,127 +304,15 @@ impl<'a> Survey<'a> {
     }
 
     /// Each absent fact that a rule of the verdict reads, and the party with each value of it that the rules tell apart.
-    fn candidates(&self, verdict: &Verdict, party: &PartyFacts) -> Vec<(FactName, Vec<PartyFacts>)> {
+    pub(crate) fn candidates(
+        &self,
+        verdict: &Verdict,
+        party: &PartyFacts,
+    ) -> Vec<(FactName, Vec<PartyFacts>)> {
         let mut all = Reads::default();
-        let mut papers = BTreeSet::new();
         for reads in verdict.rules.iter().filter_map(|rule| self.reads.get(&rule.id)) {
-            all.attributes.extend(reads.attributes.iter().cloned());
-            all.countries.extend(reads.countries.iter().cloned());
-            all.texts.extend(reads.texts.iter().cloned());
-            let licences = reads
-                .texts
-                .iter()
-                .filter(|_| reads.attributes.contains("licences"));
-            papers.extend(licences.cloned().map(FactValue::Licence));
-            let statements = reads
-                .texts
-                .iter()
-                .filter(|_| reads.attributes.contains("statements"));
-            papers.extend(statements.cloned().map(FactValue::Statement));
+            all.extend(reads);
         }
-        let known = party.names();
-        let with = |value: FactValue| {
-            let mut party = party.clone();
-            party.set(value);
-            party
-        };
-        let fields = all
-            .attributes
-            .iter()
-            .filter_map(|name| FactName::try_from(name.clone()).ok())
-            .map(|fact| {
-                let values = if fact == FactName::Kind {
-                    let of = |kind| PartyFacts {
-                        kind: Some(kind),
-                        ..party.clone()
-                    };
-                    Kind::ALL.into_iter().map(of).collect()
-                } else {
-                    all.values(&fact).into_iter().map(with).collect()
-                };
-                (fact, values)
-            });
-        let papers = papers.into_iter().map(|value| (value.fact(), vec![with(value)]));
-        let absent = |(fact, _): &(FactName, _)| !known.contains(fact);
-        fields.chain(papers).filter(absent).collect()
+        all.absent(party)
     }
-}
-
-impl Reads {
-    /// `sets` are those in force, by their full names.
-    fn new(rule: &PackRule, sets: &BTreeMap<String, BTreeSet<Country>>) -> Self {
-        let mut reads = Self {
-            ruling: Some(rule.ruling),
-            ..Self::default()
-        };
-        // A policy that has no JSON form reads nothing that we know of; none is known that has none.
-        let policy = rule.policy.to_json().unwrap_or_default();
-        reads.walk(policy.get("conditions").unwrap_or(&Value::Null));
-        let named: Vec<&BTreeSet<Country>> = rule.sets.iter().filter_map(|name| sets.get(&**name)).collect();
-        reads.countries.extend(representatives(&named));
-        let outside = Country::all()
-            .find(|code| !reads.countries.contains(code) && !named.iter().any(|set| set.contains(code)));
-        reads.countries.extend(outside);
-        reads
-    }
-
-    /// Collects from the JSON of a policy's conditions, which is as deep as the pack's reader lets a rule be.
-    fn walk(&mut self, value: &Value) {
-        match value {
-            Value::Array(list) => list.iter().for_each(|one| self.walk(one)),
-            Value::Object(members) => {
-                for (name, member) in members {
-                    match member {
-                        Value::String(text) if name == "attr" => {
-                            self.attributes.insert(text.clone());
-                        }
-                        Value::String(text) if name == "id" => self.countries.extend(Country::parse(text)),
-                        Value::String(text) if name == "Value" => {
-                            self.texts.insert(Arc::from(&**text));
-                        }
-                        other => self.walk(other),
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The values of a fact that are told apart; a kind is no value of evidence and has none here.
-    fn values(&self, fact: &FactName) -> Vec<FactValue> {
-        let countries = |of: fn(Country) -> FactValue| self.countries.iter().cloned().map(of).collect();
-        let texts = |of: fn(BTreeSet<Arc<str>>) -> FactValue| {
-            let each = self.texts.iter().map(|text| BTreeSet::from([text.clone()]));
-            std::iter::once(BTreeSet::new())
-                .chain(each)
-                .chain([self.texts.clone()])
-                .map(of)
-                .collect()
-        };
-        match fact {
-            FactName::Class => Class::ALL.into_iter().map(FactValue::Class).collect(),
-            FactName::DataCentre => countries(FactValue::DataCentre),
-            FactName::EndUses => texts(FactValue::EndUses),
-            FactName::Headquarters => countries(FactValue::Headquarters),
-            FactName::Jurisdiction => countries(FactValue::Jurisdiction),
-            FactName::Listed => texts(FactValue::Listed),
-            FactName::ParentHeadquarters => countries(FactValue::ParentHeadquarters),
-            FactName::PersonClass => texts(FactValue::PersonClass),
-            FactName::Kind | FactName::Licence(_) | FactName::Statement(_) => Vec::new(),
-        }
-    }
-}
-
-/// One country for each combination of sets.
-fn representatives(sets: &[&BTreeSet<Country>]) -> Vec<Country> {
-    let mut by_sets: BTreeMap<Vec<bool>, &Country> = BTreeMap::new();
-    for code in sets.iter().copied().flatten() {
-        let combination = sets.iter().map(|set| set.contains(code)).collect();
-        by_sets.entry(combination).or_insert(code);
-    }
-    by_sets.into_values().cloned().collect()
-}
-
-fn pack_of(rule_id: &str) -> &str {
-    rule_id.split('/').next().unwrap_or_default()
 }

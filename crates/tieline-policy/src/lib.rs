@@ -28,6 +28,7 @@ mod pack;
 mod posture;
 mod problem;
 mod registry;
+mod representative;
 mod schema;
 mod targets;
 

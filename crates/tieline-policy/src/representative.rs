@@ -1,0 +1,205 @@
+//! Representative facts: what a rule reads, and the values of it that the rule can tell apart. One country stands for all
+//! that are in the same of its sets, and one word that it does not name stands for all others.
+//!
+//! Contract. A value stands for others only as far as a rule names things: comparing two facts with each other is not seen
+//! through. Who searches with these says that it searched. Bounds: those of the packs' reader; a rule of 8 KiB names at
+//! most a few hundred things.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+use tieline_core::{Ruling, Tick};
+
+use crate::alternative::FactValue;
+use crate::country::Country;
+use crate::facts::{Class, FactName, Kind, PartyFacts};
+use crate::pack::{Pack, PackRule};
+use crate::schema::Type;
+
+/// The members of all sets at one instant, by their full names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sets(pub(crate) BTreeMap<String, BTreeSet<Country>>);
+
+/// What a rule reads, and can tell apart.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reads {
+    pub(crate) attributes: BTreeSet<String>,
+    pub(crate) countries: BTreeSet<Country>,
+    /// Entities that are named, by type and id.
+    pub(crate) entities: BTreeSet<(String, Arc<str>)>,
+    pub(crate) numbers: BTreeSet<i64>,
+    /// Licences and statements that are asked for.
+    pub(crate) papers: BTreeSet<FactValue>,
+    pub(crate) ruling: Option<Ruling>,
+    pub(crate) texts: BTreeSet<Arc<str>>,
+}
+
+// === impl Sets ===
+
+impl Sets {
+    /// Those of the packs that hold at `now`.
+    pub(crate) fn at(packs: &[Pack], now: Tick) -> Self {
+        let holds = |pack: &&Pack| {
+            let manifest = pack.manifest();
+            manifest.valid_from <= now && manifest.valid_to.is_none_or(|end| now < end)
+        };
+        let manifests = packs.iter().filter(holds).map(Pack::manifest);
+        Self(manifests.flat_map(|manifest| manifest.sets_at(now)).collect())
+    }
+}
+
+// === impl Reads ===
+
+impl Reads {
+    pub(crate) fn new(rule: &PackRule, sets: &Sets) -> Self {
+        let mut reads = Self {
+            ruling: Some(rule.ruling),
+            ..Self::default()
+        };
+        // A policy that has no JSON form reads nothing that we know of; none is known that has none.
+        let policy = rule.policy.to_json().unwrap_or_default();
+        reads.walk(policy.get("conditions").unwrap_or(&Value::Null));
+        let literals = rule.policy.entity_literals().into_iter();
+        reads.entities = literals
+            .map(|uid| {
+                (
+                    uid.type_name().to_string(),
+                    Arc::from(AsRef::<str>::as_ref(uid.id())),
+                )
+            })
+            .collect();
+        let named: Vec<&BTreeSet<Country>> = (rule.sets.iter())
+            .filter_map(|name| sets.0.get(&**name))
+            .collect();
+        reads.countries.extend(representatives(&named));
+        let outside = Country::all()
+            .find(|code| !reads.countries.contains(code) && !named.iter().any(|set| set.contains(code)));
+        reads.countries.extend(outside);
+        if reads.attributes.contains("licences") {
+            reads
+                .papers
+                .extend(reads.texts.iter().cloned().map(FactValue::Licence));
+        }
+        if reads.attributes.contains("statements") {
+            reads
+                .papers
+                .extend(reads.texts.iter().cloned().map(FactValue::Statement));
+        }
+        reads
+    }
+
+    /// Adds what another rule reads; the ruling stays.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.attributes.extend(other.attributes.iter().cloned());
+        self.countries.extend(other.countries.iter().cloned());
+        self.entities.extend(other.entities.iter().cloned());
+        self.numbers.extend(&other.numbers);
+        self.papers.extend(other.papers.iter().cloned());
+        self.texts.extend(other.texts.iter().cloned());
+    }
+
+    /// The ids of named entities of one type.
+    pub(crate) fn named(&self, of: Type) -> impl Iterator<Item = &Arc<str>> {
+        let entities = self.entities.iter().filter(move |(name, _)| name == of.name());
+        entities.map(|(_, id)| id)
+    }
+
+    /// Each fact of a party that is read, and `party` with each value of it that is told apart.
+    pub(crate) fn parties(&self, party: &PartyFacts) -> Vec<(FactName, Vec<PartyFacts>)> {
+        let with = |value: FactValue| {
+            let mut party = party.clone();
+            party.set(value);
+            party
+        };
+        let fields = self
+            .attributes
+            .iter()
+            .filter_map(|name| FactName::try_from(name.clone()).ok())
+            .map(|fact| {
+                let values = if fact == FactName::Kind {
+                    let of = |kind| PartyFacts {
+                        kind: Some(kind),
+                        ..party.clone()
+                    };
+                    Kind::ALL.into_iter().map(of).collect()
+                } else {
+                    self.values(&fact).into_iter().map(with).collect()
+                };
+                (fact, values)
+            });
+        let papers = self.papers.iter().cloned();
+        let papers = papers.map(|value| (value.fact(), vec![with(value)]));
+        fields.chain(papers).collect()
+    }
+
+    /// As [`Reads::parties`], of the facts that `party` has not.
+    pub(crate) fn absent(&self, party: &PartyFacts) -> Vec<(FactName, Vec<PartyFacts>)> {
+        let known = party.names();
+        let mut out = self.parties(party);
+        out.retain(|(fact, _)| !known.contains(fact));
+        out
+    }
+
+    /// Collects from the JSON of a policy's conditions, which is as deep as the pack's reader lets a rule be.
+    fn walk(&mut self, value: &Value) {
+        match value {
+            Value::Array(list) => list.iter().for_each(|one| self.walk(one)),
+            Value::Object(members) => {
+                for (name, member) in members {
+                    match member {
+                        Value::String(text) if name == "attr" => {
+                            self.attributes.insert(text.clone());
+                        }
+                        Value::String(text) if name == "id" => self.countries.extend(Country::parse(text)),
+                        Value::String(text) if name == "Value" => {
+                            self.texts.insert(Arc::from(&**text));
+                        }
+                        Value::Number(number) if name == "Value" => self.numbers.extend(number.as_i64()),
+                        other => self.walk(other),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The values of a fact that are told apart; a kind is no value of evidence and has none here.
+    fn values(&self, fact: &FactName) -> Vec<FactValue> {
+        let countries = |of: fn(Country) -> FactValue| self.countries.iter().cloned().map(of).collect();
+        let texts = |of: fn(BTreeSet<Arc<str>>) -> FactValue| {
+            let each = self.texts.iter().map(|text| BTreeSet::from([text.clone()]));
+            std::iter::once(BTreeSet::new())
+                .chain(each)
+                .chain([self.texts.clone()])
+                .map(of)
+                .collect()
+        };
+        match fact {
+            FactName::Class => Class::ALL.into_iter().map(FactValue::Class).collect(),
+            FactName::DataCentre => countries(FactValue::DataCentre),
+            FactName::EndUses => texts(FactValue::EndUses),
+            FactName::Headquarters => countries(FactValue::Headquarters),
+            FactName::Jurisdiction => countries(FactValue::Jurisdiction),
+            FactName::Listed => texts(FactValue::Listed),
+            FactName::ParentHeadquarters => countries(FactValue::ParentHeadquarters),
+            FactName::PersonClass => texts(FactValue::PersonClass),
+            FactName::Kind | FactName::Licence(_) | FactName::Statement(_) => Vec::new(),
+        }
+    }
+}
+
+/// One country for each combination of sets.
+fn representatives(sets: &[&BTreeSet<Country>]) -> Vec<Country> {
+    let mut by_sets: BTreeMap<Vec<bool>, &Country> = BTreeMap::new();
+    for code in sets.iter().copied().flatten() {
+        let combination = sets.iter().map(|set| set.contains(code)).collect();
+        by_sets.entry(combination).or_insert(code);
+    }
+    by_sets.into_values().cloned().collect()
+}
+
+/// The pack of a rule's full id.
+pub(crate) fn pack_of(rule_id: &str) -> &str {
+    rule_id.split('/').next().unwrap_or_default()
+}
