@@ -1,6 +1,6 @@
 //! Signed notes: text with Ed25519 signatures below it, by the C2SP signed-note specification v1.0.0.
 //!
-//! [`sign`] writes a note, [`open`] checks one. Signatures by keys that the caller does not know are ignored;
+//! [`sign`] writes a note, [`cosign`] adds a signature, [`open`] checks one. Signatures by keys that the caller does not know are ignored;
 //! a signature that claims a known key and does not verify refuses the whole note. Only type 0x01 (Ed25519) is
 //! made or checked. Bounds: [`NOTE_BYTES_MAX`], [`SIGNATURES_MAX`]. The seed is an argument.
 
@@ -22,6 +22,29 @@ pub const SIGNATURES_MAX: usize = 100;
 pub fn sign(text: &str, signer: &Signer) -> Result<String, NoteError> {
     check_text(text)?;
     let note = format!("{text}\n{}", signer.line(text));
+    if note.len() > NOTE_BYTES_MAX {
+        return Err(NoteError::TooLong { length: note.len() });
+    }
+    Ok(note)
+}
+
+/// Adds a signature to a note, whoever signed it before; its other signatures are not checked, and stay. A second
+/// signature by the same key is refused: it would say nothing new.
+pub fn cosign(note: &str, signer: &Signer) -> Result<String, NoteError> {
+    let (text, lines) = split(note)?;
+    let own = &signer.verifier;
+    if lines
+        .iter()
+        .any(|line| line.name == own.name && line.id == own.id)
+    {
+        return Err(NoteError::SignedAlready {
+            name: own.name.clone(),
+        });
+    }
+    if lines.len() >= SIGNATURES_MAX {
+        return Err(NoteError::TooManySignatures);
+    }
+    let note = format!("{note}{}", signer.line(text));
     if note.len() > NOTE_BYTES_MAX {
         return Err(NoteError::TooLong { length: note.len() });
     }
@@ -104,6 +127,8 @@ pub enum NoteError {
     BadSignature { name: String },
     #[error("none of the given keys signed the note (signatures by other keys: {unknown})")]
     NoKnownSigner { unknown: usize },
+    #[error("{name:?} has signed the note already")]
+    SignedAlready { name: String },
     #[error("{0:?} is no key name: it must not be empty nor hold white space or `+`")]
     Name(String),
     #[error("not a key of the form `<name>+<8 hex digits>+<base64>`: {0}")]
@@ -153,6 +178,11 @@ impl Verifier {
             hex8(self.id),
             STANDARD.encode(typed(self.key.as_bytes()))
         )
+    }
+
+    /// The public key alone, by which two names of one key are told.
+    pub fn public_key(&self) -> &[u8; 32] {
+        self.key.as_bytes()
     }
 
     /// True if `signature` (64 bytes) is this key's signature of `message`.

@@ -124,7 +124,7 @@ pub(crate) fn read(sheet: Sheet<'_>, default_at: Option<Tick>, problems: &mut Pr
         Ok(raw) => raw,
         Err(error) => {
             let offset = error.span().map_or(0, |span| span.start);
-            problems.push(sheet.problem(offset, crate::pack::one_line(error.message()), None));
+            problems.push(sheet.problem(offset, crate::fields::one_line(error.message()), None));
             return Vec::new();
         }
     };

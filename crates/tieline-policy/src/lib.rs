@@ -22,6 +22,7 @@ mod engine;
 mod entity;
 mod evidence;
 mod facts;
+mod fields;
 mod fuzz;
 mod ownership;
 mod pack;

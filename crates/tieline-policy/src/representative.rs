@@ -1,13 +1,15 @@
 //! Representative facts: what a rule reads, and the values of it that the rule can tell apart. One country stands for all
 //! that are in the same of its sets, and one word that it does not name stands for all others.
 //!
-//! Contract. A value stands for others only as far as a rule names things: comparing two facts with each other is not seen
-//! through. Who searches with these says that it searched. Bounds: those of the packs' reader; a rule of 8 KiB names at
-//! most a few hundred things.
+//! Contract. A value stands for others only as far as a rule names things. Of a rule that compares two facts with each
+//! other, [`Reads::compares`] says so, and two countries stand for each sort; whoever needs more adds what is known. Who
+//! searches with these says that it searched. Bounds: those of the packs' reader; a rule of 8 KiB names at most a few
+//! hundred things, and beyond [`WORDS_MAX`] words not every subset of them is a value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cedar_policy::Policy;
 use serde_json::Value;
 use tieline_core::{Ruling, Tick};
 
@@ -17,6 +19,9 @@ use crate::facts::{Class, FactName, Kind, PartyFacts};
 use crate::pack::{Pack, PackRule};
 use crate::schema::Type;
 
+/// Words of which every subset is a value: sixteen values of one fact. Of more words there are none, each and all.
+pub(crate) const WORDS_MAX: usize = 4;
+
 /// The members of all sets at one instant, by their full names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sets(pub(crate) BTreeMap<String, BTreeSet<Country>>);
@@ -25,6 +30,8 @@ pub(crate) struct Sets(pub(crate) BTreeMap<String, BTreeSet<Country>>);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reads {
     pub(crate) attributes: BTreeSet<String>,
+    /// Whether a fact is compared with another.
+    pub(crate) compares: bool,
     pub(crate) countries: BTreeSet<Country>,
     /// Entities that are named, by type and id.
     pub(crate) entities: BTreeSet<(String, Arc<str>)>,
@@ -53,14 +60,19 @@ impl Sets {
 
 impl Reads {
     pub(crate) fn new(rule: &PackRule, sets: &Sets) -> Self {
-        let mut reads = Self {
+        Self {
             ruling: Some(rule.ruling),
-            ..Self::default()
-        };
+            ..Self::of_policy(&rule.policy, &rule.sets, sets)
+        }
+    }
+
+    /// What a policy reads that names the sets of these names.
+    pub(crate) fn of_policy(policy: &Policy, set_names: &[Arc<str>], sets: &Sets) -> Self {
+        let mut reads = Self::default();
         // A policy that has no JSON form reads nothing that we know of; none is known that has none.
-        let policy = rule.policy.to_json().unwrap_or_default();
-        reads.walk(policy.get("conditions").unwrap_or(&Value::Null));
-        let literals = rule.policy.entity_literals().into_iter();
+        let json = policy.to_json().unwrap_or_default();
+        reads.walk(json.get("conditions").unwrap_or(&Value::Null));
+        let literals = policy.entity_literals().into_iter();
         reads.entities = literals
             .map(|uid| {
                 (
@@ -69,12 +81,15 @@ impl Reads {
                 )
             })
             .collect();
-        let named: Vec<&BTreeSet<Country>> = (rule.sets.iter())
-            .filter_map(|name| sets.0.get(&**name))
+        let places: Vec<&BTreeSet<Country>> =
+            set_names.iter().filter_map(|name| sets.0.get(&**name)).collect();
+        // Two facts are equal or not: to tell that apart takes two of each sort.
+        let each = if reads.compares { 2 } else { 1 };
+        reads.countries.extend(representatives(&places, each));
+        let outside: Vec<Country> = Country::all()
+            .filter(|code| !reads.countries.contains(code) && !places.iter().any(|set| set.contains(code)))
+            .take(each)
             .collect();
-        reads.countries.extend(representatives(&named));
-        let outside = Country::all()
-            .find(|code| !reads.countries.contains(code) && !named.iter().any(|set| set.contains(code)));
         reads.countries.extend(outside);
         if reads.attributes.contains("licences") {
             reads
@@ -92,6 +107,7 @@ impl Reads {
     /// Adds what another rule reads; the ruling stays.
     pub(crate) fn extend(&mut self, other: &Self) {
         self.attributes.extend(other.attributes.iter().cloned());
+        self.compares |= other.compares;
         self.countries.extend(other.countries.iter().cloned());
         self.entities.extend(other.entities.iter().cloned());
         self.numbers.extend(&other.numbers);
@@ -146,6 +162,8 @@ impl Reads {
         match value {
             Value::Array(list) => list.iter().for_each(|one| self.walk(one)),
             Value::Object(members) => {
+                let is_access = |side: &str| members.get(side).is_some_and(|value| value.get(".").is_some());
+                self.compares |= is_access("left") && is_access("right");
                 for (name, member) in members {
                     match member {
                         Value::String(text) if name == "attr" => {
@@ -156,6 +174,10 @@ impl Reads {
                             self.texts.insert(Arc::from(&**text));
                         }
                         Value::Number(number) if name == "Value" => self.numbers.extend(number.as_i64()),
+                        Value::Array(pattern) if name == "pattern" => {
+                            let literals = pattern.iter().filter_map(|part| part.get("Literal")?.as_str());
+                            self.texts.insert(literals.collect::<String>().into());
+                        }
                         other => self.walk(other),
                     }
                 }
@@ -165,16 +187,9 @@ impl Reads {
     }
 
     /// The values of a fact that are told apart; a kind is no value of evidence and has none here.
-    fn values(&self, fact: &FactName) -> Vec<FactValue> {
+    pub(crate) fn values(&self, fact: &FactName) -> Vec<FactValue> {
         let countries = |of: fn(Country) -> FactValue| self.countries.iter().cloned().map(of).collect();
-        let texts = |of: fn(BTreeSet<Arc<str>>) -> FactValue| {
-            let each = self.texts.iter().map(|text| BTreeSet::from([text.clone()]));
-            std::iter::once(BTreeSet::new())
-                .chain(each)
-                .chain([self.texts.clone()])
-                .map(of)
-                .collect()
-        };
+        let texts = |of: fn(BTreeSet<Arc<str>>) -> FactValue| self.subsets().into_iter().map(of).collect();
         match fact {
             FactName::Class => Class::ALL.into_iter().map(FactValue::Class).collect(),
             FactName::DataCentre => countries(FactValue::DataCentre),
@@ -187,16 +202,33 @@ impl Reads {
             FactName::Kind | FactName::Licence(_) | FactName::Statement(_) => Vec::new(),
         }
     }
+
+    fn subsets(&self) -> BTreeSet<BTreeSet<Arc<str>>> {
+        if self.texts.len() > WORDS_MAX {
+            let each = self.texts.iter().map(|text| BTreeSet::from([text.clone()]));
+            return each.chain([BTreeSet::new(), self.texts.clone()]).collect();
+        }
+        let mut out = BTreeSet::from([BTreeSet::new()]);
+        for text in &self.texts {
+            let with = |set: &BTreeSet<Arc<str>>| set.iter().cloned().chain([text.clone()]).collect();
+            let more: Vec<BTreeSet<Arc<str>>> = out.iter().map(with).collect();
+            out.extend(more);
+        }
+        out
+    }
 }
 
-/// One country for each combination of sets.
-fn representatives(sets: &[&BTreeSet<Country>]) -> Vec<Country> {
-    let mut by_sets: BTreeMap<Vec<bool>, &Country> = BTreeMap::new();
+/// Up to `each` countries for each combination of sets.
+fn representatives(sets: &[&BTreeSet<Country>], each: usize) -> Vec<Country> {
+    let mut by_sets: BTreeMap<Vec<bool>, BTreeSet<&Country>> = BTreeMap::new();
     for code in sets.iter().copied().flatten() {
         let combination = sets.iter().map(|set| set.contains(code)).collect();
-        by_sets.entry(combination).or_insert(code);
+        let found = by_sets.entry(combination).or_default();
+        if found.len() < each {
+            found.insert(code);
+        }
     }
-    by_sets.into_values().cloned().collect()
+    by_sets.into_values().flatten().cloned().collect()
 }
 
 /// The pack of a rule's full id.

@@ -37,6 +37,29 @@ fn unknown_signatures_are_ignored_and_counted() {
 }
 
 #[test]
+fn a_cosignature_is_one_line_more() {
+    let (ours, theirs) = (signer(1), Signer::new("witness.example", &[2; 32]).unwrap());
+    let note = sign("text\n", &ours).unwrap();
+    let both = cosign(&note, &theirs).unwrap();
+    let keys = [ours.verifier().clone(), theirs.verifier().clone()];
+    assert_eq!(
+        open(&both, &keys).unwrap().signers,
+        ["PeterNeumann", "witness.example"]
+    );
+    assert!(both.starts_with(&note));
+    for again in [&ours, &theirs] {
+        let name = again.name().to_owned();
+        assert_eq!(cosign(&both, again), Err(NoteError::SignedAlready { name }));
+    }
+    let signers = (0..SIGNATURES_MAX).map(|n| Signer::new(&format!("k{n}"), &[3; 32]).unwrap());
+    let full = signers
+        .skip(1)
+        .fold(note, |note, signer| cosign(&note, &signer).unwrap());
+    assert_eq!(cosign(&full, &theirs), Err(NoteError::TooManySignatures));
+    assert!(matches!(cosign("no note", &ours), Err(NoteError::Malformed(_))));
+}
+
+#[test]
 fn a_bad_signature_by_a_known_key_refuses_the_note() {
     let (ours, theirs) = (signer(1), Signer::new("witness.example", &[2; 32]).unwrap());
     let note = sign("text\n", &ours).unwrap() + &theirs.line("other\n");

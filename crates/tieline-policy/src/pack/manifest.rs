@@ -8,10 +8,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tieline_core::Tick;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use crate::country::Country;
-use crate::date::{self, Edge};
+use crate::date::Edge;
+use crate::fields::{self, Fields, ID_HELP, is_id};
 use crate::problem::{Problems, Sheet};
 
 /// The file that every pack has.
@@ -93,14 +94,7 @@ pub struct Membership {
 
 /// Reads `pack.toml`; `None` after a problem.
 pub(crate) fn read(sheet: Sheet<'_>, problems: &mut Problems) -> Option<Manifest> {
-    let (root, errors) = DeTable::parse_recoverable(sheet.text);
-    for error in &errors {
-        let offset = error.span().map_or(0, |span| span.start);
-        problems.push(sheet.problem(offset, one_line(error.message()), Some("this is not TOML 1.1")));
-    }
-    if !errors.is_empty() {
-        return None;
-    }
+    let root = fields::parse(sheet, problems)?;
     let mut fields = Fields {
         sheet,
         table: root.get_ref(),
@@ -161,128 +155,7 @@ pub(crate) fn read(sheet: Sheet<'_>, problems: &mut Problems) -> Option<Manifest
     })
 }
 
-/// `[a-z0-9-]{1,64}`, the shape of ids of packs, rules and sets.
-pub(crate) fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
-pub(crate) const ID_HELP: &str = "an id is 1 to 64 of a-z, 0-9 and -";
-
-/// Messages of parsers may run over lines; a problem is one.
-pub(crate) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// A field is wrong, and the problem is already reported.
-struct Reported;
-
-/// A table that is read field by field.
-struct Fields<'a, 't> {
-    sheet: Sheet<'t>,
-    table: &'a DeTable<'t>,
-    /// Of the table itself, for what is missing in it.
-    place: Range<usize>,
-    problems: &'a mut Problems,
-}
-
-impl<'a> Fields<'a, '_> {
-    fn has(&self, key: &str) -> bool {
-        self.table.get(key).is_some()
-    }
-
-    fn only(&mut self, known: &[&str]) {
-        for key in self.table.keys() {
-            if !known.contains(&key.get_ref().as_ref()) {
-                let says = format!("unknown key `{}`", key.get_ref());
-                let help = format!("known keys are {}", known.join(", "));
-                self.problems
-                    .push(self.sheet.problem(key.span().start, says, Some(&help)));
-            }
-        }
-    }
-
-    /// A problem at a field's value, or at the table if the field is absent.
-    fn complain(&mut self, key: &str, says: impl Into<String>, help: Option<&str>) {
-        let offset = self
-            .table
-            .get(key)
-            .map_or(self.place.start, |value| value.span().start);
-        self.problems.push(self.sheet.problem(offset, says, help));
-    }
-
-    fn required(&mut self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
-        let found = self.table.get(key);
-        if found.is_none() {
-            self.complain(
-                key,
-                format!("`{key}` is missing"),
-                Some("a pack without it is refused"),
-            );
-        }
-        found
-    }
-
-    fn wrong_type(&mut self, key: &str, expected: &str) {
-        let found = self
-            .table
-            .get(key)
-            .map_or("nothing", |value| value.get_ref().type_str());
-        self.complain(
-            key,
-            format!("`{key}` is of type {found}; expected is {expected}"),
-            None,
-        );
-    }
-
-    fn text(&mut self, key: &str) -> Option<Arc<str>> {
-        let value = self.required(key)?;
-        match value.get_ref().as_str().map(str::trim) {
-            None => self.wrong_type(key, "a string"),
-            Some("") => self.complain(key, format!("`{key}` is empty"), None),
-            Some(text) => return Some(Arc::from(text)),
-        }
-        None
-    }
-
-    fn texts(&mut self, key: &str) -> Option<Vec<Arc<str>>> {
-        let value = self.required(key)?;
-        let Some(array) = value.get_ref().as_array() else {
-            self.wrong_type(key, "an array of strings");
-            return None;
-        };
-        let mut out = Vec::new();
-        for item in array {
-            let Some(text) = item.get_ref().as_str() else {
-                let says = format!("`{key}` holds a value of type {}", item.get_ref().type_str());
-                self.problems.push(
-                    self.sheet
-                        .problem(item.span().start, says, Some("strings are expected")),
-                );
-                return None;
-            };
-            out.push(Arc::from(text));
-        }
-        Some(out)
-    }
-
-    fn date(&mut self, key: &str, edge: Edge) -> Option<Tick> {
-        let value = self.required(key)?;
-        let Some(date) = value.get_ref().as_datetime() else {
-            self.wrong_type(key, "a date (without quotes, such as 2026-06-12)");
-            return None;
-        };
-        match date::tick(date, edge) {
-            Ok(tick) => Some(tick),
-            Err(why) => {
-                self.complain(key, format!("`{key}`: {why}"), None);
-                None
-            }
-        }
-    }
-
+impl Fields<'_, '_> {
     fn id(&mut self) -> Option<Arc<str>> {
         let id = self.text("id")?;
         if !is_id(&id) {
@@ -398,14 +271,6 @@ impl<'a> Fields<'a, '_> {
         })
     }
 
-    fn optional_text(&mut self, key: &str) -> Result<Option<Arc<str>>, Reported> {
-        if self.has(key) {
-            self.text(key).map(Some).ok_or(Reported)
-        } else {
-            Ok(None)
-        }
-    }
-
     fn countries(&mut self, set: &str) -> Option<BTreeSet<Country>> {
         let Some(array) = self.required("countries")?.get_ref().as_array() else {
             self.wrong_type("countries", "an array of country codes");
@@ -518,14 +383,6 @@ impl<'a> Fields<'a, '_> {
             return None;
         }
         Some(membership)
-    }
-
-    fn optional_date(&mut self, key: &str) -> Result<Option<Tick>, Reported> {
-        if self.has(key) {
-            self.date(key, Edge::Begin).map(Some).ok_or(Reported)
-        } else {
-            Ok(None)
-        }
     }
 }
 

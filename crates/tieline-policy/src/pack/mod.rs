@@ -19,9 +19,9 @@ pub use manifest::{CountrySet, Manifest, Membership, Status};
 pub use policies::{PackRule, RULES_MAX};
 
 use crate::cases::{self, Case};
+use crate::fields::is_id;
 use crate::problem::{PackProblem, Problems, Sheet};
-pub(crate) use manifest::one_line;
-use manifest::{MANIFEST, is_id};
+use manifest::MANIFEST;
 
 /// The type tag of version 1 of the archived form.
 pub const PACK_V1: &str = "tieline/pack/v1";

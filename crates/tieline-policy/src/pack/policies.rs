@@ -8,9 +8,10 @@ use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PolicySet, ValidationErr
 use miette::Diagnostic;
 use tieline_core::{Rule, Ruling};
 
-use super::manifest::{ID_HELP, Manifest, is_id, one_line};
+use super::manifest::Manifest;
 use super::split::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, split};
 use crate::country::Country;
+use crate::fields::{ID_HELP, is_id, one_line};
 use crate::problem::{PackProblem, Problems, Sheet, place};
 use crate::schema::{self, Type};
 
