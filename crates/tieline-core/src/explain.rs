@@ -108,7 +108,28 @@ fn judged(row: usize, verdict: &Verdict, decision: &DecisionEntry) -> String {
         }
     }
     line.push('.');
+    if let Some(brought) = brought(verdict) {
+        line.push(' ');
+        line.push_str(&brought);
+    }
     line
+}
+
+/// What a verdict brings beside its ruling: counted licences that it uses, and duties by the ids of their rules.
+fn brought(verdict: &Verdict) -> Option<String> {
+    let consumes: Vec<&str> = verdict.consumes.iter().map(|id| &**id).collect();
+    let uses = match &*consumes {
+        [] => None,
+        [id] => Some(format!("It uses one unit of the licence {id}.")),
+        ids => Some(format!(
+            "It uses one unit each of the licences {}.",
+            ids.join(", ")
+        )),
+    };
+    let duties: Vec<&str> = verdict.obligations.iter().map(|rule| &*rule.id).collect();
+    let obliges = (!duties.is_empty()).then(|| format!("It obliges: {}.", duties.join(", ")));
+    let sentences: Vec<String> = uses.into_iter().chain(obliges).collect();
+    (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
 fn attempted(number: usize, attempt: &AttemptRecord) -> String {
@@ -175,4 +196,41 @@ fn ended(decision: &DecisionEntry, outcome: &OutcomeEntry) -> String {
         None => line.push_str("; cost unknown."),
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn check(consumes: &[&str], duties: &[&str], expected: Option<&str>) {
+        let verdict = Verdict {
+            consumes: consumes.iter().map(|id| Arc::from(*id)).collect(),
+            epoch: 1,
+            obligations: (duties.iter())
+                .map(|id| crate::Rule {
+                    citation: "".into(),
+                    id: (*id).into(),
+                    reason: "".into(),
+                })
+                .collect(),
+            ruling: Ruling::Allow,
+            rules: Arc::default(),
+            valid_until: None,
+        };
+        assert_eq!(brought(&verdict).as_deref(), expected);
+    }
+
+    #[test]
+    fn what_a_verdict_uses_and_demands_is_said() {
+        check(&[], &[], None);
+        check(&["l"], &[], Some("It uses one unit of the licence l."));
+        check(
+            &["l", "m"],
+            &["eu/logs", "eu/marks"],
+            Some("It uses one unit each of the licences l, m. It obliges: eu/logs, eu/marks."),
+        );
+        check(&[], &["eu/logs"], Some("It obliges: eu/logs."));
+    }
 }

@@ -20,20 +20,35 @@ pub enum Ruling {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// The source it follows, such as `15 CFR 744.22`.
+    /// The source it follows, such as `15 CFR 744.22`. Empty where the rule's disclosure withholds it.
     pub citation: Arc<str>,
-    /// The rule's id within the epoch, such as `company/eligible-parties`.
+    /// The rule's id within the epoch, such as `company/eligible-parties`. The id of a confidential rule is
+    /// [`Rule::SEALED`] and a part of a digest.
     pub id: Arc<str>,
-    /// A sentence for the caller.
+    /// A sentence for the caller, empty as the citation.
     pub reason: Arc<str>,
+}
+
+impl Rule {
+    /// How the id of a confidential rule begins: it tells two such rules apart, and nothing else about them.
+    pub const SEALED: &str = "sealed/";
+
+    /// Whether even the rule's id is withheld from callers.
+    pub fn is_sealed(&self) -> bool {
+        self.id.starts_with(Self::SEALED)
+    }
 }
 
 /// The verdict on one candidate. Machines pass it as `Arc<Verdict>`: a cached verdict costs a reference count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    pub ruling: Ruling,
+    /// Ids of counted licences without which it would be stricter. A call that is allowed uses one unit of each.
+    pub consumes: Arc<[Arc<str>]>,
     /// The activation of packs and directives under which it was judged.
     pub epoch: u64,
+    /// Rules that oblige whoever calls or serves, whatever the ruling.
+    pub obligations: Arc<[Rule]>,
+    pub ruling: Ruling,
     /// The rules that determined it: those that forbid, or the permits of an allow.
     pub rules: Arc<[Rule]>,
     /// When it must be judged anew: a licence or a statement expires, a rule begins.

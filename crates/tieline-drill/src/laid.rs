@@ -201,8 +201,10 @@ fn kind_on_grid(
 
 fn verdict(ruling: Ruling) -> Arc<Verdict> {
     Arc::new(Verdict {
+        consumes: Arc::default(),
         ruling,
         epoch: 0,
+        obligations: Arc::default(),
         rules: Arc::new([]),
         valid_until: None,
     })

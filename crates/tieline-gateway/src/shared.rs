@@ -204,7 +204,9 @@ fn gone(epoch: u64) -> Verdict {
         reason: "This way of serving the model was removed from the configuration.".into(),
     };
     Verdict {
+        consumes: Arc::default(),
         epoch,
+        obligations: Arc::default(),
         rules: Arc::new([rule]),
         ruling: Ruling::Deny,
         valid_until: None,

@@ -641,6 +641,45 @@ fn verdict_problem(verdict: &Verdict) -> Problem {
     let Some(rule) = verdict.rules.first() else {
         return Problem::plain(code);
     };
-    let says = format!("{} (rule {}; {})", rule.reason, rule.id, rule.citation);
+    // A rule that withholds its reason has none here, and a confidential one is not even named.
+    let says = match (rule.is_sealed(), rule.reason.is_empty()) {
+        (true, _) => "A rule that may not be disclosed stands against the call.".to_owned(),
+        (false, true) => format!("The rule {} stands against the call.", rule.id),
+        (false, false) => format!("{} (rule {}; {})", rule.reason, rule.id, rule.citation),
+    };
     Problem::new(code, says)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(id: &str, reason: &str, citation: &str, expected: &'static str) {
+        let verdict = |ruling| Verdict {
+            consumes: Arc::default(),
+            epoch: 1,
+            obligations: Arc::default(),
+            ruling,
+            rules: Arc::new([crate::Rule {
+                citation: citation.into(),
+                id: id.into(),
+                reason: reason.into(),
+            }]),
+            valid_until: None,
+        };
+        for (ruling, code) in [(Ruling::Deny, Code::Denied), (Ruling::Hold, Code::Held)] {
+            assert_eq!(verdict_problem(&verdict(ruling)), Problem::new(code, expected));
+        }
+    }
+
+    #[test]
+    fn a_caller_is_told_what_the_rule_discloses() {
+        let public = "It is so. (rule p/r; 15 CFR 744)";
+        check("p/r", "It is so.", "15 CFR 744", public);
+        check("p/r", "", "", "The rule p/r stands against the call.");
+        let sealed = "A rule that may not be disclosed stands against the call.";
+        check("sealed/00112233445566ff", "", "", sealed);
+        // Even if somebody filled in what should be empty.
+        check("sealed/00112233445566ff", "Order 7.", "Order 7", sealed);
+    }
 }

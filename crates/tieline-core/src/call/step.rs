@@ -53,7 +53,8 @@ pub enum Fact {
     View(View),
 }
 
-/// A verdict as it is recorded: an allow keeps its rules' ids, a hold or deny also what the caller was told.
+/// A verdict as it is recorded: an allow keeps its rules' ids, a hold or deny also what the caller was told. Of
+/// obligations the ids are kept: their texts stand in the archived packs, and a call records up to eight verdicts at once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged(pub Arc<Verdict>);
 
@@ -70,7 +71,11 @@ pub struct Loss {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JudgedRecord {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    consumes: Vec<Arc<str>>,
     epoch: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    obligations: Vec<Arc<str>>,
     rules: Vec<RuleRecord>,
     ruling: Ruling,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,7 +180,9 @@ impl Serialize for Judged {
             reason: told.then(|| rule.reason.clone()),
         });
         JudgedRecord {
+            consumes: verdict.consumes.to_vec(),
             epoch: verdict.epoch,
+            obligations: verdict.obligations.iter().map(|rule| rule.id.clone()).collect(),
             rules: rules.collect(),
             ruling: verdict.ruling,
             valid_until: verdict.valid_until,
@@ -192,11 +199,62 @@ impl<'de> Deserialize<'de> for Judged {
             id: rule.id,
             reason: rule.reason.unwrap_or_else(|| "".into()),
         });
+        let obligations = record.obligations.into_iter().map(|id| Rule {
+            citation: "".into(),
+            id,
+            reason: "".into(),
+        });
         Ok(Self(Arc::new(Verdict {
+            consumes: record.consumes.into(),
             epoch: record.epoch,
+            obligations: obligations.collect(),
             rules: rules.collect(),
             ruling: record.ruling,
             valid_until: record.valid_until,
         })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &Verdict) {
+        let judged: Judged = serde_json::from_str(text).unwrap();
+        assert_eq!(&*judged.0, expected);
+        assert_eq!(serde_json::to_string(&judged).unwrap(), text);
+    }
+
+    fn rule(id: &str, reason: &str, citation: &str) -> Rule {
+        Rule {
+            citation: citation.into(),
+            id: id.into(),
+            reason: reason.into(),
+        }
+    }
+
+    #[test]
+    fn verdicts_recorded_before_there_were_licences_and_duties_read() {
+        let mut verdict = Verdict {
+            consumes: Arc::default(),
+            epoch: 7,
+            obligations: Arc::default(),
+            ruling: Ruling::Hold,
+            rules: Arc::new([rule("p/r", "So it is.", "15 CFR 744")]),
+            valid_until: Some(Tick(9)),
+        };
+        check(
+            r#"{"epoch":7,"rules":[{"citation":"15 CFR 744","id":"p/r","reason":"So it is."}],"ruling":"hold","valid_until":9}"#,
+            &verdict,
+        );
+        verdict.consumes = Arc::new(["licence-1".into()]);
+        verdict.obligations = Arc::new([rule("eu/logs", "", "")]);
+        verdict.rules = Arc::new([rule("p/all", "", "")]);
+        verdict.ruling = Ruling::Allow;
+        verdict.valid_until = None;
+        check(
+            r#"{"consumes":["licence-1"],"epoch":7,"obligations":["eu/logs"],"rules":[{"id":"p/all"}],"ruling":"allow"}"#,
+            &verdict,
+        );
     }
 }

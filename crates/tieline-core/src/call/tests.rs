@@ -97,8 +97,10 @@ fn verdict(ruling: Ruling) -> Arc<Verdict> {
         }]),
     };
     Arc::new(Verdict {
+        consumes: Arc::default(),
         ruling,
         epoch: 4,
+        obligations: Arc::default(),
         rules,
         valid_until: None,
     })

@@ -166,8 +166,10 @@ impl Live {
             _ => Ruling::Allow,
         };
         Arc::new(Verdict {
+            consumes: Arc::default(),
             ruling,
             epoch: 1,
+            obligations: Arc::default(),
             rules: Arc::new([]),
             valid_until: None,
         })

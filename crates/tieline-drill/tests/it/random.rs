@@ -353,8 +353,10 @@ impl<'f> Recording<'f> {
 
 fn verdict(ruling: Ruling) -> Arc<Verdict> {
     Arc::new(Verdict {
+        consumes: Arc::default(),
         ruling,
         epoch: 12,
+        obligations: Arc::default(),
         rules: Arc::new([Rule {
             citation: "company policy 7".into(),
             id: "company/seven".into(),
