@@ -136,6 +136,7 @@ fn targets() -> Targets {
         operator_jurisdiction: Country::parse("US").ok(),
         provider: Arc::from("bedrock"),
         region: Some(name("region", n)),
+        region_country: None,
     };
     Targets::new(
         (0..4).map(model).collect(),

@@ -105,6 +105,12 @@ impl Judge {
         self.cache.keep(key, judged)
     }
 
+    /// The verdict if these counted licences are spent: made from nothing, since what counts things is not kept.
+    pub fn verdict_without(&self, question: Question, now: Tick, spent: &[Arc<str>]) -> Arc<Verdict> {
+        let judged = self.judge_without(question, now, spent);
+        Arc::new(judged.unwrap_or_else(|| self.epoch.unreadable(now)).verdict)
+    }
+
     /// The facts behind a question, as they are at `now`: what an explanation shows and a replay judges.
     pub fn facts(&self, question: Question, now: Tick) -> Option<Facts> {
         let posture = self.postures.posture(question.posture)?;
@@ -149,6 +155,10 @@ impl Judge {
     }
 
     fn judge(&self, question: Question, now: Tick) -> Option<Judged> {
+        self.judge_without(question, now, &[])
+    }
+
+    fn judge_without(&self, question: Question, now: Tick, spent: &[Arc<str>]) -> Option<Judged> {
         let posture = self.postures.posture(question.posture)?;
         let channel = self.targets.channel(question.channel)?;
         let asked = Asked {
@@ -161,7 +171,11 @@ impl Judge {
                 .region_name(question.region, &channel.facts)
                 .map(|name| &**name),
         };
-        Some(self.epoch.judge_prepared(&posture, &asked, now))
+        if spent.is_empty() {
+            return Some(self.epoch.judge_prepared(&posture, &asked, now));
+        }
+        let facts = posture.facts().without_licences(spent);
+        Some(self.epoch.judge_party(&facts, &asked, now))
     }
 }
 
@@ -261,8 +275,10 @@ mod tests {
 
     fn judged(from: u64, until: Option<u64>) -> Judged {
         let verdict = Verdict {
+            consumes: Arc::default(),
             ruling: tieline_core::Ruling::Allow,
             epoch: 1,
+            obligations: Arc::default(),
             rules: Arc::default(),
             valid_until: until.map(Tick),
         };

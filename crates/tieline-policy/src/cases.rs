@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tieline_core::{Ruling, Tick};
+use tieline_core::{Rule, Ruling, Tick};
 use toml::Spanned;
 use toml::value::Datetime;
 
@@ -27,10 +27,14 @@ pub const CASES_MAX: usize = 10_000;
 pub struct Case {
     /// When the call comes.
     pub at: Tick,
+    /// Counted licences that the verdict must rest on, ascending, if the case says.
+    pub consumes: Option<Vec<Arc<str>>>,
     pub expect: Ruling,
     pub facts: Facts,
     pub file: Arc<str>,
     pub line: u32,
+    /// Ids of all duties that the verdict must name, ascending, if the case says.
+    pub obligations: Option<Vec<Arc<str>>>,
     /// Ids of all rules that the verdict must name, ascending; none for an allow, of which any permit will do.
     pub rules: Vec<Arc<str>>,
     /// What the case shows, in a sentence.
@@ -40,6 +44,11 @@ pub struct Case {
 /// How a case came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CaseOutcome {
+    /// The verdict rests on other counted licences, or obliges to other things.
+    BringsElse {
+        consumes: Vec<Arc<str>>,
+        obligations: Vec<Arc<str>>,
+    },
     /// The verdict is another one.
     Differs {
         found: Ruling,
@@ -60,7 +69,11 @@ pub fn bench(pack: &Pack, library: &[Pack]) -> Result<Epoch, Vec<PackProblem>> {
     let mut packs = vec![pack.clone()];
     packs.extend(library.iter().cloned());
     let permits = |pack: &Pack| {
-        pack.manifest().status == status && pack.rules().iter().any(|rule| rule.ruling == Ruling::Allow)
+        pack.manifest().status == status
+            && pack
+                .rules()
+                .iter()
+                .any(|rule| rule.ruling == Ruling::Allow && !rule.obliges)
     };
     if !packs.iter().any(permits) {
         let text = BASE_MANIFEST.replace("STATUS", status.name());
@@ -79,14 +92,23 @@ pub fn bench(pack: &Pack, library: &[Pack]) -> Result<Epoch, Vec<PackProblem>> {
 /// Runs one case against an epoch.
 pub fn run(epoch: &Epoch, case: &Case) -> CaseOutcome {
     let verdict = epoch.judge(&case.facts, case.at);
-    let mut rules: Vec<Arc<str>> = verdict.rules.iter().map(|rule| rule.id.clone()).collect();
-    rules.sort();
+    let rules = full_ids(epoch, &verdict.rules);
     // Which permits apply to what is allowed, a case does not say.
     let are_named = verdict.ruling == Ruling::Allow || rules == case.rules;
     if verdict.ruling != case.expect || !are_named {
         return CaseOutcome::Differs {
             found: verdict.ruling,
             rules,
+        };
+    }
+    let obligations = full_ids(epoch, &verdict.obligations);
+    let consumes = verdict.consumes.to_vec();
+    if case.obligations.as_ref().is_some_and(|ids| *ids != obligations)
+        || case.consumes.as_ref().is_some_and(|ids| *ids != consumes)
+    {
+        return CaseOutcome::BringsElse {
+            consumes,
+            obligations,
         };
     }
     if verdict.ruling == Ruling::Allow {
@@ -97,6 +119,18 @@ pub fn run(epoch: &Epoch, case: &Case) -> CaseOutcome {
         Some((fact, _)) => CaseOutcome::FavoursMissing { fact },
         None => CaseOutcome::Pass,
     }
+}
+
+/// The ids by which a pack knows its rules, whatever they disclose, ascending.
+fn full_ids(epoch: &Epoch, rules: &[Rule]) -> Vec<Arc<str>> {
+    let full = |rule: &Rule| {
+        epoch
+            .rule(&rule.id)
+            .map_or_else(|| rule.id.clone(), |known| known.rule.id.clone())
+    };
+    let mut ids: Vec<Arc<str>> = rules.iter().map(full).collect();
+    ids.sort();
+    ids
 }
 
 /// The same facts with one of them missing, for each that is known.
@@ -182,15 +216,20 @@ struct RawCase {
     action: Action,
     at: Option<Spanned<Datetime>>,
     channel: Spanned<String>,
+    consumes: Option<Vec<Arc<str>>>,
     end_use: Option<Arc<str>>,
     expect: Ruling,
     #[serde(default)]
     expires: BTreeMap<FactName, Spanned<Datetime>>,
     model: Spanned<String>,
+    obligations: Option<Vec<Arc<str>>>,
     party: Spanned<String>,
     region: Option<Arc<str>>,
     rules: Option<Spanned<Vec<Arc<str>>>>,
     says: Spanned<Arc<str>>,
+    /// Licences of the party whose quantity is used up.
+    #[serde(default)]
+    spent: Vec<Arc<str>>,
 }
 
 impl RawCases {
@@ -213,6 +252,7 @@ impl RawCases {
         for (name, at) in &raw.expires {
             party.expires.insert(name.clone(), tick(at, sheet, problems)?);
         }
+        let party = party.without_licences(&raw.spent);
         let channel = channel?.clone();
         let rules_place = raw
             .rules
@@ -237,6 +277,7 @@ impl RawCases {
         }
         Some(Case {
             at: at?,
+            consumes: raw.consumes.clone().map(sorted),
             expect: raw.expect,
             facts: Facts {
                 action: raw.action,
@@ -247,11 +288,17 @@ impl RawCases {
                 channel,
             },
             file: sheet.path.clone(),
+            obligations: raw.obligations.clone().map(sorted),
             line: place(sheet.text, raw.says.span().start).0,
             rules,
             says: raw.says.get_ref().clone(),
         })
     }
+}
+
+fn sorted(mut ids: Vec<Arc<str>>) -> Vec<Arc<str>> {
+    ids.sort();
+    ids
 }
 
 fn find<'a, T>(

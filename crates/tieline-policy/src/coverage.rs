@@ -212,13 +212,13 @@ impl<'a> Survey<'a> {
         };
         let mut packs = BTreeSet::from([Arc::from(OWN_PACK)]);
         let sets = Sets::at(epoch.packs(), now);
-        for rule in epoch.rules() {
+        for rule in epoch.rules().iter().filter(|rule| !rule.obliges) {
             let one = Reads::new(rule, &sets);
             if rule.ruling == Ruling::Allow {
                 permits.extend(&one);
             }
-            packs.insert(Arc::from(pack_of(&rule.rule.id)));
-            reads.insert(rule.rule.id.clone(), one);
+            packs.insert(Arc::from(pack_of(&rule.told.id)));
+            reads.insert(rule.told.id.clone(), one);
         }
         reads.insert(Arc::from(format!("{OWN_PACK}/{NO_PERMIT}")), permits);
         Self {

@@ -6,6 +6,10 @@
 //! does not matter. A party whose evidence is contradictory is judged in every world that it leaves open, and the
 //! findings of all of them combine by the same law; a party without alternatives is judged once, by the same path as ever.
 //!
+//! Before that, facts are cut to what counts for the question: a licence or statement outside of its scope is missing. A
+//! hold that an officer cleared for the party is no finding. Rules that oblige are a third set beside permits and forbids,
+//! and have no part in the ruling. Of counted licences, a verdict names a smallest set without which it would be stricter.
+//!
 //! Packs begin and end, and the engine has no clock: the epoch is compiled as eras between those instants, a verdict is
 //! made in the era of the `now` it is asked for, and `valid_until` says when it must be made anew.
 
@@ -93,8 +97,17 @@ struct Era {
     countries: Countries,
     forbids: PolicySet,
     from: Tick,
+    obliges: PolicySet,
     permits: PolicySet,
     until: Option<Tick>,
+}
+
+/// What one evaluation found.
+#[derive(Debug, Default)]
+struct Found {
+    findings: Vec<Finding>,
+    /// Rules that oblige, ascending.
+    obligations: Vec<Finding>,
 }
 
 /// Why a verdict is what it is. The order is that of a verdict's rules among equally strict ones.
@@ -223,10 +236,13 @@ impl Epoch {
         &self.packs
     }
 
-    /// A rule in force by its id (`<pack>/<rule>`), with its title and remedy.
+    /// A rule in force by its id (`<pack>/<rule>`, or as verdicts name a confidential one), with its title and remedy.
+    /// It has all of the rule's texts, whatever its disclosure: that is for who shows it to obey.
     pub fn rule(&self, id: &str) -> Option<&PackRule> {
-        let at = self.rules.binary_search_by(|rule| (*rule.rule.id).cmp(id)).ok()?;
-        self.rules.get(at)
+        match self.rules.binary_search_by(|rule| (*rule.rule.id).cmp(id)) {
+            Ok(at) => self.rules.get(at),
+            Err(_) => self.rules.iter().find(|rule| &*rule.told.id == id),
+        }
     }
 
     /// Whether any rule permits anything at `now`; if none does, every call is denied.
@@ -252,19 +268,22 @@ impl Epoch {
 
     /// The same from prepared entities.
     pub(crate) fn judge_prepared(&self, posture: &Posture, asked: &Asked<'_>, now: Tick) -> Judged {
+        self.judge_party(posture.facts(), asked, now)
+    }
+
+    /// The same of facts that have no posture.
+    pub(crate) fn judge_party(&self, facts: &PartyFacts, asked: &Asked<'_>, now: Tick) -> Judged {
         let Some(era) = self.era(now) else {
             return self.unreadable(now);
         };
-        let findings = if posture.facts().also.is_empty() {
-            posture.at(now).and_then(|party| self.find(era, &party, asked))
-        } else {
-            Ok(self.find_in_worlds(era, posture.facts(), asked, now))
-        };
-        let (begins, ends) = posture.facts().expiries_around(now);
+        let (begins, ends) = facts.expiries_around(now);
         let until = [era.until, ends].into_iter().flatten().min();
+        let facts = facts.for_question(&asked.subject(), now);
+        let mut verdict = self.verdict(self.find(era, &facts, asked, now), until);
+        verdict.consumes = self.consumes(era, &facts, asked, now, verdict.ruling);
         Judged {
             from: begins.map_or(era.from, |begins| begins.max(era.from)),
-            verdict: self.verdict(findings.unwrap_or_else(|_| vec![Finding::Unreadable]), until),
+            verdict,
         }
     }
 
@@ -273,7 +292,7 @@ impl Epoch {
         let (from, until) = self.era(now).map_or((Tick(0), None), |era| (era.from, era.until));
         Judged {
             from,
-            verdict: self.verdict(vec![Finding::Unreadable], until),
+            verdict: self.verdict(Found::unreadable(), until),
         }
     }
 
@@ -282,8 +301,19 @@ impl Epoch {
         self.eras.get(after.checked_sub(1)?)
     }
 
-    fn find(&self, era: &Era, party: &Prepared, asked: &Asked<'_>) -> Result<Vec<Finding>, FactsError> {
-        let (request, entities) = asked.request(party, &era.countries)?;
+    /// What is found of a party whose facts are cut to the question.
+    fn find(&self, era: &Era, facts: &PartyFacts, asked: &Asked<'_>, now: Tick) -> Found {
+        if facts.also.is_empty() {
+            self.find_in_one(era, facts, asked)
+                .unwrap_or_else(|_| Found::unreadable())
+        } else {
+            self.find_in_worlds(era, facts, asked, now)
+        }
+    }
+
+    /// The findings on facts without alternatives.
+    fn find_in_one(&self, era: &Era, facts: &PartyFacts, asked: &Asked<'_>) -> Result<Found, FactsError> {
+        let (request, entities) = asked.request(&Prepared::of_party(facts)?, &era.countries)?;
         let permits = self.authorizer.is_authorized(&request, &era.permits, &entities);
         let forbids = self.authorizer.is_authorized(&request, &era.forbids, &entities);
         let mut findings: Vec<Finding> = failures(&permits).chain(failures(&forbids)).collect();
@@ -291,52 +321,110 @@ impl Epoch {
         if permits.decision() == Decision::Deny && failures(&permits).next().is_none() {
             findings.push(Finding::NoPermit);
         }
-        findings.extend(
-            forbids
-                .diagnostics()
-                .reason()
-                .filter_map(rule_ix)
-                .map(Finding::Applies),
-        );
+        findings.extend(applied(&forbids));
+        if !facts.cleared.is_empty() {
+            let model = asked.subject().model;
+            findings.retain(|finding| !self.is_cleared(*finding, facts, model));
+        }
         // Nothing stands against it: the permits that apply are why.
         if findings.is_empty() {
-            findings.extend(
-                permits
-                    .diagnostics()
-                    .reason()
-                    .filter_map(rule_ix)
-                    .map(Finding::Applies),
-            );
+            findings.extend(applied(&permits));
         }
-        Ok(findings)
+        let mut obligations = Vec::new();
+        if !era.obliges.is_empty() {
+            let duties = self.authorizer.is_authorized(&request, &era.obliges, &entities);
+            // A duty that could not be evaluated may be one, and is named as if it were.
+            let failed = failures(&duties).filter_map(|finding| match finding {
+                Finding::Fails(ix) => Some(Finding::Applies(ix)),
+                _ => None,
+            });
+            obligations.extend(applied(&duties).chain(failed));
+            obligations.sort();
+        }
+        Ok(Found {
+            findings,
+            obligations,
+        })
+    }
+
+    /// Whether an officer cleared it. Only what a rule of a pack holds can be cleared: not a denial, not what the engine
+    /// itself holds, and not the failure of a rule that would have permitted or denied.
+    fn is_cleared(&self, finding: Finding, facts: &PartyFacts, model: &str) -> bool {
+        let (Finding::Applies(ix) | Finding::Fails(ix)) = finding else {
+            return false;
+        };
+        let rule = self.rules.get(usize::from(ix));
+        rule.is_some_and(|rule| {
+            rule.ruling == Ruling::Hold
+                && (facts.clears(&rule.told.id, model) || facts.clears(&rule.rule.id, model))
+        })
     }
 
     /// The findings of every world that contradictory evidence leaves open: whatever forbids in one of them forbids, and
-    /// permits are why only if nothing forbids in any.
-    fn find_in_worlds(&self, era: &Era, facts: &PartyFacts, asked: &Asked<'_>, now: Tick) -> Vec<Finding> {
+    /// permits are why only if nothing forbids in any. A duty in one of them is a duty.
+    fn find_in_worlds(&self, era: &Era, facts: &PartyFacts, asked: &Asked<'_>, now: Tick) -> Found {
         let worlds = facts.worlds(now);
         let mut findings = BTreeSet::new();
+        let mut obligations = BTreeSet::new();
         findings.extend(worlds.are_too_many.then_some(Finding::Contradictory));
         for world in &worlds.each {
-            match Prepared::of_party(world).and_then(|party| self.find(era, &party, asked)) {
-                Ok(found) => findings.extend(found),
+            match self.find_in_one(era, world, asked) {
+                Ok(found) => {
+                    findings.extend(found.findings);
+                    obligations.extend(found.obligations);
+                }
                 Err(_) => drop(findings.insert(Finding::Unreadable)),
             }
         }
         if findings.iter().any(|one| self.ruling(*one) != Ruling::Allow) {
             findings.retain(|one| self.ruling(*one) != Ruling::Allow);
         }
-        findings.into_iter().collect()
+        Found {
+            findings: findings.into_iter().collect(),
+            obligations: obligations.into_iter().collect(),
+        }
     }
 
-    fn verdict(&self, mut findings: Vec<Finding>, valid_until: Option<Tick>) -> Verdict {
+    /// Counted licences on which the ruling rests. Any one that the others make up for is left out, the last by id first,
+    /// so that what is named is never more than is needed, and never less.
+    fn consumes(
+        &self,
+        era: &Era,
+        facts: &PartyFacts,
+        asked: &Asked<'_>,
+        now: Tick,
+        ruling: Ruling,
+    ) -> Arc<[Arc<str>]> {
+        let mut left = facts.clone_if_counted();
+        let Some(left) = &mut left else {
+            return Arc::default();
+        };
+        let mut needed = Vec::new();
+        for id in facts.counted_held().rev() {
+            let less = left.without_licences(std::slice::from_ref(id));
+            if self.strictest(&self.find(era, &less, asked, now).findings) > ruling {
+                needed.push(id.clone());
+            } else {
+                *left = less;
+            }
+        }
+        needed.reverse();
+        needed.into()
+    }
+
+    fn strictest(&self, findings: &[Finding]) -> Ruling {
+        let rulings = findings.iter().map(|finding| self.ruling(*finding));
+        rulings.max().unwrap_or(Ruling::Allow)
+    }
+
+    fn verdict(&self, found: Found, valid_until: Option<Tick>) -> Verdict {
+        let mut findings = found.findings;
         findings.sort_by_key(|finding| (std::cmp::Reverse(self.ruling(*finding)), *finding));
-        let ruling = findings
-            .first()
-            .map_or(Ruling::Allow, |strictest| self.ruling(*strictest));
         Verdict {
-            ruling,
+            consumes: Arc::default(),
             epoch: self.number,
+            obligations: self.rules_of(&found.obligations),
+            ruling: self.strictest(&findings),
             rules: self.rules_of(&findings),
             valid_until,
         }
@@ -378,6 +466,11 @@ impl Epoch {
     }
 }
 
+fn applied(response: &Response) -> impl Iterator<Item = Finding> + '_ {
+    let ids = response.diagnostics().reason().filter_map(rule_ix);
+    ids.map(Finding::Applies)
+}
+
 fn failures(response: &Response) -> impl Iterator<Item = Finding> + '_ {
     response.diagnostics().errors().filter_map(|error| match error {
         cedar_policy::AuthorizationError::PolicyEvaluationError(failure) => {
@@ -394,13 +487,13 @@ fn rule_ix(id: &PolicyId) -> Option<u16> {
 fn singles(rules: &[PackRule]) -> BTreeMap<Finding, Arc<[Rule]>> {
     let mut out = BTreeMap::new();
     for (rule, ix) in rules.iter().zip(0..) {
-        out.insert(Finding::Applies(ix), Arc::from([rule.rule.clone()]));
+        out.insert(Finding::Applies(ix), Arc::from([rule.told.clone()]));
         let reason = Arc::from("This rule could not be evaluated for the call, so an officer has to decide.");
         out.insert(
             Finding::Fails(ix),
             Arc::from([Rule {
                 reason,
-                ..rule.rule.clone()
+                ..rule.told.clone()
             }]),
         );
     }
@@ -498,7 +591,7 @@ fn missing_set(
             "look into its pack.toml",
         ));
     };
-    if found.unverified.is_some() && rule.ruling != Ruling::Hold {
+    if found.unverified.is_some() && rule.ruling != Ruling::Hold && !rule.obliges {
         return Some((
             format!("the set `{name}` is unverified, and the rule does more than hold"),
             "what is unverified may hold, and neither allow nor deny",
@@ -536,6 +629,17 @@ fn at_rule(rule: &PackRule, says: String, help: &str) -> PackProblem {
     }
 }
 
+// === impl Found ===
+
+impl Found {
+    fn unreadable() -> Self {
+        Self {
+            findings: vec![Finding::Unreadable],
+            obligations: Vec::new(),
+        }
+    }
+}
+
 // === impl Era ===
 
 impl Era {
@@ -560,13 +664,14 @@ impl Era {
             .collect();
         let mut permits = PolicySet::new();
         let mut forbids = PolicySet::new();
+        let mut obliges = PolicySet::new();
         for (rule, ix) in rules.iter().zip(0_u16..) {
             let pack = rule.rule.id.split('/').next().unwrap_or_default();
             if current.contains(pack) {
-                let set = if rule.ruling == Ruling::Allow {
-                    &mut permits
-                } else {
-                    &mut forbids
+                let set = match rule.ruling {
+                    Ruling::Allow if rule.obliges => &mut obliges,
+                    Ruling::Allow => &mut permits,
+                    Ruling::Hold | Ruling::Deny => &mut forbids,
                 };
                 // Numbers are unique, so none is known to be refused; but a rule may never be left out in silence.
                 set.add(rule.policy.new_id(PolicyId::new(ix.to_string())))
@@ -584,6 +689,7 @@ impl Era {
             countries,
             forbids,
             from,
+            obliges,
             permits,
             until,
         })

@@ -9,6 +9,7 @@ use tieline_core::grid::Weights;
 
 use crate::country::Country;
 use crate::facts::{Action, ChannelFacts, ModelFacts, PartyFacts};
+use crate::limits::Subject;
 use crate::schema::{Type, uid};
 
 /// Facts that Cedar could not take. No facts are known to cause it; a verdict is then a hold.
@@ -19,8 +20,23 @@ pub struct FactsError(String);
 /// An entity, and the countries that its attributes name: rules ask in which sets those are.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
+    about: About,
     countries: Vec<Country>,
     entity: Entity,
+}
+
+/// What scopes of licences and statements, and rules about places, need of an entity.
+#[derive(Clone, Debug)]
+enum About {
+    Channel {
+        region: Option<Arc<str>>,
+        region_country: Option<Country>,
+    },
+    Model {
+        lab: Arc<str>,
+        name: Arc<str>,
+    },
+    Party,
 }
 
 /// All that one evaluation reads besides the party.
@@ -52,6 +68,7 @@ impl Prepared {
         attributes.put("statements", Some(texts(&facts.statements)));
         let groups = facts.groups.iter().map(|name| uid(Type::Group, name)).collect();
         attributes.build(
+            About::Party,
             uid(Type::Party, "caller"),
             groups,
             facts.countries().cloned().collect(),
@@ -71,7 +88,16 @@ impl Prepared {
         attributes.put("training_eflop", facts.training_eflop().map(Value::new_long));
         attributes.put("weights", weights.map(|name| entity(Type::Weights, name)));
         let countries = facts.lab_jurisdiction.iter().cloned().collect();
-        attributes.build(uid(Type::Model, &facts.name), HashSet::from([lab]), countries)
+        let about = About::Model {
+            lab: facts.lab.clone(),
+            name: facts.name.clone(),
+        };
+        attributes.build(
+            about,
+            uid(Type::Model, &facts.name),
+            HashSet::from([lab]),
+            countries,
+        )
     }
 
     pub(crate) fn of_channel(facts: &ChannelFacts) -> Result<Self, FactsError> {
@@ -80,17 +106,45 @@ impl Prepared {
         attributes.country("operator_jurisdiction", facts.operator_jurisdiction.as_ref());
         attributes.put("provider", Some(text(&facts.provider)));
         attributes.put("region", facts.region.as_deref().map(text));
+        attributes.country("region_country", facts.region_country.as_ref());
         let components = facts
             .components
             .iter()
             .map(|name| uid(Type::Component, name))
             .collect();
-        let countries = facts.operator_jurisdiction.iter().cloned().collect();
-        attributes.build(uid(Type::Channel, &facts.name), components, countries)
+        let countries = [&facts.operator_jurisdiction, &facts.region_country];
+        let countries = countries.into_iter().flatten().cloned().collect();
+        let about = About::Channel {
+            region: facts.region.clone(),
+            region_country: facts.region_country.clone(),
+        };
+        attributes.build(about, uid(Type::Channel, &facts.name), components, countries)
     }
 }
 
 impl Asked<'_> {
+    /// What scopes are held against. The country is the channel's, so it counts only for the channel's own region.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        let (lab, model) = match &self.model.about {
+            About::Model { lab, name } => (&**lab, &**name),
+            About::Channel { .. } | About::Party => ("", ""),
+        };
+        let region_country = match &self.channel.about {
+            About::Channel {
+                region,
+                region_country,
+            } if region.as_deref() == self.region => region_country.as_ref(),
+            _ => None,
+        };
+        Subject {
+            end_use: self.end_use,
+            lab,
+            model,
+            region: self.region,
+            region_country,
+        }
+    }
+
     /// The request of a party, and the entities that it names.
     pub(crate) fn request(
         &self,
@@ -101,6 +155,8 @@ impl Asked<'_> {
         let mut context = vec![("channel".to_owned(), Value::new_entity_uid(channel))];
         context.extend(self.end_use.map(|name| ("end_use".to_owned(), text(name))));
         context.extend(self.region.map(|name| ("region".to_owned(), text(name))));
+        let country = self.subject().region_country;
+        context.extend(country.map(|c| ("region_country".to_owned(), entity(Type::Country, c.code()))));
         let context = Context::from_pairs(context).map_err(|e| FactsError(e.to_string()))?;
         let request = Request::new(
             party.entity.uid(),
@@ -197,12 +253,17 @@ impl Attributes {
 
     fn build(
         self,
+        about: About,
         uid: EntityUid,
         parents: HashSet<EntityUid>,
         countries: Vec<Country>,
     ) -> Result<Prepared, FactsError> {
         let entity = Entity::new(uid, self.0, parents).map_err(|e| FactsError(e.to_string()))?;
-        Ok(Prepared { countries, entity })
+        Ok(Prepared {
+            about,
+            countries,
+            entity,
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use tieline_note::{Digest, sha256};
 
 use crate::alternative::Alternative;
 use crate::country::Country;
+use crate::limits::{Clearance, Limit};
 
 /// What a verdict is a function of, together with the epoch and the instant. Its canonical JSON is the recorded form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,12 @@ pub struct PartyFacts {
     pub also: BTreeSet<Alternative>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
+    /// Rules that officers cleared for the party.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub cleared: BTreeSet<Clearance>,
+    /// Those of its licences of which each call uses a unit.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub counted: BTreeSet<Arc<str>>,
     /// Where the party's own computing is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_centre: Option<Country>,
@@ -75,6 +82,9 @@ pub struct PartyFacts {
     /// Ids of licences that it holds.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub licences: BTreeSet<Arc<str>>,
+    /// Scopes of licences and statements: each counts only for a question that one of its scopes admits.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<FactName, BTreeSet<Limit>>,
     /// Restricted-party lists on which it was found; absent is unscreened, empty is clear.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listed: Option<BTreeSet<Arc<str>>>,
@@ -136,13 +146,18 @@ pub struct ChannelFacts {
     pub provider: Arc<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Arc<str>>,
+    /// The country in which that region lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region_country: Option<Country>,
 }
 
-/// The name of one fact of a party: a field, or one licence or statement (`licences/<id>`, `statements/<kind>`).
+/// The name of one fact of a party: a field, one licence or statement (`licences/<id>`, `statements/<kind>`), or what an
+/// officer cleared (`clearances/<ticket>`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum FactName {
     Class,
+    Clearance(Arc<str>),
     DataCentre,
     EndUses,
     Headquarters,
@@ -159,7 +174,7 @@ pub enum FactName {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` names no fact that can expire: class, data_centre, end_uses, headquarters, jurisdiction, kind, listed, \
-     parent_headquarters, person_class, licences/… or statements/…"
+     parent_headquarters, person_class, clearances/…, licences/… or statements/…"
 )]
 pub struct BadFactName(pub String);
 
@@ -177,21 +192,31 @@ impl PartyFacts {
             .iter()
             .filter(|(_, _, known)| known(self))
             .map(|(_, name, _)| name.clone());
+        let tickets: BTreeSet<&Arc<str>> = self.cleared.iter().map(|one| &one.ticket).collect();
+        let clearances = tickets.into_iter().cloned().map(FactName::Clearance);
         let licences = self.licences.iter().cloned().map(FactName::Licence);
         let statements = self.statements.iter().cloned().map(FactName::Statement);
-        fields.chain(licences).chain(statements).collect()
+        fields
+            .chain(clearances)
+            .chain(licences)
+            .chain(statements)
+            .collect()
     }
 
     /// Makes a fact missing.
     pub fn forget(&mut self, name: &FactName) {
         match name {
             FactName::Class => self.class = None,
+            FactName::Clearance(ticket) => self.cleared.retain(|one| one.ticket != *ticket),
             FactName::DataCentre => self.data_centre = None,
             FactName::EndUses => self.end_uses = None,
             FactName::Headquarters => self.headquarters = None,
             FactName::Jurisdiction => self.jurisdiction = None,
             FactName::Kind => self.kind = None,
-            FactName::Licence(id) => drop(self.licences.remove(id)),
+            FactName::Licence(id) => {
+                self.licences.remove(id);
+                self.counted.remove(id);
+            }
             FactName::Listed => self.listed = None,
             FactName::ParentHeadquarters => self.parent_headquarters = None,
             FactName::PersonClass => self.person_class = None,
@@ -199,6 +224,7 @@ impl PartyFacts {
         }
         self.also.retain(|other| other.value.fact() != *name);
         self.expires.remove(name);
+        self.limits.remove(name);
     }
 
     /// The facts that are left at `now`: an expired fact is a missing fact, unless another value of it is asserted still.
@@ -221,6 +247,14 @@ impl PartyFacts {
             left.expires.extend(next.expires.map(|at| (name.clone(), at)));
             left.set(next.value);
         }
+        for limits in left.limits.values_mut() {
+            limits.retain(|limit| limit.holds(now));
+        }
+        let limits = left.limits.iter().filter(|(_, limits)| limits.is_empty());
+        let ended: Vec<FactName> = limits.map(|(name, _)| name.clone()).collect();
+        for name in &ended {
+            left.forget(name);
+        }
         left
     }
 
@@ -228,7 +262,8 @@ impl PartyFacts {
     pub(crate) fn expiries_around(&self, now: Tick) -> (Option<Tick>, Option<Tick>) {
         let all = || {
             let also = self.also.iter().filter_map(|other| other.expires);
-            self.expires.values().copied().chain(also)
+            let limits = self.limits.values().flatten().filter_map(|limit| limit.expires);
+            self.expires.values().copied().chain(also).chain(limits)
         };
         let before = all().filter(|at| *at <= now).max();
         let after = all().filter(|at| *at > now).min();
@@ -381,6 +416,7 @@ impl TryFrom<String> for FactName {
             return Ok(name.clone());
         }
         match text.split_once('/') {
+            Some(("clearances", ticket)) if !ticket.is_empty() => Ok(Self::Clearance(Arc::from(ticket))),
             Some(("licences", id)) if !id.is_empty() => Ok(Self::Licence(Arc::from(id))),
             Some(("statements", kind)) if !kind.is_empty() => Ok(Self::Statement(Arc::from(kind))),
             _ => Err(BadFactName(text.chars().take(64).collect())),
@@ -391,6 +427,7 @@ impl TryFrom<String> for FactName {
 impl fmt::Display for FactName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Clearance(ticket) => write!(f, "clearances/{ticket}"),
             Self::Licence(id) => write!(f, "licences/{id}"),
             Self::Statement(kind) => write!(f, "statements/{kind}"),
             field => f.write_str(
@@ -471,12 +508,13 @@ mod tests {
 
     #[test]
     fn every_fact_can_be_named_and_forgotten() {
-        let text = r#"{"class":"agency","data_centre":"DE","end_uses":[],"headquarters":"DE","jurisdiction":"DE",
-            "kind":"unit","licences":["l"],"listed":[],"parent_headquarters":"DE","person_class":[],
+        let text = r#"{"class":"agency","cleared":[{"model":"m","rule":"p/r","ticket":"t"},{"rule":"p/q","ticket":"t"}],
+            "counted":["l"],"data_centre":"DE","end_uses":[],"headquarters":"DE","jurisdiction":"DE",
+            "kind":"unit","licences":["l"],"limits":{"statements/s":[{"scope":{"models":["m"]}}]},"listed":[],"parent_headquarters":"DE","person_class":[],
             "statements":["s"]}"#;
         let mut facts: PartyFacts = serde_json::from_str(text).unwrap();
         let names = facts.names();
-        assert_eq!(names.len(), 11);
+        assert_eq!(names.len(), 12);
         for name in names {
             assert_eq!(FactName::try_from(name.to_string()), Ok(name.clone()));
             facts.forget(&name);

@@ -45,6 +45,7 @@ fn nothing_known() -> Facts {
             operator_jurisdiction: None,
             provider: name.clone(),
             region: None,
+            region_country: None,
         },
         end_use: None,
         model: ModelFacts {

@@ -24,6 +24,7 @@ mod evidence;
 mod facts;
 mod fields;
 mod fuzz;
+mod limits;
 mod ownership;
 mod pack;
 mod posture;
@@ -43,10 +44,11 @@ pub use entity::FactsError;
 pub use evidence::{Evidence, EvidenceKind};
 pub use facts::{Action, BadFactName, ChannelFacts, Class, FactName, Facts, Kind, ModelFacts, PartyFacts};
 pub use fuzz::fuzz_pack;
+pub use limits::{COUNTED_MAX, Clearance, Limit, TermScope};
 pub use ownership::{Control, HOLDINGS_MAX, Holding, Owned, Ownership, OwnershipError, Parent, Test};
 pub use pack::{
-    CountrySet, Manifest, Membership, PACK_BYTES_MAX, PACK_V1, Pack, PackArchive, PackRule, RULES_MAX,
-    SOURCES_MAX, Source, Status,
+    CountrySet, Disclosure, Manifest, Membership, PACK_BYTES_MAX, PACK_V1, Pack, PackArchive, PackRule,
+    RULES_MAX, SOURCES_MAX, Source, Status,
 };
 pub use posture::{FACTS_BYTES_MAX, POSTURES_MAX, Posture, PostureError, Postures};
 pub use problem::{PROBLEMS_MAX, PackProblem};

@@ -7,8 +7,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tieline_core::Tick;
-
 use crate::entity::{FactsError, Prepared};
 use crate::facts::PartyFacts;
 
@@ -108,28 +106,29 @@ impl Posture {
     pub const fn facts(&self) -> &Arc<PartyFacts> {
         &self.facts
     }
-
-    /// What rules see at `now`. Made for each verdict that the cache does not hold: kept, the entity would take four
-    /// times the memory of the facts, and cloning it into a request costs as much as making it.
-    pub(crate) fn at(&self, now: Tick) -> Result<Prepared, FactsError> {
-        if self.facts.expires.values().all(|at| *at > now) {
-            return Prepared::of_party(&self.facts);
-        }
-        Prepared::of_party(&self.facts.at(now))
-    }
 }
 
 fn text_bytes(facts: &PartyFacts) -> usize {
     let optional = [&facts.end_uses, &facts.listed, &facts.person_class]
         .into_iter()
         .flatten();
-    let sets = [&facts.groups, &facts.licences, &facts.statements]
+    let sets = [&facts.counted, &facts.groups, &facts.licences, &facts.statements]
         .into_iter()
         .chain(optional);
     // An expiry names a fact: at most 32 bytes beyond the name of a licence or statement, which is counted once more.
     let expiries: usize = facts.expires.keys().map(|name| name.to_string().len()).sum();
+    let limits: usize = (facts.limits.iter())
+        .map(|(name, limits)| {
+            let texts = limits.iter().flat_map(|limit| limit.scope.texts());
+            name.to_string().len() + texts.map(|text| text.len()).sum::<usize>()
+        })
+        .sum();
+    let cleared = facts
+        .cleared
+        .iter()
+        .map(|one| one.model.as_ref().map_or(0, |model| model.len()) + one.rule.len() + one.ticket.len());
     let also: usize = facts.also.iter().map(|other| other.value.text_bytes()).sum();
-    sets.flatten().map(|text| text.len()).sum::<usize>() + expiries + also
+    sets.flatten().map(|text| text.len()).sum::<usize>() + expiries + also + limits + cleared.sum::<usize>()
 }
 
 #[cfg(test)]

@@ -530,7 +530,8 @@ impl Descent {
             FactName::DataCentre | FactName::Jurisdiction => Self::NearestStated,
             FactName::Class | FactName::Headquarters | FactName::Listed => Self::Organisation,
             FactName::ParentHeadquarters => Self::Tree,
-            FactName::EndUses
+            FactName::Clearance(_)
+            | FactName::EndUses
             | FactName::Kind
             | FactName::Licence(_)
             | FactName::PersonClass

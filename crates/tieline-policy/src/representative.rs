@@ -199,7 +199,9 @@ impl Reads {
             FactName::Listed => texts(FactValue::Listed),
             FactName::ParentHeadquarters => countries(FactValue::ParentHeadquarters),
             FactName::PersonClass => texts(FactValue::PersonClass),
-            FactName::Kind | FactName::Licence(_) | FactName::Statement(_) => Vec::new(),
+            FactName::Clearance(_) | FactName::Kind | FactName::Licence(_) | FactName::Statement(_) => {
+                Vec::new()
+            }
         }
     }
 

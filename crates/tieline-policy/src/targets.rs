@@ -104,6 +104,7 @@ impl Targets {
             operator_jurisdiction: None,
             provider: channel.provider.clone(),
             region: channel.region.clone(),
+            region_country: None,
         });
         let regions: Vec<Arc<str>> = snapshot
             .channels

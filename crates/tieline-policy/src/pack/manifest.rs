@@ -155,6 +155,9 @@ pub(crate) fn read(sheet: Sheet<'_>, problems: &mut Problems) -> Option<Manifest
     })
 }
 
+/// First parts of ids of rules that are in no pack: the engine's own, those of directives, and confidential ones.
+const RESERVED: [&str; 3] = [crate::engine::OWN_PACK, "directive", "sealed"];
+
 impl Fields<'_, '_> {
     fn id(&mut self) -> Option<Arc<str>> {
         let id = self.text("id")?;
@@ -162,8 +165,8 @@ impl Fields<'_, '_> {
             self.complain("id", format!("`{id}` is no id of a pack"), Some(ID_HELP));
             return None;
         }
-        if &*id == crate::engine::OWN_PACK {
-            let says = format!("the id `{id}` is taken: the engine's own rules have it");
+        if RESERVED.contains(&&*id) {
+            let says = format!("the id `{id}` is taken: rules that are in no pack have it");
             self.complain("id", says, Some("choose another id"));
             return None;
         }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tieline_note::{Digest, jcs, sha256};
 
 pub use manifest::{CountrySet, Manifest, Membership, Status};
-pub use policies::{PackRule, RULES_MAX};
+pub use policies::{Disclosure, PackRule, RULES_MAX};
 
 use crate::cases::{self, Case};
 use crate::fields::is_id;
@@ -178,7 +178,7 @@ fn read(sorted: Vec<Source>, problems: &mut Problems) -> Option<Pack> {
     let manifest = sheets(Kind::Manifest)
         .first()
         .and_then(|sheet| manifest::read(*sheet, problems));
-    let rules = policies::read(&sheets(Kind::Rules), manifest.as_ref(), problems);
+    let mut rules = policies::read(&sheets(Kind::Rules), manifest.as_ref(), problems);
     let mut cases = Vec::new();
     for sheet in sheets(Kind::Cases) {
         cases.extend(cases::read(
@@ -193,6 +193,9 @@ fn read(sorted: Vec<Source>, problems: &mut Problems) -> Option<Pack> {
         t: Arc::from(PACK_V1),
     };
     let digest = sha256(&jcs::to_vec(&archive).ok()?);
+    for rule in &mut rules.list {
+        rule.seal(digest);
+    }
     Some(Pack {
         archive,
         cases,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PolicySet, ValidationError, ValidationMode};
 use miette::Diagnostic;
+use serde::{Deserialize, Serialize};
 use tieline_core::{Rule, Ruling};
+use tieline_note::{Digest, sha256_parts};
 
 use super::manifest::Manifest;
 use super::split::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, split};
@@ -19,8 +21,9 @@ use crate::schema::{self, Type};
 /// a pack that needs more is several packs.
 pub const RULES_MAX: usize = 512;
 
-const ANNOTATIONS: [&str; 7] = [
+const ANNOTATIONS: [&str; 8] = [
     "citation",
+    "disclosure",
     "effect",
     "id",
     "reason",
@@ -32,21 +35,39 @@ const ANNOTATIONS: [&str; 7] = [
 /// A rule: one Cedar policy and what people are told about it.
 #[derive(Clone, Debug)]
 pub struct PackRule {
+    pub disclosure: Disclosure,
     /// The file that holds it.
     pub file: Arc<str>,
     /// Where it begins.
     pub line: u32,
+    /// Whether it states a duty: when it applies it obliges, and neither allows nor forbids.
+    pub obliges: bool,
     pub remedy: Option<Arc<str>>,
-    /// Id (`<pack>/<rule>`), citation and reason, as verdicts carry them.
+    /// Id (`<pack>/<rule>`), citation and reason.
     pub rule: Rule,
-    /// What it rules when it applies; [`Ruling::Allow`] for a permit.
+    /// What it rules when it applies; [`Ruling::Allow`] for a permit, and for a duty.
     pub ruling: Ruling,
     pub title: Option<Arc<str>>,
-    /// Why nobody should rely on what it says; such a rule holds and nothing else.
+    /// The rule as verdicts carry it: what its disclosure leaves.
+    pub told: Rule,
+    /// Why nobody should rely on what it says; such a rule holds or obliges and nothing else.
     pub unverified: Option<Arc<str>>,
     pub(crate) policy: Policy,
     /// Sets that it names, in full.
     pub(crate) sets: Vec<Arc<str>>,
+}
+
+/// How much of a rule the caller of a refused call gets; logs and reports obey it too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disclosure {
+    /// Its id, reason and citation.
+    #[default]
+    Public,
+    /// Its id.
+    Code,
+    /// Nothing: verdicts have a part of a digest for its id.
+    Sealed,
 }
 
 /// What reading the `*.cedar` files of a pack gave.
@@ -55,6 +76,9 @@ pub(crate) struct Rules {
     pub(crate) list: Vec<PackRule>,
     pub(crate) warnings: Vec<PackProblem>,
 }
+
+/// Hexadecimal digits in the id of a confidential rule: 64 bits tell the rules of any number of packs apart.
+const SEALED_HEX: usize = 16;
 
 /// A policy that parsed, with its place.
 struct Parsed<'t> {
@@ -210,6 +234,7 @@ fn annotate(one: &Parsed<'_>, manifest: Option<&Manifest>, problems: &mut Proble
     }
     let citation = one.required("citation", problems);
     let reason = one.required("reason", problems);
+    let disclosure = one.disclosure(problems)?;
     let ruling = one.ruling(problems)?;
     let pack = manifest.map_or("", |m| &m.id);
     let rule = Rule {
@@ -219,8 +244,11 @@ fn annotate(one: &Parsed<'_>, manifest: Option<&Manifest>, problems: &mut Proble
     };
     Some(PackRule {
         file: one.sheet.path.clone(),
+        disclosure,
         line: place(one.sheet.text, one.fragment.offset).0,
+        obliges: one.obliges(),
         remedy: one.optional("remedy"),
+        told: rule.clone(),
         rule,
         ruling,
         title: one.optional("title"),
@@ -254,12 +282,13 @@ fn check_names(one: &Parsed<'_>, manifest: Option<&Manifest>, problems: &mut Pro
 /// What nobody has verified may hold a call, and neither allow nor deny it: the rule itself, or a set that it names.
 fn check_verified(one: &Parsed<'_>, manifest: Option<&Manifest>, problems: &mut Problems) {
     let is_hold = one.policy.effect() == Effect::Forbid && one.policy.annotation("effect") == Some("hold");
+    let may_doubt = is_hold || one.obliges();
     let mark = one.policy.annotation("unverified").map(str::trim);
     if mark == Some("") {
         let help = "say what is not verified, and why";
         problems.push(one.problem("unverified", "`@unverified` is empty", Some(help)));
     }
-    if is_hold {
+    if may_doubt {
         return;
     }
     let (says, help) = match one.policy.effect() {
@@ -303,6 +332,24 @@ fn wrong_set(id: &str, manifest: &Manifest) -> Option<(String, String)> {
             format!("it has {}", names.join(", "))
         },
     ))
+}
+
+// === impl PackRule ===
+
+impl PackRule {
+    /// Withholds what the rule's disclosure withholds. The pack's digest is only known once all rules are read.
+    pub(crate) fn seal(&mut self, pack: Digest) {
+        if self.disclosure == Disclosure::Public {
+            return;
+        }
+        self.told.citation = Arc::from("");
+        self.told.reason = Arc::from("");
+        if self.disclosure == Disclosure::Sealed {
+            let digest = sha256_parts(&[pack.to_string().as_bytes(), b" ", self.rule.id.as_bytes()]);
+            let hex: String = digest.to_string().chars().take(SEALED_HEX).collect();
+            self.told.id = Arc::from(format!("{}{hex}", Rule::SEALED));
+        }
+    }
 }
 
 // === impl Parsed ===
@@ -352,12 +399,16 @@ impl Parsed<'_> {
 
     fn ruling(&self, problems: &mut Problems) -> Option<Ruling> {
         match (self.policy.effect(), self.policy.annotation("effect")) {
-            (Effect::Permit, None) => return Some(Ruling::Allow),
+            (Effect::Permit, None | Some("oblige")) => return Some(Ruling::Allow),
             (Effect::Forbid, None | Some("deny")) => return Some(Ruling::Deny),
             (Effect::Forbid, Some("hold")) => return Some(Ruling::Hold),
             (Effect::Permit, Some(_)) => {
                 let help = "write `forbid … unless …` with `@effect(\"hold\")`";
                 problems.push(self.problem("effect", "a permit cannot hold or deny", Some(help)));
+            }
+            (Effect::Forbid, Some("oblige")) => {
+                let help = "write `permit … when …`: it permits nothing, and says when the duty is there";
+                problems.push(self.problem("effect", "a forbid cannot oblige", Some(help)));
             }
             (Effect::Forbid, Some(other)) => {
                 let help = "`hold` lets an officer decide; without it the rule denies";
@@ -369,6 +420,26 @@ impl Parsed<'_> {
             }
         }
         None
+    }
+
+    /// A duty has the shape of a permit, and is evaluated apart from those.
+    fn obliges(&self) -> bool {
+        self.policy.effect() == Effect::Permit && self.policy.annotation("effect") == Some("oblige")
+    }
+
+    fn disclosure(&self, problems: &mut Problems) -> Option<Disclosure> {
+        match self.policy.annotation("disclosure") {
+            None | Some("public") => Some(Disclosure::Public),
+            Some("code") => Some(Disclosure::Code),
+            Some("sealed") => Some(Disclosure::Sealed),
+            Some(other) => {
+                let says = format!("unknown disclosure `{}`", one_line(other));
+                let help =
+                    "`public` tells the caller the reason and citation, `code` the id, `sealed` nothing";
+                problems.push(self.problem("disclosure", says, Some(help)));
+                None
+            }
+        }
     }
 
     fn set_names(&self) -> Vec<Arc<str>> {

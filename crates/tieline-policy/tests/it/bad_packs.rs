@@ -89,6 +89,14 @@ fn rules_that_say_too_little_or_too_much() {
         ("an unknown annotation", rule("a", "@owner(\"x\")\n  permit", ALL)),
         ("an unknown effect", rule("a", "@effect(\"maybe\") forbid", ALL)),
         ("a permit that holds", rule("a", "@effect(\"hold\") permit", ALL)),
+        (
+            "a forbid that obliges",
+            rule("a", "@effect(\"oblige\") forbid", ALL),
+        ),
+        (
+            "an unknown disclosure",
+            rule("a", "@disclosure(\"secret\") forbid", ALL),
+        ),
     ];
     insta::assert_snapshot!(lines(&table.map(|(name, rules)| (name, refuse_rules(&rules)))));
 }

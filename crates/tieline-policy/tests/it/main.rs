@@ -14,5 +14,6 @@ mod demo;
 mod eras;
 mod evidence;
 mod hostile;
+mod limits;
 mod packs;
 mod support;

@@ -88,6 +88,7 @@ pub(crate) fn channel(name: &str, region: Option<&str>) -> ChannelFacts {
         operator_jurisdiction: Country::parse("US").ok(),
         provider: Arc::from("bedrock"),
         region: region.map(Arc::from),
+        region_country: None,
     }
 }
 
