@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use tieline_core::Limits;
 use tieline_gateway::{KeyRow, Lock, PartyRow, State, Token};
-use tieline_policy::PartyFacts;
+use tieline_policy::PartyRecord;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
@@ -16,11 +16,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(&dir)?;
     let _lock = Lock::take(&dir)?;
     let mut state = State::open(&dir)?;
-    let facts: PartyFacts = serde_json::from_str(r#"{"class":"enterprise","jurisdiction":"DE"}"#)?;
+    let record: PartyRecord = serde_json::from_str(
+        r#"{"evidence":[
+            {"issuer":"bench","kind":"registration","obtained":1,"value":{"class":"enterprise"}},
+            {"issuer":"bench","kind":"registration","obtained":1,"value":{"jurisdiction":"DE"}}
+        ],"id":"p","kind":"organisation"}"#,
+    )?;
     let party = |n: u64| PartyRow {
-        facts: facts.clone(),
-        id: format!("p_{n}"),
         name: format!("Bench {n}"),
+        record: PartyRecord {
+            id: format!("p_{n}").into(),
+            ..record.clone()
+        },
     };
     let token = |n: u64| {
         let mut seed = [0; 32];

@@ -133,10 +133,10 @@ fn subject(shared: &Shared, headers: &HeaderMap) -> Result<Arc<Subject>, Problem
     };
     match shared.keys.load().party(token) {
         Some(Entry::Live(key)) => {
-            if let Some(record) = key.to_archive()
+            if let Some(record) = key.member.to_archive(shared.live.load().judge.postures())
                 && shared.recorder.archive_bytes(record).is_err()
             {
-                key.not_archived();
+                key.member.not_archived();
                 return Err(Problem::plain(Code::LedgerFull).with_retry(SOON));
             }
             Ok(key.subject.clone())

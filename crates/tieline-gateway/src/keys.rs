@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tieline_core::Subject;
 use tieline_note::sha256;
+
+use crate::members::{Member, Members};
 
 /// A fresh secret, shown once.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ pub enum Role {
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     admins: HashMap<[u8; 32], Arc<Admin>>,
+    /// Parties that have a live key.
+    pub(crate) members: Members,
     parties: HashMap<[u8; 32], Entry>,
 }
 
@@ -48,10 +51,7 @@ pub(crate) struct Admin {
 /// A live key.
 #[derive(Debug)]
 pub(crate) struct PartyKey {
-    /// Whether this process has archived the party's record.
-    archived: AtomicBool,
-    /// The party's record in canonical JSON.
-    record: Vec<u8>,
+    pub(crate) member: Arc<Member>,
     pub(crate) subject: Arc<Subject>,
 }
 
@@ -98,27 +98,6 @@ impl Token {
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token(…)")
-    }
-}
-
-impl PartyKey {
-    pub(crate) fn new(subject: Arc<Subject>, record: Vec<u8>) -> Self {
-        Self {
-            archived: AtomicBool::new(false),
-            record,
-            subject,
-        }
-    }
-
-    /// The party's record, the first time that it is cited by this process.
-    pub(crate) fn to_archive(&self) -> Option<Vec<u8>> {
-        let first = !self.archived.load(Ordering::Relaxed) && !self.archived.swap(true, Ordering::Relaxed);
-        first.then(|| self.record.clone())
-    }
-
-    /// The record could not be archived: the next call tries again.
-    pub(crate) fn not_archived(&self) {
-        self.archived.store(false, Ordering::Relaxed);
     }
 }
 

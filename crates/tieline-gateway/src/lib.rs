@@ -14,8 +14,10 @@ mod drive;
 mod http1;
 mod intake;
 mod keys;
+mod members;
 mod metrics;
 mod outgoing;
+mod parties;
 mod recorder;
 mod reload;
 mod run;
@@ -25,10 +27,18 @@ mod state;
 mod tls;
 
 pub use admin::openapi::document as openapi;
+pub use admin::parties::{EvidenceLine, PartyLine, PartyShown};
 pub use config::{
     ChannelWiring, Endpoint, GatewaySettings, LedgerSettings, Load, Loaded, OnFull, Secret, TlsFiles,
 };
 pub use keys::{Role, Token};
+pub use parties::{
+    Amended, CSV_COLUMNS, ChangeError, EvidenceExpiry, IMPORT_BYTES_MAX, IMPORT_PARTIES_MAX, Import,
+    ImportFormat, ImportProblem, ImportProblems, NewEvidence, PROBLEMS_SHOWN, PartyChange, PartyEdit,
+};
 pub use run::{Gateway, StartError, Started};
 pub use shared::{ChildControl, ChildStatus};
-pub use state::{AdminKeyRow, KeyRow, Lock, OutRow, PartyRow, State, StateError};
+pub use state::{
+    AdminKeyRow, AdoptionRow, DirectiveRow, Disposition, HoldRow, KeyRow, LicenceRow, Lock, OutRow, PartyRow,
+    State, StateError, StatementRow,
+};

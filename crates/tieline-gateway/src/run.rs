@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
+use tieline_core::CallId;
 use tieline_core::record::OutcomeEntry;
-use tieline_core::{CallId, Scope, Subject};
 use tieline_ledger::{Index, LedgerError, Log, Writer, WriterConfig};
 use tieline_policy::Postures;
 use tokio::net::TcpListener;
@@ -22,11 +22,11 @@ use tokio_rustls::TlsAcceptor;
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::{GatewaySettings, Load, OnFull};
-use crate::keys::{Admin, Entry, Keys, PartyKey, Role};
+use crate::members::{self, MemberError};
 use crate::metrics::Metrics;
 use crate::recorder::{Event, Recorder};
 use crate::shared::{ChildControl, Entropy, Shared};
-use crate::state::{Lock, OutRow, PartyRow, State, StateError};
+use crate::state::{Lock, OutRow, State, StateError};
 use crate::{admin, reload, serve, tls};
 
 /// A gateway that is being put together.
@@ -72,6 +72,15 @@ pub enum StartError {
     Entropy(getrandom::Error),
 }
 
+impl From<MemberError> for StartError {
+    fn from(error: MemberError) -> Self {
+        match error {
+            MemberError::State(error) => Self::State(error),
+            MemberError::Posture { .. } => Self::Config(error.to_string()),
+        }
+    }
+}
+
 /// How often watched files are looked at. A poll costs a `stat`; a file system without notifications is no exception.
 const WATCH: Duration = Duration::from_secs(1);
 
@@ -99,7 +108,8 @@ impl Gateway {
         let state = State::open(&self.dir)?;
         let recorder = open_ledger(&self.dir, &settings, clock)?;
         let postures = Arc::new(Postures::new());
-        let keys = read_keys(&state, &postures)?;
+        let registry = state.registry(clock.now())?;
+        let keys = members::read_keys(&state, &registry, &postures, None)?;
         let live =
             reload::build(loaded, postures, &state, &recorder, clock.now()).map_err(StartError::Config)?;
         let mut board = Board::new(live.snapshot.clone(), live.uncarried());
@@ -119,6 +129,7 @@ impl Gateway {
             load: self.load,
             metrics: Metrics::new(),
             recorder,
+            registry: ArcSwap::from_pointee(registry),
             state: state.into(),
             _lock: self.lock,
         });
@@ -281,77 +292,6 @@ fn open_ledger(dir: &Path, settings: &GatewaySettings, clock: Clock) -> Result<R
     // However many were owed, the queue is empty for what follows.
     recorder.flush()?;
     Ok(recorder)
-}
-
-/// All keys, with their parties' postures.
-pub(crate) fn read_keys(state: &State, postures: &Postures) -> Result<Keys, StartError> {
-    let parties: std::collections::BTreeMap<_, _> = state
-        .parties()?
-        .into_iter()
-        .map(|party| (party.id.clone(), party))
-        .collect();
-    let mut keys = Keys::default();
-    for (key, desk_ix) in state.keys()?.into_iter().zip(0_u32..) {
-        if key.revoked_us.is_some() {
-            keys.insert_party(key.digest, Entry::Revoked);
-            continue;
-        }
-        let Some(party) = parties.get(&key.party) else {
-            continue;
-        };
-        let record = party_record(party);
-        let posture = postures
-            .intern(&party.facts)
-            .map_err(|error| StartError::Config(error.to_string()))?;
-        let subject = Subject {
-            desk_ix,
-            key: key.id.as_str().into(),
-            limits: key.limits,
-            party: party.id.as_str().into(),
-            party_digest: tieline_note::sha256(&record).0,
-            posture,
-            scope: key.scope.map_or(Scope::All, |names| {
-                Scope::Names(names.iter().map(|name| Arc::from(name.as_str())).collect())
-            }),
-        };
-        keys.insert_party(
-            key.digest,
-            Entry::Live(Arc::new(PartyKey::new(Arc::new(subject), record))),
-        );
-    }
-    for admin in state
-        .admin_keys()?
-        .into_iter()
-        .filter(|key| key.revoked_us.is_none())
-    {
-        if let Some(role) = Role::named(&admin.role) {
-            keys.insert_admin(
-                admin.digest,
-                Admin {
-                    id: admin.id,
-                    name: admin.name,
-                    role,
-                },
-            );
-        }
-    }
-    Ok(keys)
-}
-
-/// A party's record as decisions cite it: its opaque id and facts, without its name.
-fn party_record(party: &PartyRow) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Record<'a> {
-        facts: &'a tieline_policy::PartyFacts,
-        id: &'a str,
-        t: &'static str,
-    }
-    let record = Record {
-        facts: &party.facts,
-        id: &party.id,
-        t: "tieline/party-record/v1",
-    };
-    tieline_note::jcs::to_vec(&record).unwrap_or_default()
 }
 
 /// Apply a cut or its end to the fleet; false if the grid does not have the name.

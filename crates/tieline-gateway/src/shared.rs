@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use tieline_core::grid::Candidate;
 use tieline_core::{CallId, ChannelIx, Rule, Ruling, Seed, Snapshot, Tick, Verdict};
-use tieline_policy::{Action, EndUseIx, Judge, Question, RegionIx};
+use tieline_policy::{Action, EndUseIx, Judge, Question, RegionIx, Registry};
 
 use crate::board::{self, Board};
 use crate::clock::Clock;
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) load: Load,
     pub(crate) metrics: Metrics,
     pub(crate) recorder: Recorder,
+    /// What keys resolve their parties from; changed only with `state` locked.
+    pub(crate) registry: ArcSwap<Registry>,
     /// One reload or change of state at a time.
     pub(crate) state: Mutex<State>,
     /// Given back when the process ends.

@@ -40,6 +40,14 @@ pub(crate) fn tick(value: &Datetime, edge: Edge) -> Result<Tick, &'static str> {
     Ok(Tick(total * 1_000_000 + micros))
 }
 
+/// The instant of a date as people write it, `2026-06-12` (its first instant, UTC) or `2026-06-12T17:21:00-04:00`.
+pub fn instant_of_date(text: &str) -> Result<Tick, String> {
+    let date: Datetime = text
+        .parse()
+        .map_err(|_| format!("`{text}` is no date such as `2026-06-12` or `2026-06-12T17:21:00Z`"))?;
+    tick(&date, Edge::Begin).map_err(|why| format!("`{text}`: {why}"))
+}
+
 /// Days from 1970-01-01 to a date of the proleptic Gregorian calendar, counting years from March so that the leap day
 /// is the last of its year.
 const fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {

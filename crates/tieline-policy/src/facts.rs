@@ -408,6 +408,13 @@ const FIELDS: [(&str, FactName, IsKnown); 9] = [
     }),
 ];
 
+impl FactName {
+    /// Names of the facts that are fields of a party: what can be missing of it as a whole.
+    pub fn fields() -> impl Iterator<Item = &'static str> {
+        FIELDS.iter().map(|(name, _, _)| *name)
+    }
+}
+
 impl TryFrom<String> for FactName {
     type Error = BadFactName;
 

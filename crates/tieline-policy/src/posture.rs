@@ -103,6 +103,11 @@ impl Posture {
         })
     }
 
+    /// Whether facts can have a posture; nothing is kept of them.
+    pub fn check(facts: &PartyFacts) -> Result<(), PostureError> {
+        Self::new(facts.clone()).map(drop)
+    }
+
     pub const fn facts(&self) -> &Arc<PartyFacts> {
         &self.facts
     }

@@ -303,6 +303,21 @@ impl Registry {
         self.records.values().map(|record| &**record)
     }
 
+    /// Whether a party's facts follow from the same records here and there: those of the party and of all above it are
+    /// not just equal but the same, as [`Registry::amend`] keeps what is not changed. False says nothing.
+    pub fn is_same_for(&self, other: &Self, id: &str) -> bool {
+        let mut id = Some(id);
+        for _ in 0..=DEPTH_MAX {
+            let Some(here) = id else { return true };
+            match (self.records.get(here), other.records.get(here)) {
+                (Some(one), Some(another)) if Arc::ptr_eq(one, another) => id = one.parent.as_deref(),
+                (None, None) => return true,
+                _ => return false,
+            }
+        }
+        false
+    }
+
     pub const fn recorded(&self) -> Tick {
         self.recorded
     }

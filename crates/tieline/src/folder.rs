@@ -1,14 +1,18 @@
 //! The state folder as commands see it: where things are, whether a server runs there, and the small files that `up`
 //! writes so that commands on the same machine need no arguments.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::sys::stat::{Mode, umask};
 use serde::{Deserialize, Serialize};
+use tieline_core::Tick;
 use tieline_gateway::{AdminKeyRow, KeyRow, PartyRow, State, Token};
+use tieline_policy::{Evidence, FactValue, Kind, PartyRecord};
 
 use crate::output::{Failure, Result};
 
@@ -91,6 +95,34 @@ pub(crate) fn party_key(dir: &Path) -> Option<String> {
         .map(|text| text.trim().to_owned())
 }
 
+/// A party that nobody has said more about than `values`.
+pub(crate) fn organisation(
+    name: &str,
+    issuer: &str,
+    now_us: u64,
+    values: Vec<FactValue>,
+) -> Result<PartyRow> {
+    let issuer: Arc<str> = Arc::from(issuer);
+    let piece = |value: FactValue| Evidence {
+        digest: None,
+        expires: None,
+        issuer: issuer.clone(),
+        kind: value.kind_min(),
+        obtained: Tick(now_us),
+        value,
+    };
+    let record = PartyRecord {
+        evidence: values.into_iter().map(piece).collect(),
+        groups: BTreeSet::new(),
+        id: Arc::from(random_id("p")?),
+        kind: Kind::Organisation,
+        owners: Vec::new(),
+        parent: None,
+    };
+    let name = name.to_owned();
+    Ok(PartyRow { name, record })
+}
+
 /// Make sure that there is an administrator's key, and a party with a key; those that exist are left alone.
 pub(crate) fn ensure_keys(dir: &Path, state: &State, party: &PartyRow, now_us: u64) -> Result<()> {
     let failed = |error: tieline_gateway::StateError| Failure::found(error.to_string());
@@ -106,7 +138,7 @@ pub(crate) fn ensure_keys(dir: &Path, state: &State, party: &PartyRow, now_us: u
         private(&dir.join(ADMIN_KEY_FILE), token.expose())?;
         state.put_admin_key(&row).map_err(failed)?;
     }
-    if state.parties().map_err(failed)?.is_empty() {
+    if state.party_count().map_err(failed)? == 0 {
         state.put_party(party).map_err(failed)?;
         let token = Token::party(&entropy()?);
         private(&dir.join(PARTY_KEY_FILE), token.expose())?;
@@ -115,7 +147,7 @@ pub(crate) fn ensure_keys(dir: &Path, state: &State, party: &PartyRow, now_us: u
             digest: token.digest,
             id: random_id("k")?,
             limits: tieline_core::Limits::default(),
-            party: party.id.clone(),
+            party: party.id().to_owned(),
             revoked_us: None,
             scope: None,
         };

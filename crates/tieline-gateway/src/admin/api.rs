@@ -16,10 +16,11 @@ use tieline_core::{Health, Limits, Snapshot};
 use super::Refusal;
 use super::openapi::{HealthSchema, LimitsSchema};
 use crate::keys::{Admin, Token};
+use crate::members::{Before, Member, MemberError, read_keys};
 use crate::recorder::Event;
-use crate::run::{apply_out, read_keys};
+use crate::run::apply_out;
 use crate::shared::{ChildStatus, Shared};
-use crate::state::{KeyRow, OutRow, PartyRow, StateError};
+use crate::state::{KeyRow, OutRow, StateError};
 
 type Shell = State<Arc<Shared>>;
 type Caller = Extension<Arc<Admin>>;
@@ -70,6 +71,9 @@ pub(super) struct Target {
 #[derive(Debug, Serialize)]
 struct Operation<'a> {
     admin: &'a str,
+    /// How many it was done to, where that may be several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<usize>,
     done: &'a str,
     name: &'a str,
 }
@@ -146,18 +150,6 @@ pub(super) struct KeyMade {
 pub(super) struct KeyRevoked {
     /// False if it was revoked before.
     changed: bool,
-    id: String,
-}
-
-#[derive(Debug, JsonSchema, Serialize)]
-pub(super) struct PartyList {
-    parties: Vec<PartyRow>,
-    /// Always `tieline/parties/v1`.
-    schema: &'static str,
-}
-
-#[derive(Debug, JsonSchema, Serialize)]
-pub(super) struct PartyPut {
     id: String,
 }
 
@@ -286,7 +278,13 @@ fn turn(shared: &Shared, admin: &Admin, out: &OutRow, cut: bool) -> Result<bool,
         changed
     };
     if changed {
-        record(shared, admin, if cut { "cut" } else { "restore" }, &out.name)?;
+        record(
+            shared,
+            admin,
+            if cut { "cut" } else { "restore" },
+            &out.name,
+            None,
+        )?;
     }
     Ok(changed)
 }
@@ -324,7 +322,7 @@ pub(super) async fn reload(
     State(shared): Shell,
     Extension(admin): Caller,
 ) -> Result<Json<Reloaded>, Refusal> {
-    record(&shared, &admin, "reload", "configuration")?;
+    record(&shared, &admin, "reload", "configuration", None)?;
     let again = shared.clone();
     let result = tokio::task::spawn_blocking(move || crate::reload::reload(&again)).await;
     match result {
@@ -374,7 +372,10 @@ pub(super) async fn add_key(
     };
     {
         let state = shared.state();
-        if state.party(&key.party).map_err(|error| failed(&error))?.is_none() {
+        let postures = shared.live.load().judge.postures().clone();
+        // Before the key is there: a party whose facts have no posture would stand in the way of every other key.
+        let member = Member::resolve(&shared.registry.load(), &postures, &key.party);
+        if member.map_err(|error| unusable(&error))?.is_none() {
             return Err(Refusal(
                 StatusCode::NOT_FOUND,
                 format!("there is no party `{}`", key.party),
@@ -383,7 +384,7 @@ pub(super) async fn add_key(
         state.put_key(&key).map_err(|error| failed(&error))?;
         swap_keys(&shared, &state)?;
     }
-    record(&shared, &admin, "key-add", &key.id)?;
+    record(&shared, &admin, "key-add", &key.id, None)?;
     Ok(Json(KeyMade {
         id: key.id,
         key: token.expose().to_owned(),
@@ -438,31 +439,9 @@ pub(super) async fn revoke_key(
         changed
     };
     if changed {
-        record(&shared, &admin, "key-revoke", &key.id)?;
+        record(&shared, &admin, "key-revoke", &key.id, None)?;
     }
     Ok(Json(KeyRevoked { changed, id: key.id }))
-}
-
-pub(super) async fn parties(State(shared): Shell) -> Result<Json<PartyList>, Refusal> {
-    let parties = shared.state().parties().map_err(|error| failed(&error))?;
-    Ok(Json(PartyList {
-        parties,
-        schema: "tieline/parties/v1",
-    }))
-}
-
-pub(super) async fn put_party(
-    State(shared): Shell,
-    Extension(admin): Caller,
-    Json(party): Json<PartyRow>,
-) -> Result<Json<PartyPut>, Refusal> {
-    {
-        let state = shared.state();
-        state.put_party(&party).map_err(|error| failed(&error))?;
-        swap_keys(&shared, &state)?;
-    }
-    record(&shared, &admin, "party-put", &party.id)?;
-    Ok(Json(PartyPut { id: party.id }))
 }
 
 pub(super) async fn metrics(State(shared): Shell) -> Result<impl IntoResponse, Refusal> {
@@ -499,21 +478,39 @@ pub(super) async fn metrics(State(shared): Shell) -> Result<impl IntoResponse, R
     ))
 }
 
-/// Read all keys again and swap them in.
+/// Read all keys again and swap them in; their parties stay resolved.
 fn swap_keys(shared: &Shared, state: &crate::state::State) -> Result<(), Refusal> {
     let postures = shared.live.load().judge.postures().clone();
-    let keys = read_keys(state, &postures)
-        .map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let (registry, before) = (shared.registry.load(), shared.keys.load());
+    let before = Before {
+        keys: &before,
+        registry: &registry,
+    };
+    let keys = read_keys(state, &registry, &postures, Some(before)).map_err(|error| unusable(&error))?;
     shared.keys.store(Arc::new(keys));
     Ok(())
 }
 
+pub(super) fn unusable(error: &MemberError) -> Refusal {
+    match error {
+        MemberError::Posture { .. } => Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+        MemberError::State(error) => failed(error),
+    }
+}
+
 /// Every change by an administrator is an entry that names who made it.
-fn record(shared: &Shared, admin: &Admin, done: &str, name: &str) -> Result<(), Refusal> {
+pub(super) fn record(
+    shared: &Shared,
+    admin: &Admin,
+    done: &str,
+    name: &str,
+    count: Option<usize>,
+) -> Result<(), Refusal> {
     let now = shared.now();
     let (id, _) = shared.new_call(now);
     let body = Operation {
         admin: &admin.id,
+        count,
         done,
         name,
     };
@@ -538,7 +535,7 @@ fn view(key: KeyRow) -> KeyView {
     }
 }
 
-fn failed(error: &StateError) -> Refusal {
+pub(super) fn failed(error: &StateError) -> Refusal {
     let status = match error {
         StateError::Missing { .. } => StatusCode::NOT_FOUND,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -6,7 +6,9 @@
 mod api;
 mod log;
 pub(crate) mod openapi;
+pub(crate) mod parties;
 mod routes;
+pub(crate) mod schemas;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -182,8 +182,23 @@ fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
         put("description", format!("Roles: {}.", names.join(", ")).into());
     }
     if let Some(request) = operation.request {
-        let content = json!({ "application/json": { "schema": request(generator) } });
+        let mut content = Map::new();
+        content.insert(
+            "application/json".to_owned(),
+            json!({ "schema": request(generator) }),
+        );
+        for kind in operation.also {
+            content.insert((*kind).to_owned(), json!({ "schema": { "type": "string" } }));
+        }
         put("requestBody", json!({ "content": content, "required": true }));
+    }
+    if !operation.asks.is_empty() {
+        let parameters = operation.asks.iter().map(|(name, says)| {
+            let (name, required) = name.strip_suffix('?').map_or((*name, true), |name| (name, false));
+            let schema = json!({ "type": "string" });
+            json!({ "description": says, "in": "query", "name": name, "required": required, "schema": schema })
+        });
+        put("parameters", parameters.collect());
     }
     if operation.path.contains("{*rest}") {
         let rest = json!({
@@ -211,13 +226,13 @@ fn answer(answer: Answer, generator: &mut SchemaGenerator) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
 
     /// The fields that `T` reads, as its refusal of another one lists them.
-    fn fields<T: serde::de::DeserializeOwned>() -> BTreeSet<String> {
+    pub(in crate::admin) fn fields<T: serde::de::DeserializeOwned>() -> BTreeSet<String> {
         let error = serde_json::from_str::<T>(r#"{"no such field":1}"#)
             .err()
             .unwrap()
@@ -231,7 +246,7 @@ mod tests {
             .collect()
     }
 
-    fn properties<T: JsonSchema>() -> BTreeSet<String> {
+    pub(in crate::admin) fn properties<T: JsonSchema>() -> BTreeSet<String> {
         let schema = schemars::schema_for!(T);
         schema
             .get("properties")
@@ -283,6 +298,7 @@ mod tests {
             include_str!("mod.rs"),
             include_str!("api.rs"),
             include_str!("log.rs"),
+            include_str!("parties.rs"),
         ] {
             assert!(
                 !source.contains(".route("),

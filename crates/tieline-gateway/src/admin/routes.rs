@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{api, identify, log, openapi, ready};
+use super::{api, identify, log, openapi, parties, ready};
 use crate::keys::Role;
+use crate::parties::IMPORT_BYTES_MAX;
 use crate::shared::Shared;
 
 /// Whoever has an admin key.
@@ -20,7 +22,11 @@ const STEWARDS: &[Role] = &[Role::Officer, Role::Operator];
 
 /// One method of one path.
 pub(super) struct Operation {
+    /// Media types that a request may have beside JSON.
+    pub(super) also: &'static [&'static str],
     pub(super) answer: Answer,
+    /// Parameters of the query with what they mean; `?` ends the name of one that may be left out.
+    pub(super) asks: &'static [(&'static str, &'static str)],
     handler: MethodRouter<Arc<Shared>>,
     /// Its name for generated clients.
     pub(super) id: &'static str,
@@ -69,6 +75,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
 pub(super) fn operations() -> Vec<Operation> {
     let mut all = operating();
     all.extend(keeping());
+    all.extend(parties());
     all.extend(reading());
     all
 }
@@ -123,15 +130,54 @@ fn keeping() -> Vec<Operation> {
             .takes(json::<api::KeyId>)
             .answers(json::<api::KeyRevoked>)
             .needs(OPERATOR),
-        asked("/admin/v1/parties", "parties", get(api::parties))
-            .says("All parties with their facts.")
-            .answers(json::<api::PartyList>)
+    ]
+}
+
+fn parties() -> Vec<Operation> {
+    let asked = Operation::get;
+    let told = Operation::post;
+    vec![
+        asked("/admin/v1/parties", "parties", get(parties::list))
+            .says("Parties by id, with what is unknown about them and where evidence disagrees.")
+            .asks(&[
+                ("after?", "Only parties whose id is greater: `next` of the page before."),
+                ("limit?", "At most so many; 10,000 if absent, and at most."),
+            ])
+            .answers(json::<parties::PartyList>)
             .needs(ANYBODY),
-        told("/admin/v1/parties", "put_party", post(api::put_party))
-            .says("Add a party, or replace one that has the id.")
+        asked("/admin/v1/party", "party", get(parties::show))
+            .says("One party: its record, the facts that its evidence comes to, red flags, evidence with expiry.")
+            .asks(&[("id", "The party's id.")])
+            .answers(json::<parties::PartyShown>)
+            .needs(ANYBODY),
+        told("/admin/v1/parties", "put_party", post(parties::put))
+            .says("Add a party, or replace one that has the id; evidence that the new record leaves out expires.")
             .takes(json::<crate::state::PartyRow>)
-            .answers(json::<api::PartyPut>)
+            .answers(json::<parties::PartyChanged>)
             .needs(STEWARDS),
+        told("/admin/v1/parties/edit", "edit_party", post(parties::edit))
+            .says("Make a party, or change one: add evidence, name its lists, owners or the party above it.")
+            .takes(json::<crate::parties::PartyEdit>)
+            .answers(json::<parties::PartyChanged>)
+            .needs(STEWARDS),
+        told("/admin/v1/parties/expire", "expire_evidence", post(parties::expire))
+            .says("Let the evidence for a fact expire at once; it is kept, and the fact is missing.")
+            .takes(json::<crate::parties::EvidenceExpiry>)
+            .answers(json::<parties::PartyChanged>)
+            .needs(STEWARDS),
+        told(
+            "/admin/v1/parties/import",
+            "import_parties",
+            post(parties::import).layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX)),
+        )
+        .says(
+            "Add or replace up to 10,000 parties, all or none: 422 names every problem by line and column. JSON (an \
+             array), JSON Lines or CSV.",
+        )
+        .takes(json::<Vec<crate::state::PartyRow>>)
+        .or(&["application/x-ndjson", "text/csv"])
+        .answers(json::<parties::PartyChanged>)
+        .needs(STEWARDS),
     ]
 }
 
@@ -175,7 +221,9 @@ impl Operation {
 
     fn new(method: Method, path: &'static str, id: &'static str, handler: MethodRouter<Arc<Shared>>) -> Self {
         Self {
+            also: &[],
             answer: Answer::Text,
+            asks: &[],
             handler,
             id,
             method,
@@ -195,6 +243,14 @@ impl Operation {
             request: Some(request),
             ..self
         }
+    }
+
+    fn or(self, also: &'static [&'static str]) -> Self {
+        Self { also, ..self }
+    }
+
+    fn asks(self, asks: &'static [(&'static str, &'static str)]) -> Self {
+        Self { asks, ..self }
     }
 
     fn answers(self, schema: SchemaOf) -> Self {

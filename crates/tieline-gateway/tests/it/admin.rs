@@ -140,7 +140,7 @@ async fn a_call_in_flight_ends_well_on_a_channel_that_is_cut() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_role_may_what_it_may_and_nothing_else() {
     let Two { house, a: _a, b: _b } = two().await;
-    let party = r#"{"id":"p_9","name":"Nine","facts":{}}"#;
+    let party = r#"{"name":"Nine","record":{"id":"p_9","kind":"organisation"}}"#;
     let operations = [
         (
             "GET",

@@ -16,7 +16,7 @@ use tieline_gateway::{
     AdminKeyRow, ChannelWiring, Endpoint, Gateway, GatewaySettings, KeyRow, LedgerSettings, Loaded, Lock,
     PartyRow, Secret, StartError, Started, State, Token,
 };
-use tieline_policy::{Class, Country, Pack, PartyFacts, Source, Status};
+use tieline_policy::{Pack, Source, Status};
 use tieline_testkit::Channel;
 use tieline_wire::Provider;
 
@@ -306,27 +306,23 @@ async fn take_lock(dir: &Path) -> Lock {
         .expect("the lock is free")
 }
 
+/// An enterprise, and where it is if that is known.
+pub(crate) fn party(id: &str, country: Option<&str>) -> PartyRow {
+    let piece = |value: serde_json::Value| serde_json::json!({ "issuer": "registrar", "kind": "registration", "obtained": 1, "value": value });
+    let mut evidence = vec![piece(serde_json::json!({ "class": "enterprise" }))];
+    evidence.extend(country.map(|country| piece(serde_json::json!({ "jurisdiction": country }))));
+    let record = serde_json::json!({ "evidence": evidence, "id": id, "kind": "organisation" });
+    PartyRow {
+        name: format!("The name of {id}"),
+        record: serde_json::from_value(record).unwrap(),
+    }
+}
+
 /// Parties and keys.
 fn furnish(dir: &Path, more: &[(u8, Limits)]) {
     let state = State::open(dir).unwrap();
-    let known = |country: &str| PartyFacts {
-        class: Some(Class::Enterprise),
-        jurisdiction: Some(Country::parse(country).unwrap()),
-        ..PartyFacts::default()
-    };
-    let nowhere = PartyFacts {
-        class: Some(Class::Enterprise),
-        ..PartyFacts::default()
-    };
-    for (id, facts) in [("p_1", known("DE")), ("p_2", known("BY")), ("p_3", nowhere)] {
-        let name = format!("The name of {id}");
-        state
-            .put_party(&PartyRow {
-                facts,
-                id: id.into(),
-                name,
-            })
-            .unwrap();
+    for (id, country) in [("p_1", Some("DE")), ("p_2", Some("BY")), ("p_3", None)] {
+        state.put_party(&party(id, country)).unwrap();
     }
     let keys = [
         (ALLOWED, "p_1", None, None),
@@ -409,13 +405,24 @@ impl House {
 
     /// One request of the admin listener with the key of `number`.
     pub(crate) async fn admin(&self, number: u8, method: &str, path: &str, body: &str) -> Reply {
-        let mut caller = Caller::connect(self.admin).await;
-        let ask = Ask::new(method, path, body).header("authorization", &format!("Bearer {}", key(number)));
+        let ask = Ask::new(method, path, body);
         let ask = if body.is_empty() {
             ask
         } else {
             ask.header("content-type", "application/json")
         };
+        self.admin_ask(number, ask).await
+    }
+
+    /// A POST of another media type.
+    pub(crate) async fn admin_as(&self, number: u8, path: &str, media_type: &str, body: &str) -> Reply {
+        let ask = Ask::new("POST", path, body).header("content-type", media_type);
+        self.admin_ask(number, ask).await
+    }
+
+    async fn admin_ask(&self, number: u8, ask: Ask) -> Reply {
+        let mut caller = Caller::connect(self.admin).await;
+        let ask = ask.header("authorization", &format!("Bearer {}", key(number)));
         caller.send(&ask.header("connection", "close")).await;
         caller.reply().await
     }

@@ -23,6 +23,7 @@ mod leaving;
 mod ledger;
 mod limits;
 mod openapi;
+mod parties;
 mod passing;
 mod policy;
 mod records;

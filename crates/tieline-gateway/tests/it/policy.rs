@@ -89,9 +89,9 @@ async fn a_party_s_new_facts_hold_for_its_next_call() {
     let house = Plan::new(vec![house::openai("a", &channel)]).start().await;
     let ask = || Ask::plain(OpenaiChat, false).key(HELD);
     assert_eq!(house.ask(ask()).await.status(), 403);
-    let facts = r#"{"id":"p_3","name":"The name of p_3","facts":{"class":"enterprise","jurisdiction":"DE"}}"#;
+    let party = serde_json::to_string(&house::party("p_3", Some("DE"))).unwrap();
     let put = house
-        .admin(house::OFFICER, "POST", "/admin/v1/parties", facts)
+        .admin(house::OFFICER, "POST", "/admin/v1/parties", &party)
         .await;
     assert_eq!(put.status(), 200, "{}", put.text());
     assert_eq!(house.ask(ask()).await.status(), 200);

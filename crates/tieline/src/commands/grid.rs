@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tieline_core::grid::Candidate;
 use tieline_core::{Scope, Snapshot, Tick};
 use tieline_drill::{PartyView, Traffic, TrafficReader, structure_with_shares};
-use tieline_gateway::{PartyRow, State};
+use tieline_gateway::State;
 use tieline_policy::{Action, EndUseIx, Epoch, Judge, Postures, Question, RegionIx, Targets};
 
 use crate::cli::Cli;
@@ -140,21 +140,17 @@ fn members(cli: &Cli, postures: &Postures) -> Result<Vec<Member>> {
         return Ok(Vec::new());
     }
     let state = State::read(&cli.dir).map_err(|error| Failure::found(error.to_string()))?;
-    let parties = state
-        .parties()
+    let registry = state
+        .registry(Tick(super::serve::now_us()))
         .map_err(|error| Failure::found(error.to_string()))?;
-    let parties: BTreeMap<String, PartyRow> = parties
-        .into_iter()
-        .map(|party| (party.id.clone(), party))
-        .collect();
     let keys = state.keys().map_err(|error| Failure::found(error.to_string()))?;
     let mut members = Vec::new();
     for key in keys.into_iter().filter(|key| key.revoked_us.is_none()) {
-        let Some(party) = parties.get(&key.party) else {
+        let Some(party) = registry.resolve_party(&key.party) else {
             continue;
         };
         let member = Member {
-            party: party.id.as_str().into(),
+            party: key.party.into(),
             posture: postures
                 .intern(&party.facts)
                 .map_err(|error| Failure::found(error.to_string()))?,

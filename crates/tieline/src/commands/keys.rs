@@ -123,7 +123,7 @@ fn only_party(cli: &Cli) -> Result<String> {
         .and_then(|state| state.parties())
         .map_err(|error| failed(&error))?;
     match parties.as_slice() {
-        [party] => Ok(party.id.clone()),
+        [party] => Ok(party.id().to_owned()),
         parties => Err(Failure::input(format!(
             "there are {} parties; say which with --party",
             parties.len()

@@ -4,9 +4,8 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tieline_gateway::{ChildControl, Gateway, Lock, PartyRow, StartError, State};
+use tieline_gateway::{ChildControl, Gateway, Lock, StartError, State};
 use tieline_ledger::LedgerError;
-use tieline_policy::PartyFacts;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -33,12 +32,7 @@ pub(super) fn run(cli: &Cli, args: &Serve) -> Result<u8> {
     log_to_stderr(&checked);
     {
         let state = State::open(&cli.dir).map_err(|error| Failure::input(error.to_string()))?;
-        let facts = PartyFacts::default();
-        let party = PartyRow {
-            facts,
-            id: folder::random_id("p")?,
-            name: "first party".into(),
-        };
+        let party = folder::organisation("first party", "tieline serve", now_us(), Vec::new())?;
         folder::ensure_keys(&cli.dir, &state, &party, now_us())?;
     }
     runtime(checked.gateway.threads)?.block_on(async {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tieline_gateway::{ChildControl, ChildStatus, Lock, PartyRow, State};
-use tieline_policy::{Class, Country, PartyFacts};
+use tieline_policy::{Class, Country, FactValue};
 
 use super::serve::{Plan, log_to_stderr, now_us, runtime, serve};
 use crate::cli::{Cli, Up};
@@ -156,16 +156,17 @@ fn set_up(args: &Up) -> Result<ModelSource> {
 }
 
 fn party() -> Result<PartyRow> {
-    let facts = PartyFacts {
-        class: Some(Class::Enterprise),
-        jurisdiction: Country::parse("DE").ok(),
-        ..PartyFacts::default()
-    };
-    Ok(PartyRow {
-        facts,
-        id: folder::random_id("p")?,
-        name: "Example GmbH (made by `tieline up`)".into(),
-    })
+    let place = Country::parse("DE").map_err(|error| Failure::found(error.to_string()))?;
+    let values = vec![
+        FactValue::Class(Class::Enterprise),
+        FactValue::Jurisdiction(place),
+    ];
+    folder::organisation(
+        "Example GmbH (made by `tieline up`)",
+        "tieline up",
+        now_us(),
+        values,
+    )
 }
 
 /// The configuration and its pack, written once.

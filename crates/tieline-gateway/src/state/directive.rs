@@ -1,0 +1,110 @@
+//! Directives as signed notes, whole, in every version that was applied.
+
+use rusqlite::{OptionalExtension as _, params};
+
+use super::{State, StateError, us, us_opt};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectiveRow {
+    pub applied_us: u64,
+    /// SHA-256 of the note.
+    pub digest: [u8; 32],
+    pub id: String,
+    /// The whole signed note.
+    pub note: String,
+    pub revoked_us: Option<u64>,
+    pub version: u32,
+}
+
+impl State {
+    /// Record a directive that is applied. The same version twice is an error of the database: nothing is replaced.
+    pub fn put_directive(&self, directive: &DirectiveRow) -> Result<(), StateError> {
+        self.db.execute(
+            "INSERT INTO directive (id, version, note, digest, applied_us, revoked_us)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                directive.id,
+                directive.version,
+                directive.note,
+                directive.digest.as_slice(),
+                directive.applied_us.cast_signed(),
+                directive.revoked_us.map(u64::cast_signed)
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Every version of every directive, by id and version.
+    pub fn directives(&self) -> Result<Vec<DirectiveRow>, StateError> {
+        let mut statement = self.db.prepare(
+            "SELECT id, version, note, digest, applied_us, revoked_us FROM directive ORDER BY id, version",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok(DirectiveRow {
+                applied_us: us(row, 4)?,
+                digest: row.get(3)?,
+                id: row.get(0)?,
+                note: row.get(2)?,
+                revoked_us: us_opt(row, 5)?,
+                version: row.get(1)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Revoke every version of a directive that is not revoked yet; how many.
+    pub fn revoke_directive(&self, id: &str, at_us: u64) -> Result<usize, StateError> {
+        let known: Option<i64> = self
+            .db
+            .query_row("SELECT 1 FROM directive WHERE id = ?1 LIMIT 1", [id], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        if known.is_none() {
+            return Err(StateError::Missing {
+                what: "directive",
+                id: id.into(),
+            });
+        }
+        Ok(self.db.execute(
+            "UPDATE directive SET revoked_us = ?2 WHERE id = ?1 AND revoked_us IS NULL",
+            params![id, at_us.cast_signed()],
+        )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_version_of_a_directive_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        let row = |version: u32| DirectiveRow {
+            applied_us: version.into(),
+            digest: [7; 32],
+            id: "us-bis".into(),
+            note: format!("note {version}\n"),
+            revoked_us: None,
+            version,
+        };
+        state.put_directive(&row(2)).unwrap();
+        state.put_directive(&row(1)).unwrap();
+        assert!(matches!(state.put_directive(&row(1)), Err(StateError::Db(_))));
+        assert_eq!(state.directives().unwrap(), [row(1), row(2)]);
+        assert_eq!(state.revoke_directive("us-bis", 5).unwrap(), 2);
+        assert_eq!(state.revoke_directive("us-bis", 6).unwrap(), 0);
+        assert!(
+            state
+                .directives()
+                .unwrap()
+                .iter()
+                .all(|row| row.revoked_us == Some(5))
+        );
+        assert!(matches!(
+            state.revoke_directive("other", 6),
+            Err(StateError::Missing { .. })
+        ));
+    }
+}
