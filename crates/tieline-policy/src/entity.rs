@@ -61,7 +61,7 @@ impl Prepared {
         attributes.country("headquarters", facts.headquarters.as_ref());
         attributes.country("jurisdiction", facts.jurisdiction.as_ref());
         attributes.put("kind", facts.kind.map(|kind| entity(Type::Kind, kind.name())));
-        attributes.put("licences", Some(texts(&facts.licences)));
+        attributes.put("licences", Some(texts(facts.licence_names())));
         attributes.put("listed", facts.listed.as_ref().map(texts));
         attributes.country("parent_headquarters", facts.parent_headquarters.as_ref());
         attributes.put("person_class", facts.person_class.as_ref().map(texts));

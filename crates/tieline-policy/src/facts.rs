@@ -79,6 +79,9 @@ pub struct PartyFacts {
     pub jurisdiction: Option<Country>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
+    /// The names by which rules ask for licences that have ids of their own, by those ids.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub licence_kinds: BTreeMap<Arc<str>, Arc<str>>,
     /// Ids of licences that it holds.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub licences: BTreeSet<Arc<str>>,
@@ -216,6 +219,7 @@ impl PartyFacts {
             FactName::Licence(id) => {
                 self.licences.remove(id);
                 self.counted.remove(id);
+                self.licence_kinds.remove(id);
             }
             FactName::Listed => self.listed = None,
             FactName::ParentHeadquarters => self.parent_headquarters = None,
@@ -262,7 +266,8 @@ impl PartyFacts {
     pub(crate) fn expiries_around(&self, now: Tick) -> (Option<Tick>, Option<Tick>) {
         let all = || {
             let also = self.also.iter().filter_map(|other| other.expires);
-            let limits = self.limits.values().flatten().filter_map(|limit| limit.expires);
+            let limits = self.limits.values().flatten();
+            let limits = limits.flat_map(|limit| limit.from.into_iter().chain(limit.expires));
             self.expires.values().copied().chain(also).chain(limits)
         };
         let before = all().filter(|at| *at <= now).max();
@@ -517,7 +522,7 @@ mod tests {
     fn every_fact_can_be_named_and_forgotten() {
         let text = r#"{"class":"agency","cleared":[{"model":"m","rule":"p/r","ticket":"t"},{"rule":"p/q","ticket":"t"}],
             "counted":["l"],"data_centre":"DE","end_uses":[],"headquarters":"DE","jurisdiction":"DE",
-            "kind":"unit","licences":["l"],"limits":{"statements/s":[{"scope":{"models":["m"]}}]},"listed":[],"parent_headquarters":"DE","person_class":[],
+            "kind":"unit","licence_kinds":{"l":"k"},"licences":["l"],"limits":{"statements/s":[{"scope":{"models":["m"]}}]},"listed":[],"parent_headquarters":"DE","person_class":[],
             "statements":["s"]}"#;
         let mut facts: PartyFacts = serde_json::from_str(text).unwrap();
         let names = facts.names();

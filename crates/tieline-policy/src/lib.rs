@@ -34,6 +34,7 @@ mod registry;
 mod representative;
 mod schema;
 mod targets;
+mod terms;
 
 pub use alternative::{ALTERNATIVES_MAX, Alternative, FactValue, WORLDS_MAX};
 pub use cache::{Judge, Question, VERDICTS_MAX};
@@ -60,3 +61,8 @@ pub use registry::{
 };
 pub use schema::SCHEMA_TEXT;
 pub use targets::{CODES_MAX, EndUseIx, RegionIx, Targets, TargetsError};
+pub use terms::{
+    Grant, Institution, LICENCE_V1, Licence, PROMISE_KINDS, Persons, Project, Publication, Quantity,
+    STATEMENT_MAX, STATEMENT_V1, Statement, StatementSigner, TERMS_MAX, TermFault, TermParty, TermProblem,
+    Terms, Undertakings,
+};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tieline_core::Tick;
+use tieline_note::Digest;
 
 use crate::country::Country;
 use crate::facts::{FactName, PartyFacts};
@@ -34,12 +35,18 @@ pub struct TermScope {
     pub places: BTreeSet<Arc<str>>,
 }
 
-/// One scope within which a licence or statement counts, and until when.
+/// One scope within which a licence or statement counts, and from when to when.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
+    /// Of the licence or statement whose scope it is, so that a decision names what it rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Tick>,
+    /// The first instant at which it counts; absent for always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Tick>,
     #[serde(default, skip_serializing_if = "TermScope::is_unrestricted")]
     pub scope: TermScope,
 }
@@ -98,7 +105,7 @@ impl TermScope {
 
 impl Limit {
     pub(crate) fn holds(&self, now: Tick) -> bool {
-        self.expires.is_none_or(|at| at > now)
+        self.from.is_none_or(|at| at <= now) && self.expires.is_none_or(|at| at > now)
     }
 }
 
@@ -132,6 +139,17 @@ impl PartyFacts {
             left.forget(&FactName::Licence(id.clone()));
         }
         left
+    }
+
+    /// Whether the party holds a licence that rules ask for by this name: by its id, or as one of that kind.
+    pub fn holds_licence(&self, name: &str) -> bool {
+        self.licences.contains(name) || self.licence_names().any(|held| &**held == name)
+    }
+
+    /// Every name by which rules may ask for its licences.
+    pub(crate) fn licence_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        let kinds = self.licences.iter().filter_map(|id| self.licence_kinds.get(id));
+        self.licences.iter().chain(kinds)
     }
 
     /// Whether an officer cleared a rule for the party on this model. These are the clearances that there are, so ask it

@@ -132,8 +132,14 @@ fn text_bytes(facts: &PartyFacts) -> usize {
         .cleared
         .iter()
         .map(|one| one.model.as_ref().map_or(0, |model| model.len()) + one.rule.len() + one.ticket.len());
+    let kinds: usize = facts.licence_kinds.values().map(|kind| kind.len()).sum();
     let also: usize = facts.also.iter().map(|other| other.value.text_bytes()).sum();
-    sets.flatten().map(|text| text.len()).sum::<usize>() + expiries + also + limits + cleared.sum::<usize>()
+    sets.flatten().map(|text| text.len()).sum::<usize>()
+        + expiries
+        + also
+        + kinds
+        + limits
+        + cleared.sum::<usize>()
 }
 
 #[cfg(test)]

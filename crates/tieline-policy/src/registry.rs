@@ -21,6 +21,9 @@
 //! alternatives that the engine judges too, and a [`RedFlag`] names the values and their sources. Weak evidence overrides
 //! nothing, and yet is judged: the most restrictive wins.
 //!
+//! Licences, statements and clearances may also come as [`Terms`], whose evidence is laid beside the record's own. A licence
+//! there may reach those below the party that it names; a statement speaks for its party alone.
+//!
 //! Memory: a record takes some 200 bytes and each piece of evidence up to 120 beside shared texts, so nine facts with
 //! one piece each are 1.3 KB, and the party stays within 2 KiB. Its posture is shared with all that have equal facts;
 //! where every posture is distinct it is 1.2 KB more, and a host of many such parties keeps their records on disk.
@@ -36,6 +39,7 @@ use crate::alternative::{ALTERNATIVES_MAX, Alternative, FactValue};
 use crate::evidence::{Evidence, EvidenceKind};
 use crate::facts::{FactName, Kind, PartyFacts};
 use crate::ownership::{Control, Holding};
+use crate::terms::{self, Paper, Terms};
 
 /// Parties of one registry, as many as there can be postures.
 pub const PARTIES_MAX: usize = crate::POSTURES_MAX;
@@ -84,6 +88,7 @@ pub struct Share {
 pub struct Registry {
     recorded: Tick,
     records: BTreeMap<Arc<str>, Arc<PartyRecord>>,
+    terms: Arc<Terms>,
 }
 
 /// What the evidence about a party comes to.
@@ -228,6 +233,7 @@ impl Registry {
             return Ok(Self {
                 recorded,
                 records: by_id,
+                terms: Arc::default(),
             });
         }
         problems.sort();
@@ -249,7 +255,30 @@ impl Registry {
             .values()
             .filter(|record| !ids.contains(&record.id) && !removed.contains(&record.id));
         let all = kept.cloned().chain(changed.into_iter().map(Arc::new)).collect();
-        Self::build(recorded, all)
+        let next = Self::build(recorded, all)?;
+        Ok(next.with_terms(self.terms.clone()))
+    }
+
+    /// The same parties under these licences, statements and clearances, and no others. Terms of a party that is not
+    /// recorded wait until it is.
+    #[must_use]
+    pub fn with_terms(self, terms: Arc<Terms>) -> Self {
+        Self { terms, ..self }
+    }
+
+    pub const fn terms(&self) -> &Arc<Terms> {
+        &self.terms
+    }
+
+    /// The evidence that follows from terms for one party, for whoever explains its facts.
+    pub fn term_evidence(&self, id: &str) -> Vec<Evidence> {
+        let papers = self.papers(id).into_iter();
+        papers.map(|paper| paper.evidence).collect()
+    }
+
+    fn papers(&self, id: &str) -> Vec<Paper> {
+        let line = self.line(id).map(|record| &record.id);
+        self.terms.papers(line, self.recorded)
     }
 
     /// What the evidence comes to, for every party. Evidence that had expired when the records were entered asserts
@@ -372,6 +401,15 @@ impl Registry {
                     .or_insert_with(|| Support::new(party, piece));
             }
         }
+        let papers = self.papers(&record.id);
+        for paper in &papers {
+            let piece = &paper.evidence;
+            let values = by_fact.entry(piece.value.fact()).or_default();
+            values
+                .entry(&piece.value)
+                .and_modify(|support| support.add(&record.id, piece))
+                .or_insert_with(|| Support::new(&record.id, piece));
+        }
         let mut facts = PartyFacts {
             groups: self.groups(&record.id),
             kind: Some(record.kind),
@@ -382,6 +420,9 @@ impl Registry {
             .filter_map(|(name, values)| settle(&mut facts, name, &values))
             .collect::<Vec<_>>();
         bound(&mut facts, &flags);
+        let own = record.evidence.iter().filter(|piece| piece.holds(self.recorded));
+        terms::limit(&mut facts, &papers, &own.collect::<Vec<_>>());
+        self.terms.clear(&record.id, self.recorded, &mut facts);
         Resolved { facts, flags }
     }
 

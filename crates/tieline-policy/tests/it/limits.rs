@@ -328,7 +328,11 @@ fn any_limits() -> impl Strategy<Value = PartyFacts> {
         places: set(&places),
     });
     let limit = (proptest::option::of(any_tick()), scope)
-        .prop_map(|(expires, scope)| Limit { expires, scope })
+        .prop_map(|(expires, scope)| Limit {
+            expires,
+            scope,
+            ..Limit::default()
+        })
         .boxed();
     let limits = || proptest::collection::btree_set(limit.clone(), 0..3);
     (limits(), limits(), any::<bool>(), any::<bool>()).prop_map(|(licence, statement, held, counted)| {

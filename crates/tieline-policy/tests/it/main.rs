@@ -17,3 +17,4 @@ mod hostile;
 mod limits;
 mod packs;
 mod support;
+mod terms;
