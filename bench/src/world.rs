@@ -122,7 +122,7 @@ impl World {
                                 posture: self.subject.posture,
                                 region: RegionIx::OWN,
                             };
-                            let _ = verdicts.try_push(self.judge.verdict(question, now));
+                            let _ = verdicts.try_push(self.judge.verdict(question, &self.subject.party, now));
                         }
                     }
                     call.handle(Input::Verdicts(verdicts), now);

@@ -199,11 +199,11 @@ impl Drive {
     fn judge(&mut self, rows: u8) {
         let now = self.now;
         let current = self.shared.live.load();
-        let posture = self.call.intake().subject.posture;
+        let subject = &self.call.intake().subject;
         let mut verdicts = ArrayVec::<_, ROWS_MAX>::new();
         for (candidate, row) in self.call.candidates().iter().zip(0_u8..) {
             if rows & (1 << row) != 0 {
-                let _ = verdicts.try_push(current.verdict(&self.live, *candidate, posture, now));
+                let _ = verdicts.try_push(current.verdict(&self.live, *candidate, subject, now));
             }
         }
         self.feed(Input::Verdicts(verdicts));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use tieline_core::grid::Candidate;
-use tieline_core::{CallId, ChannelIx, Rule, Ruling, Seed, Snapshot, Tick, Verdict};
+use tieline_core::{CallId, ChannelIx, Rule, Ruling, Seed, Snapshot, Subject, Tick, Verdict};
 use tieline_policy::{Action, EndUseIx, Judge, Question, RegionIx, Registry};
 
 use crate::board::{self, Board};
@@ -180,7 +180,13 @@ impl Live {
     }
 
     /// The verdict of this configuration on a candidate of `of`, which may be an earlier one's.
-    pub(crate) fn verdict(&self, of: &Live, candidate: Candidate, posture: u32, now: Tick) -> Arc<Verdict> {
+    pub(crate) fn verdict(
+        &self,
+        of: &Live,
+        candidate: Candidate,
+        subject: &Subject,
+        now: Tick,
+    ) -> Arc<Verdict> {
         match board::place(&of.snapshot, &self.snapshot, candidate) {
             Some(here) => {
                 let question = Question {
@@ -188,12 +194,12 @@ impl Live {
                     channel: here.channel,
                     end_use: EndUseIx::UNSTATED,
                     model: here.model,
-                    posture,
+                    posture: subject.posture,
                     region: RegionIx::OWN,
                 };
-                self.judge.verdict(question, now)
+                self.judge.verdict(question, &subject.party, now)
             }
-            None => Arc::new(gone(self.judge.epoch().number())),
+            None => Arc::new(gone(self.judge.number())),
         }
     }
 }

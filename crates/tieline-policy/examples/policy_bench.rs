@@ -74,7 +74,7 @@ fn made(judge: &Judge, parties: u32) -> f64 {
     );
     let started = Instant::now();
     for posture in 0..parties {
-        black_box(fresh.verdict(question(posture, 0), NOW));
+        black_box(fresh.verdict(question(posture, 0), "p", NOW));
     }
     started.elapsed().as_secs_f64() * 1e9 / f64::from(parties)
 }
@@ -82,7 +82,7 @@ fn made(judge: &Judge, parties: u32) -> f64 {
 fn warm(judge: &Judge, parties: u32) {
     for posture in 0..parties {
         for at in 0..16 {
-            judge.verdict(question(posture, at), NOW);
+            judge.verdict(question(posture, at), "p", NOW);
         }
     }
 }
@@ -93,7 +93,7 @@ fn cached(judge: &Judge, parties: u32) -> f64 {
     for _ in 0..rounds {
         for at in 0..16 {
             for posture in 0..parties {
-                black_box(judge.verdict(black_box(question(posture, at)), NOW));
+                black_box(judge.verdict(black_box(question(posture, at)), "p", NOW));
             }
         }
     }

@@ -296,6 +296,16 @@ impl Epoch {
         }
     }
 
+    /// The instants at which rules or sets change, in order, the first the beginning of time.
+    pub(crate) fn begins(&self) -> impl Iterator<Item = Tick> + '_ {
+        self.eras.iter().map(|era| era.from)
+    }
+
+    /// The countries of the sets that hold at `now`.
+    pub(crate) fn countries(&self, now: Tick) -> Option<&Countries> {
+        self.era(now).map(|era| &era.countries)
+    }
+
     fn era(&self, now: Tick) -> Option<&Era> {
         let after = self.eras.partition_point(|era| era.from <= now);
         self.eras.get(after.checked_sub(1)?)

@@ -298,7 +298,7 @@ impl ModelFacts {
 }
 
 /// A decimal number, with exponent or without, in units of 10^18, rounded up; saturates at `i64::MAX`.
-fn eflop(text: &str) -> Option<i64> {
+pub(crate) fn eflop(text: &str) -> Option<i64> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (
             mantissa,

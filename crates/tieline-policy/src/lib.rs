@@ -3,6 +3,7 @@
 //! - [`Pack`]: texts in, a checked set of rules out, or every problem with its place. [`PackArchive`] is its stored form.
 //! - [`Epoch`]: packs in force, compiled; [`Epoch::judge`] is the whole of policy as a function of [`Facts`] and a tick.
 //! - [`Judge`]: an epoch, a grid's [`Targets`], the process's [`Postures`], and a cache; what a gateway holds and swaps.
+//! - [`SignedOrder`] and [`Overlay`]: directives, signed and revocable, laid over an epoch.
 //! - [`Registry`]: parties as a tree, and the evidence about each; resolved, their [`PartyFacts`] and contradictions.
 //! - [`cases`]: what a pack is meant to rule, run through the same engine.
 //!
@@ -18,6 +19,7 @@ pub mod cases;
 mod country;
 mod coverage;
 mod date;
+mod directive;
 mod engine;
 mod entity;
 mod evidence;
@@ -25,6 +27,7 @@ mod facts;
 mod fields;
 mod fuzz;
 mod limits;
+mod overlay;
 mod ownership;
 mod pack;
 mod party_change;
@@ -42,12 +45,17 @@ pub use cases::{Case, CaseOutcome};
 pub use country::{BadCountry, Country};
 pub use coverage::{Consumer, Coverage, CoverageError, Missing, Tally, Use, coverage, share_permille};
 pub use date::instant_of_date;
+pub use directive::{
+    ASSIGNMENTS_MAX, Condition, DIRECTIVE_V1, DRAIN_S_MAX, Directive, Effect, InFlight, Order, OrderError,
+    REVOCATION_V1, Revocation, SIGNERS_MAX, Scope, Selector, SignedOrder, Signers, Standing,
+};
 pub use engine::{EPOCH_RULES_MAX, EPOCH_V1, Epoch, EpochRecord, OWN_PACK, PACKS_MAX};
 pub use entity::FactsError;
 pub use evidence::{Evidence, EvidenceKind};
 pub use facts::{Action, BadFactName, ChannelFacts, Class, FactName, Facts, Kind, ModelFacts, PartyFacts};
 pub use fuzz::fuzz_pack;
 pub use limits::{COUNTED_MAX, Clearance, Limit, TermScope};
+pub use overlay::{DIRECTIVES_MAX, Lineage, OVERLAY_V1, Overlay, OverlayRecord};
 pub use ownership::{Control, HOLDINGS_MAX, Holding, Owned, Ownership, OwnershipError, Parent, Test};
 pub use pack::{
     CountrySet, Disclosure, Manifest, Membership, PACK_BYTES_MAX, PACK_V1, Pack, PackArchive, PackRule,

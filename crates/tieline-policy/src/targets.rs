@@ -127,6 +127,11 @@ impl Targets {
         &self.end_uses
     }
 
+    /// In the order of the grid's indexes.
+    pub fn models(&self) -> impl Iterator<Item = &ModelFacts> {
+        self.models.iter().map(|target| &target.facts)
+    }
+
     pub(crate) fn model(&self, ix: ModelIx) -> Option<&Target<ModelFacts>> {
         self.models.get(usize::from(ix.0))
     }

@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use tieline_note::{Digest, jcs, sha256};
 
 pub use manifest::{CountrySet, Manifest, Membership, Status};
+pub(crate) use policies::from_cedar;
 pub use policies::{Disclosure, PackRule, RULES_MAX};
+pub(crate) use split::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, split};
 
 use crate::cases::{self, Case};
 use crate::fields::is_id;

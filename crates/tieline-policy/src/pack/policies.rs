@@ -191,7 +191,12 @@ fn validate(parsed: &[Parsed<'_>], problems: &mut Problems) -> Vec<PackProblem> 
 }
 
 /// Cedar's message with our place.
-fn from_cedar(sheet: Sheet<'_>, fragment: &Fragment<'_>, error: &dyn Diagnostic, says: &str) -> PackProblem {
+pub(crate) fn from_cedar(
+    sheet: Sheet<'_>,
+    fragment: &Fragment<'_>,
+    error: &dyn Diagnostic,
+    says: &str,
+) -> PackProblem {
     let label = error.labels().and_then(|mut labels| labels.next());
     let within = label
         .as_ref()

@@ -56,7 +56,10 @@ fn question(posture: u32, model: u16, channel: u16, region: RegionIx, end_use: E
 
 fn agrees(judge: &Judge, question: Question, now: Tick) -> Result<(), TestCaseError> {
     let facts = judge.facts(question, now).unwrap();
-    prop_assert_eq!(&*judge.verdict(question, now), &judge.epoch().judge(&facts, now));
+    prop_assert_eq!(
+        &*judge.verdict(question, "p", now),
+        &judge.epoch().judge(&facts, now)
+    );
     Ok(())
 }
 
@@ -92,9 +95,9 @@ proptest! {
     fn threads_see_the_same(party in any_party(), now in any_tick(), model in select(vec![0, 1, 2_u16])) {
         let judge = judge_of(&TIMED, &party);
         let question = question(0, model, 1, RegionIx::OWN, EndUseIx::UNSTATED);
-        let expected = judge.verdict(question, now);
+        let expected = judge.verdict(question, "p", now);
         std::thread::scope(|scope| {
-            let ask = || (0..50).all(|_| judge.verdict(question, now) == expected);
+            let ask = || (0..50).all(|_| judge.verdict(question, "p", now) == expected);
             let threads = [scope.spawn(ask), scope.spawn(ask)];
             prop_assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
             Ok(())
@@ -113,7 +116,7 @@ fn a_verdict_is_made_once_and_again_when_it_ends() {
     let party = serde_json::from_str(r#"{"class":"enterprise","jurisdiction":"DE"}"#).unwrap();
     let judge = judge_of(&TIMED, &party);
     let east = question(0, 0, 1, RegionIx::OWN, EndUseIx::UNSTATED);
-    let at = |us: u64| judge.verdict(east, Tick(JUNE_12.0 + us)).ruling;
+    let at = |us: u64| judge.verdict(east, "p", Tick(JUNE_12.0 + us)).ruling;
     assert_eq!((at(0), at(1), judge.misses()), (Ruling::Allow, Ruling::Allow, 1));
     assert_eq!((at(2), at(4), judge.misses()), (Ruling::Deny, Ruling::Deny, 2));
     assert_eq!(
@@ -129,6 +132,7 @@ fn what_the_tables_do_not_have_is_held() {
     let at = |posture, model, channel| {
         let verdict = judge.verdict(
             question(posture, model, channel, RegionIx::OWN, EndUseIx::UNSTATED),
+            "p",
             JUNE_12,
         );
         (verdict.ruling, verdict.rules[0].id.to_string())

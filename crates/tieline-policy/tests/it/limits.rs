@@ -246,14 +246,14 @@ fn a_judge_leaves_spent_licences_out_and_remembers_nothing_of_it() {
         region: tieline_policy::RegionIx::OWN,
     };
     let judge = Judge::new(Arc::new(counting()), Arc::new(targets), postures);
-    let verdict = judge.verdict(question, JUNE_12);
+    let verdict = judge.verdict(question, "p", JUNE_12);
     assert_eq!(
         (verdict.ruling, &*verdict.consumes),
         (Ruling::Allow, &[Arc::from("a")][..])
     );
-    let without = judge.verdict_without(question, JUNE_12, &verdict.consumes);
+    let without = judge.verdict_without(question, "p", JUNE_12, &verdict.consumes);
     assert_eq!((without.ruling, without.consumes.len()), (Ruling::Deny, 0));
-    assert_eq!(judge.verdict(question, JUNE_12), verdict);
+    assert_eq!(judge.verdict(question, "p", JUNE_12), verdict);
     assert_eq!(judge.misses(), 1);
 }
 

@@ -11,6 +11,7 @@ mod cached;
 mod combine;
 mod coverage;
 mod demo;
+mod directives;
 mod eras;
 mod evidence;
 mod hostile;

@@ -103,8 +103,7 @@ impl World {
             .parties
             .iter()
             .map(|member| {
-                let posture = member.posture;
-                let allowed = move |candidate: Candidate| self.allows(posture, candidate, now);
+                let allowed = move |candidate: Candidate| self.allows(member, candidate, now);
                 Box::new(allowed) as Box<dyn Fn(Candidate) -> bool + '_>
             })
             .collect();
@@ -121,16 +120,16 @@ impl World {
         with(&views)
     }
 
-    fn allows(&self, posture: u32, candidate: Candidate, now: Tick) -> bool {
+    fn allows(&self, member: &Member, candidate: Candidate, now: Tick) -> bool {
         let question = Question {
             action: Action::Call,
             channel: candidate.channel,
             end_use: EndUseIx::UNSTATED,
             model: candidate.model,
-            posture,
+            posture: member.posture,
             region: RegionIx::OWN,
         };
-        self.judge.verdict(question, now).ruling == tieline_core::Ruling::Allow
+        self.judge.verdict(question, &member.party, now).ruling == tieline_core::Ruling::Allow
     }
 }
 
