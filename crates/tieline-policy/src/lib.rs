@@ -19,19 +19,24 @@ pub mod cases;
 mod country;
 mod coverage;
 mod date;
+mod diff;
 mod directive;
 mod engine;
 mod entity;
 mod evidence;
+mod explain;
 mod facts;
 mod fields;
 mod fuzz;
 mod limits;
+mod lint;
+mod matrix;
 mod overlay;
 mod ownership;
 mod pack;
 mod party_change;
 mod posture;
+mod probe;
 mod problem;
 mod registry;
 mod representative;
@@ -45,6 +50,7 @@ pub use cases::{Case, CaseOutcome};
 pub use country::{BadCountry, Country};
 pub use coverage::{Consumer, Coverage, CoverageError, Missing, Tally, Use, coverage, share_permille};
 pub use date::instant_of_date;
+pub use diff::{Change, ChangeKind, Reach, change_kind, diff};
 pub use directive::{
     ASSIGNMENTS_MAX, Condition, DIRECTIVE_V1, DRAIN_S_MAX, Directive, Effect, InFlight, Order, OrderError,
     REVOCATION_V1, Revocation, SIGNERS_MAX, Scope, Selector, SignedOrder, Signers, Standing,
@@ -52,9 +58,12 @@ pub use directive::{
 pub use engine::{EPOCH_RULES_MAX, EPOCH_V1, Epoch, EpochRecord, OWN_PACK, PACKS_MAX};
 pub use entity::FactsError;
 pub use evidence::{Evidence, EvidenceKind};
+pub use explain::{Chain, ChainRule, Deciding, Opening, Stands, chain};
 pub use facts::{Action, BadFactName, ChannelFacts, Class, FactName, Facts, Kind, ModelFacts, PartyFacts};
 pub use fuzz::fuzz_pack;
 pub use limits::{COUNTED_MAX, Clearance, Limit, TermScope};
+pub use lint::{COMBINATIONS_MAX, Lint, LintKind, Lints, lint};
+pub use matrix::{Cell, Column, Matrix};
 pub use overlay::{DIRECTIVES_MAX, Lineage, OVERLAY_V1, Overlay, OverlayRecord};
 pub use ownership::{Control, HOLDINGS_MAX, Holding, Owned, Ownership, OwnershipError, Parent, Test};
 pub use pack::{

@@ -68,6 +68,37 @@ impl Reads {
 
     /// What a policy reads that names the sets of these names.
     pub(crate) fn of_policy(policy: &Policy, set_names: &[Arc<str>], sets: &Sets) -> Self {
+        Self::together(&[(policy, set_names)], sets)
+    }
+
+    /// What several rules read, and can tell apart together.
+    pub(crate) fn of(rules: &[&PackRule], sets: &Sets) -> Self {
+        let policies: Vec<_> = rules.iter().map(|rule| (&rule.policy, &*rule.sets)).collect();
+        Self::together(&policies, sets)
+    }
+
+    fn together(policies: &[(&Policy, &[Arc<str>])], sets: &Sets) -> Self {
+        let mut reads = Self::default();
+        for (policy, _) in policies {
+            reads.extend(&Self::walked(policy));
+        }
+        let used: BTreeSet<&Arc<str>> = policies.iter().flat_map(|(_, names)| *names).collect();
+        let places: Vec<&BTreeSet<Country>> = used.iter().filter_map(|name| sets.0.get(&***name)).collect();
+        // Two facts are equal or not: to tell that apart takes two of each sort.
+        let each = if reads.compares { 2 } else { 1 };
+        reads
+            .countries
+            .extend(representatives(&places, &reads.countries, each));
+        let outside: Vec<Country> = Country::all()
+            .filter(|code| !reads.countries.contains(code) && !places.iter().any(|set| set.contains(code)))
+            .take(each)
+            .collect();
+        reads.countries.extend(outside);
+        reads
+    }
+
+    /// What a policy names, without countries that stand for others.
+    fn walked(policy: &Policy) -> Self {
         let mut reads = Self::default();
         // A policy that has no JSON form reads nothing that we know of; none is known that has none.
         let json = policy.to_json().unwrap_or_default();
@@ -81,16 +112,6 @@ impl Reads {
                 )
             })
             .collect();
-        let places: Vec<&BTreeSet<Country>> =
-            set_names.iter().filter_map(|name| sets.0.get(&**name)).collect();
-        // Two facts are equal or not: to tell that apart takes two of each sort.
-        let each = if reads.compares { 2 } else { 1 };
-        reads.countries.extend(representatives(&places, each));
-        let outside: Vec<Country> = Country::all()
-            .filter(|code| !reads.countries.contains(code) && !places.iter().any(|set| set.contains(code)))
-            .take(each)
-            .collect();
-        reads.countries.extend(outside);
         if reads.attributes.contains("licences") {
             reads
                 .papers
@@ -220,10 +241,11 @@ impl Reads {
     }
 }
 
-/// Up to `each` countries for each combination of sets.
-fn representatives(sets: &[&BTreeSet<Country>], each: usize) -> Vec<Country> {
+/// Up to `each` countries for each combination of sets, which are none that are `named` by themselves.
+fn representatives(sets: &[&BTreeSet<Country>], named: &BTreeSet<Country>, each: usize) -> Vec<Country> {
     let mut by_sets: BTreeMap<Vec<bool>, BTreeSet<&Country>> = BTreeMap::new();
-    for code in sets.iter().copied().flatten() {
+    let codes = sets.iter().copied().flatten();
+    for code in codes.filter(|code| !named.contains(code)) {
         let combination = sets.iter().map(|set| set.contains(code)).collect();
         let found = by_sets.entry(combination).or_default();
         if found.len() < each {

@@ -9,7 +9,7 @@ use tieline_core::{ChannelIx, ModelIx};
 
 use crate::country::Country;
 use crate::entity::{FactsError, Prepared};
-use crate::facts::{ChannelFacts, ModelFacts};
+use crate::facts::{Action, ChannelFacts, Facts, ModelFacts, PartyFacts};
 
 /// Regions or end uses of one grid; more are refused. The clouds have about a hundred regions together.
 pub const CODES_MAX: usize = 4_096;
@@ -130,6 +130,19 @@ impl Targets {
     /// In the order of the grid's indexes.
     pub fn models(&self) -> impl Iterator<Item = &ModelFacts> {
         self.models.iter().map(|target| &target.facts)
+    }
+
+    /// The facts of a question about a party of which nothing is known yet, in the channel's own region.
+    pub fn question(&self, model: ModelIx, channel: ChannelIx, end_use: Option<&str>) -> Option<Facts> {
+        let channel = &self.channel(channel)?.facts;
+        Some(Facts {
+            action: Action::Call,
+            channel: channel.clone(),
+            end_use: end_use.map(Arc::from),
+            model: self.model(model)?.facts.clone(),
+            party: PartyFacts::default(),
+            region: channel.region.clone(),
+        })
     }
 
     pub(crate) fn model(&self, ix: ModelIx) -> Option<&Target<ModelFacts>> {

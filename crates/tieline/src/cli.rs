@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod policy;
+
+pub(crate) use policy::*;
+
 /// The interconnect for AI models: carries calls over any channel, admits them under cited rules, records every decision
 /// in a log that outsiders can verify, and rehearses what breaks when a supplier is gone.
 ///
@@ -86,6 +90,9 @@ A chokepoint of a party is a component whose loss alone leaves it nothing.")]
     /// Add, list and revoke the keys of parties.
     #[command(subcommand)]
     Keys(Keys),
+    /// Check, test, explain and compare rules: the tools of whoever answers for them.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Take a channel or a component out; a channel's model server is stopped for real.
     #[command(after_help = "\
 Examples:

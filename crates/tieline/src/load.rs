@@ -64,8 +64,17 @@ fn resolve(checked: &Checked) -> Result<Loaded, String> {
 
 /// A pack from its folder: `pack.toml`, every `*.cedar`, `cases.toml`. The error is a line for each problem.
 pub(crate) fn pack(folder: &Path) -> Result<Pack, Vec<String>> {
+    let sources = pack_sources(folder).map_err(|error| vec![error])?;
+    Pack::parse(&sources).map_err(|problems| {
+        let line = |problem: &PackProblem| format!("{}/{problem}", folder.display());
+        problems.iter().map(line).collect()
+    })
+}
+
+/// The files of a pack's folder.
+pub(crate) fn pack_sources(folder: &Path) -> Result<Vec<Source>, String> {
     let failed = |path: &Path, error: &dyn std::fmt::Display| {
-        vec![format!("cannot read the pack {}: {error}", path.display())]
+        format!("cannot read the pack {}: {error}", path.display())
     };
     let mut sources = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|error| failed(folder, &error))? {
@@ -82,10 +91,7 @@ pub(crate) fn pack(folder: &Path) -> Result<Pack, Vec<String>> {
             text: text.into(),
         });
     }
-    Pack::parse(&sources).map_err(|problems| {
-        let line = |problem: &PackProblem| format!("{}/{problem}", folder.display());
-        problems.iter().map(line).collect()
-    })
+    Ok(sources)
 }
 
 fn wiring(channel: &checked::ChannelWiring) -> ChannelWiring {

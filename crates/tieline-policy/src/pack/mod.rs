@@ -112,6 +112,16 @@ impl Pack {
         &self.rules
     }
 
+    /// Ids of the other packs whose sets its rules name.
+    pub fn needs(&self) -> BTreeSet<Arc<str>> {
+        let sets = self.rules.iter().flat_map(|rule| &rule.sets);
+        let packs = sets.filter_map(|name| name.split_once('/')).map(|(pack, _)| pack);
+        packs
+            .filter(|pack| **pack != *self.manifest.id)
+            .map(Arc::from)
+            .collect()
+    }
+
     pub fn cases(&self) -> &[Case] {
         &self.cases
     }

@@ -16,6 +16,7 @@ mod eras;
 mod evidence;
 mod hostile;
 mod limits;
+mod matrix;
 mod packs;
 mod support;
 mod terms;

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Deserialize;
 use tieline_ledger::{Index, LedgerError, ROWS_MAX, Reader, entry};
 use tieline_note::Digest;
-use tieline_policy::{Pack, PackArchive};
+use tieline_policy::{EpochRecord, Pack, PackArchive};
 
 use super::ledger::{failed, reader};
 use crate::output::{Failure, Result};
@@ -22,7 +22,18 @@ struct Activation {
 
 #[derive(Deserialize)]
 struct ActivationBody {
+    epoch_record: Digest,
+    grid: Digest,
     packs: Vec<Digest>,
+}
+
+/// An epoch as it was activated.
+#[derive(Debug)]
+pub(super) struct Activated {
+    /// A `GridRecord` as canonical JSON.
+    pub(super) grid: Vec<u8>,
+    pub(super) packs: Vec<PackArchive>,
+    pub(super) record: EpochRecord,
 }
 
 #[derive(Debug)]
@@ -72,6 +83,31 @@ impl Book {
             found.extend(self.reader.entry(at).map_err(|error| failed(&error))?);
         }
         Ok(found)
+    }
+
+    /// What was activated as an epoch, from the archive; none if it was not, or not all of it is archived.
+    pub(super) fn activation(&self, epoch: u64) -> Result<Option<Activated>> {
+        let entries = self.naming(&epoch.to_string())?;
+        let Some(found) = entries
+            .iter()
+            .rev()
+            .find_map(|bytes| serde_json::from_slice::<Activation>(bytes).ok())
+        else {
+            return Ok(None);
+        };
+        let blob = |digest: &Digest| self.reader.blob(digest).map_err(|error| failed(&error));
+        let mut packs = Vec::new();
+        for digest in &found.body.packs {
+            let Some(archive) = blob(digest)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()) else {
+                return Ok(None);
+            };
+            packs.push(archive);
+        }
+        let record = blob(&found.body.epoch_record)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let (Some(record), Some(grid)) = (record, blob(&found.body.grid)?) else {
+            return Ok(None);
+        };
+        Ok(Some(Activated { grid, packs, record }))
     }
 
     /// The packs of an epoch, from the archive; those that are not archived, or that this version cannot read, are left

@@ -8,6 +8,7 @@ mod grid;
 mod keys;
 mod ledger;
 mod operate;
+mod policy;
 mod reports;
 mod serve;
 mod start;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: &Cli) -> Result<u8> {
         Command::Ledger(command) => ledger::run(cli, command),
         Command::Drill(command) => drill::run(cli, command),
         Command::Keys(command) => keys::run(cli, command),
+        Command::Policy(command) => policy::run(cli, command),
         Command::Cut(target) => operate::run(cli, &target.name, true),
         Command::Restore(target) => operate::run(cli, &target.name, false),
         Command::Relay(args) => match serve::runtime(1)?.block_on(up::relay::run(args.port, &args.to)) {

@@ -164,7 +164,8 @@ pub(super) struct BackedUp {
 
 /// Every schema, by the name of its file.
 pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
-    vec![
+    let mut all = super::policy::schemas();
+    all.extend([
         ("check", printed::<crate::diagnose::CheckReport>()),
         ("cut", printed::<CutReport>()),
         ("drill-n-1", printed::<tieline_drill::NMinus1Report>()),
@@ -180,11 +181,12 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
         ("ledger-export", printed::<Exported>()),
         ("ledger-key", printed::<LedgerKey>()),
         ("ledger-verify", printed::<VerifyReport>()),
-    ]
+    ]);
+    all
 }
 
 /// As it is printed: what may be left out when it is written is not required when it is read.
-fn printed<T: JsonSchema>() -> Schema {
+pub(super) fn printed<T: JsonSchema>() -> Schema {
     SchemaSettings::default()
         .for_serialize()
         .into_generator()

@@ -4,7 +4,7 @@ use crate::folder::{empty, run, tieline};
 use crate::transcript::Transcript;
 
 /// Every command that a person is shown.
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 29] = [
     &[],
     &["up"],
     &["serve"],
@@ -25,6 +25,13 @@ const COMMANDS: [&[&str]; 22] = [
     &["keys", "add"],
     &["keys", "list"],
     &["keys", "revoke"],
+    &["policy"],
+    &["policy", "check"],
+    &["policy", "test"],
+    &["policy", "explain"],
+    &["policy", "matrix"],
+    &["policy", "diff"],
+    &["policy", "coverage"],
     &["cut"],
     &["restore"],
 ];

@@ -1,0 +1,143 @@
+//! `tieline policy`: names, defaults and help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Look for mistakes in packs: what is refused, never applies, is superfluous or unverified.
+    #[command(after_help = "\
+Examples:
+  tieline policy check                             the configuration's packs
+  tieline policy check packs/us-ear packs/own      these, beside each other
+
+Rules are searched with facts that stand for all that they can tell apart; each finding says how many \
+combinations were tried. Exit code 0: at most notes; 1: a rule does nothing; 2: a pack is refused.")]
+    Check(PolicyCheck),
+    /// Run the cases of packs through the engine.
+    #[command(after_help = "\
+Examples:
+  tieline policy test                              the configuration's packs
+  tieline policy test packs/us-ear --verbose       each case of one, with its line
+
+A case also fails if taking a fact away would let its call through. Exit code 1: a case failed.")]
+    Test(PolicyTest),
+    /// Show the whole chain behind a ruling: facts, evidence, every rule, what is missing.
+    #[command(after_help = "\
+Examples:
+  tieline policy explain --party p_1 --model m1
+  tieline policy explain --party p_1 --model m1 --channel us --end-use translation --at 2026-06-12T21:21:00Z
+
+For officers: it shows what callers are not told.")]
+    Explain(PolicyExplain),
+    /// Show who can reach what: parties by models.
+    #[command(after_help = "\
+Examples:
+  tieline policy matrix                            now, as text
+  tieline policy matrix --format csv > matrix.csv  a line for each party and model
+  tieline policy matrix --all-statuses             and what the rules that do not enforce would do
+
+A model counts as reachable by its best channel.")]
+    Matrix(PolicyMatrix),
+    /// Show what changes for whom from one set of rules to another.
+    #[command(after_help = "\
+Examples:
+  tieline policy diff packs/own packs/own-next     one pack in place of another
+  tieline policy diff old.toml new.toml            two configurations
+  tieline policy diff 3 4                          two epochs of the ledger's archive
+  tieline policy diff 3 new.toml --against .       and each past call that would be ruled otherwise
+
+Exit code 0: nothing changes; 1: something does.")]
+    Diff(PolicyDiff),
+    /// Show how much can be decided with the facts there are, and which facts would help most.
+    #[command(after_help = "\
+Examples:
+  tieline policy coverage
+  tieline policy coverage --at 2027-01-01
+
+A rule or directive is only as granular as the facts: this says so beforehand.")]
+    Coverage(PolicyCoverage),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyCheck {
+    /// Folders of packs; by default those of the configuration.
+    #[arg(value_name = "PACK")]
+    pub(crate) packs: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyTest {
+    /// Folders of packs; by default those of the configuration.
+    #[arg(value_name = "PACK")]
+    pub(crate) packs: Vec<PathBuf>,
+    /// Print the cases that passed too.
+    #[arg(long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyExplain {
+    /// The party's id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) party: String,
+    /// The model's name in the configuration.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: String,
+    /// One channel; by default every channel that serves the model, the best one in full.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) channel: Option<String>,
+    /// What the call says that it is for.
+    #[arg(long, value_name = "CODE")]
+    pub(crate) end_use: Option<String>,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyMatrix {
+    /// Show rules of every status, those that do not enforce as "would".
+    #[arg(long)]
+    pub(crate) all_statuses: bool,
+    /// What calls say that they are for.
+    #[arg(long, value_name = "CODE")]
+    pub(crate) end_use: Option<String>,
+    /// How to print it; `json` is a line for each party.
+    #[arg(long, default_value = "table", value_parser = ["table", "csv", "json"])]
+    pub(crate) format: String,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyDiff {
+    /// The folder of a pack, a configuration or state folder, or the number of an epoch.
+    pub(crate) old: String,
+    /// The same, of what comes after.
+    pub(crate) new: String,
+    /// A state folder with a ledger, each call of which is ruled by both.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) against: Option<PathBuf>,
+    /// Take every status as one that enforces, in both.
+    #[arg(long)]
+    pub(crate) all_statuses: bool,
+    /// How to print it.
+    #[arg(long, default_value = "table", value_parser = ["table", "csv", "json"])]
+    pub(crate) format: String,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyCoverage {
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct At {
+    /// The instant, as 2026-06-12 or 2026-06-12T21:21:00Z; by default now.
+    #[arg(long = "at", value_name = "TIME")]
+    pub(crate) text: Option<String>,
+}

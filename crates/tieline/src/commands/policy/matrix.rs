@@ -1,0 +1,216 @@
+//! `tieline policy matrix`: parties by models. Rows are made once for each set of facts, on all cores, and printed as they
+//! are ready.
+//!
+//! Bounds: [`BATCH_PARTIES`] rows are made at a time, and [`ROWS_KEPT_MAX`] are kept for parties with the same facts.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use tieline_core::Tick;
+use tieline_policy::{Matrix, PartyFacts, PostureError, Status, change_kind};
+
+use super::bench::{Field, Party, epoch, in_parallel, instant, packs, parties};
+use super::report::{CellShown, MatrixRow, ReachShown};
+use crate::cli::{Cli, PolicyMatrix};
+use crate::load;
+use crate::output::{self, Failure, Result};
+
+/// Parties whose rows are made together: enough that a thread for each core is worth its start.
+const BATCH_PARTIES: usize = 512;
+
+/// Rows that are kept. With 50 models a row takes some 10 KB of lists that it mostly shares: below 40 MB.
+const ROWS_KEPT_MAX: usize = 4_096;
+
+type Row = Arc<Vec<CellShown>>;
+
+/// What makes rows.
+struct Maker<'a> {
+    everything: Option<Matrix<'a>>,
+    matrix: Matrix<'a>,
+}
+
+pub(super) fn run(cli: &Cli, args: &PolicyMatrix) -> Result<u8> {
+    let now = instant(&args.at)?;
+    let checked = load::checked_in(&cli.dir)?;
+    let packs = packs(&checked.policy.packs)?;
+    let field = Field::new(&checked.grid)?;
+    let in_force = epoch(packs.clone(), &checked.policy.enforce)?;
+    let everything = args
+        .all_statuses
+        .then(|| epoch(packs, &Status::ALL))
+        .transpose()?;
+    let matrix = |epoch| {
+        Matrix::new(
+            epoch,
+            &field.targets,
+            &field.columns,
+            args.end_use.as_deref(),
+            now,
+        )
+    };
+    let maker = Maker {
+        everything: everything.as_ref().map(matrix),
+        matrix: matrix(&in_force),
+    };
+    let format = if cli.json { "json" } else { &args.format };
+    if format == "csv" {
+        output::line("party,name,model,ruling,rules,channels,would,would_rules,would_channels")?;
+    }
+    let mut kept: BTreeMap<PartyFacts, Row> = BTreeMap::new();
+    for batch in parties(&cli.dir, now)?.chunks(BATCH_PARTIES) {
+        if kept.len() >= ROWS_KEPT_MAX {
+            kept.clear();
+        }
+        kept.extend(maker.missing(batch, &kept)?);
+        let mut text = String::new();
+        for party in batch {
+            if let Some(row) = kept.get(&party.facts) {
+                print(&mut text, format, party, row, now)?;
+            }
+        }
+        output::line(text)?;
+    }
+    Ok(0)
+}
+
+impl Maker<'_> {
+    /// The rows of a batch that are not there yet.
+    fn missing(&self, batch: &[Party], kept: &BTreeMap<PartyFacts, Row>) -> Result<Vec<(PartyFacts, Row)>> {
+        let mut wanted: Vec<&Party> = batch
+            .iter()
+            .filter(|party| !kept.contains_key(&party.facts))
+            .collect();
+        wanted.sort_by(|a, b| a.facts.cmp(&b.facts));
+        wanted.dedup_by(|a, b| a.facts == b.facts);
+        in_parallel(&wanted, &|party: &&Party| self.row(party))
+    }
+
+    fn row(&self, party: &Party) -> Result<(PartyFacts, Row)> {
+        let failed = |error: PostureError| Failure::found(format!("party {}: {error}", party.id));
+        let row = self.matrix.row(&party.facts).map_err(failed)?;
+        let would = match &self.everything {
+            Some(everything) => Some(everything.row(&party.facts).map_err(failed)?),
+            None => None,
+        };
+        let columns = self.matrix.columns().iter().enumerate();
+        let cells = columns.map(|(ix, column)| {
+            let reach = row
+                .get(ix)
+                .and_then(Option::as_ref)
+                .map(|cell| self.matrix.reach(cell));
+            let would = would
+                .as_ref()
+                .and_then(|would| would.get(ix))
+                .and_then(Option::as_ref);
+            let would = would.map(|cell| self.matrix.reach(cell));
+            // An allow by one more permit is no other outcome.
+            let differs = would.is_some() && change_kind(reach.as_ref(), would.as_ref()).is_some();
+            CellShown {
+                model: self.matrix.model_name(column.model),
+                reach: reach.as_ref().map(ReachShown::new),
+                would: would.filter(|_| differs).as_ref().map(ReachShown::new),
+            }
+        });
+        Ok((party.facts.clone(), Arc::new(cells.collect())))
+    }
+}
+
+fn print(text: &mut String, format: &str, party: &Party, row: &Row, now: Tick) -> Result<()> {
+    match format {
+        "json" => {
+            let row = MatrixRow {
+                schema: "tieline/policy-matrix/v1",
+                at_us: now.0,
+                cells: row.to_vec(),
+                name: party.name.clone(),
+                party: party.id.clone(),
+            };
+            let line = serde_json::to_string(&row).map_err(|error| Failure::found(error.to_string()))?;
+            text.push_str(&line);
+            text.push('\n');
+        }
+        "csv" => {
+            for cell in row.iter() {
+                let reach = csv_reach(cell.reach.as_ref());
+                let would = csv_reach(cell.would.as_ref());
+                let (id, name, model) = (csv(&party.id), csv(&party.name), csv(&cell.model));
+                let _ = writeln!(text, "{id},{name},{model},{reach},{would}");
+            }
+        }
+        _ => table(text, party, row),
+    }
+    Ok(())
+}
+
+fn csv_reach(reach: Option<&ReachShown>) -> String {
+    let Some(reach) = reach else {
+        return ",,".to_owned();
+    };
+    let (rules, channels) = (csv(&reach.rules.join(" ")), csv(&reach.channels.join(" ")));
+    format!("{},{rules},{channels}", reach.ruling)
+}
+
+/// One field of RFC 4180. A text that a spreadsheet would take for a formula is quoted by an apostrophe: names come from
+/// outside.
+pub(super) fn csv(text: &str) -> String {
+    let guarded = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
+    if guarded.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", guarded.replace('"', "\"\""))
+    } else {
+        guarded
+    }
+}
+
+/// A party, and a line for each outcome with its models: fifty models mostly have two or three.
+fn table(text: &mut String, party: &Party, row: &Row) {
+    let name = if party.name.is_empty() {
+        String::new()
+    } else {
+        format!("  {}", party.name)
+    };
+    let _ = writeln!(text, "{}{name}", party.id);
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for cell in row.iter() {
+        let outcome = outcome(cell);
+        match groups.iter_mut().find(|(known, _)| *known == outcome) {
+            Some((_, models)) => models.push(&cell.model),
+            None => groups.push((outcome, vec![&cell.model])),
+        }
+    }
+    for (outcome, models) in groups {
+        let _ = writeln!(text, "  {outcome}: {}", models.join(", "));
+    }
+}
+
+fn outcome(cell: &CellShown) -> String {
+    let Some(reach) = &cell.reach else {
+        return "none   no channel serves".to_owned();
+    };
+    let by = |reach: &ReachShown| format!("{} via {}", reach.rules.join(", "), reach.channels.join(", "));
+    let mut text = format!("{:<5}  by {}", reach.ruling, by(reach));
+    if let Some(would) = &cell.would {
+        let _ = write!(text, "; would {} by {}", would.ruling, by(would));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_quoted_where_they_must_be() {
+        let check = |text: &str, expected: &str| assert_eq!(csv(text), expected);
+        check("a", "a");
+        check("a,b", "\"a,b\"");
+        check("a\"b", "\"a\"\"b\"");
+        check("=1+1", "'=1+1");
+        check("-1,2", "\"'-1,2\"");
+        check("", "");
+    }
+}
