@@ -33,6 +33,7 @@ mod lint;
 mod matrix;
 mod overlay;
 mod ownership;
+mod ownership_facts;
 mod pack;
 mod party_change;
 mod posture;
@@ -66,6 +67,7 @@ pub use lint::{COMBINATIONS_MAX, Lint, LintKind, Lints, lint};
 pub use matrix::{Cell, Column, Matrix};
 pub use overlay::{DIRECTIVES_MAX, Lineage, OVERLAY_V1, Overlay, OverlayRecord};
 pub use ownership::{Control, HOLDINGS_MAX, Holding, Owned, Ownership, OwnershipError, Parent, Test};
+pub use ownership_facts::{OWNERSHIP_RULES, OwnershipRule};
 pub use pack::{
     CountrySet, Disclosure, Manifest, Membership, PACK_BYTES_MAX, PACK_V1, Pack, PackArchive, PackRule,
     RULES_MAX, SOURCES_MAX, Source, Status,

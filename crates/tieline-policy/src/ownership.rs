@@ -150,6 +150,17 @@ impl Ownership {
         outside.chain(entities).collect()
     }
 
+    /// Whom the marked ones would own if, beside their own shares, they held all that nobody is recorded to hold in
+    /// what they hold shares of. Where a listed owner is known, owners whom nobody named are a doubt.
+    pub fn suspected(&self, marked: &BTreeSet<Arc<str>>, test: Test) -> BTreeSet<Arc<str>> {
+        let reached = self.reach(marked, test, Unknown::AllAndUndisclosed);
+        let entities = self.entities.iter();
+        entities
+            .filter(|(_, ix)| at(&reached, **ix) == Some(&true))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
     /// The entity at the end of the chain of control above `entity`.
     pub fn ultimate_parent(&self, entity: &str) -> Parent {
         let Some(mut here) = self.ix(entity) else {
@@ -245,8 +256,11 @@ impl Ownership {
                         // Bounded by the whole, as every sum of shares of one entity is.
                         let sum = at(&permille, *owned).copied().unwrap_or_default();
                         put(&mut permille, *owned, sum.saturating_add(*share));
+                        if unknown == Unknown::AllAndUndisclosed {
+                            put(&mut open, *owned, true);
+                        }
                     }
-                    None => put(&mut open, *owned, unknown == Unknown::All),
+                    None => put(&mut open, *owned, unknown != Unknown::Nothing),
                 }
                 let rest = if at(&open, *owned) == Some(&true) {
                     self.rest_permille(*owned).unwrap_or_default()
@@ -286,6 +300,8 @@ enum Controller {
 enum Unknown {
     /// As large as the known shares leave room for.
     All,
+    /// The same, and owners whom nobody named are among the marked.
+    AllAndUndisclosed,
     Nothing,
 }
 

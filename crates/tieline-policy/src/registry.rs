@@ -24,6 +24,9 @@
 //! Licences, statements and clearances may also come as [`Terms`], whose evidence is laid beside the record's own. A licence
 //! there may reach those below the party that it names; a statement speaks for its party alone.
 //!
+//! What follows from recorded owners is laid beside the evidence: codes in `listed` ([`crate::OWNERSHIP_RULES`]), and where
+//! the topmost organisation has its headquarters, if no evidence says it of the ultimate parent.
+//!
 //! Memory: a record takes some 200 bytes and each piece of evidence up to 120 beside shared texts, so nine facts with
 //! one piece each are 1.3 KB, and the party stays within 2 KiB. Its posture is shared with all that have equal facts;
 //! where every posture is distinct it is 1.2 KB more, and a host of many such parties keeps their records on disk.
@@ -39,6 +42,7 @@ use crate::alternative::{ALTERNATIVES_MAX, Alternative, FactValue};
 use crate::evidence::{Evidence, EvidenceKind};
 use crate::facts::{FactName, Kind, PartyFacts};
 use crate::ownership::{Control, Holding};
+use crate::ownership_facts::{Conclusion, OwnershipFacts, Screening};
 use crate::terms::{self, Paper, Terms};
 
 /// Parties of one registry, as many as there can be postures.
@@ -86,6 +90,7 @@ pub struct Share {
 /// Parties whose records were checked together.
 #[derive(Clone, Debug)]
 pub struct Registry {
+    ownership: Arc<OwnershipFacts>,
     recorded: Tick,
     records: BTreeMap<Arc<str>, Arc<PartyRecord>>,
     terms: Arc<Terms>,
@@ -99,12 +104,12 @@ pub struct Resolved {
     pub flags: Vec<RedFlag>,
 }
 
-/// Unexpired evidence about one fact that disagrees.
+/// Unexpired evidence about one fact that disagrees, or owners whom nobody knows enough about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedFlag {
     pub fact: FactName,
-    /// Everyone who asserts one of the values, weakest first.
+    /// Everyone who asserts one of the values, weakest first; nobody where it follows from owners.
     pub from: Vec<Origin>,
     /// Ascending.
     pub values: Vec<FactValue>,
@@ -230,11 +235,13 @@ impl Registry {
         }
         check_tree(&by_id, &mut report);
         if problems.is_empty() {
-            return Ok(Self {
+            let built = Self {
+                ownership: Arc::default(),
                 recorded,
                 records: by_id,
                 terms: Arc::default(),
-            });
+            };
+            return Ok(built.with_ownership());
         }
         problems.sort();
         problems.dedup();
@@ -333,8 +340,15 @@ impl Registry {
     }
 
     /// Whether a party's facts follow from the same records here and there: those of the party and of all above it are
-    /// not just equal but the same, as [`Registry::amend`] keeps what is not changed. False says nothing.
+    /// not just equal but the same, as [`Registry::amend`] keeps what is not changed; terms are the same; and what follows from
+    /// ownership is equal. Whatever else facts follow from must be compared here too. False says nothing.
     pub fn is_same_for(&self, other: &Self, id: &str) -> bool {
+        if !Arc::ptr_eq(&self.terms, &other.terms)
+            || self.conclusion(id) != other.conclusion(id)
+            || self.parent_headquarters(id) != other.parent_headquarters(id)
+        {
+            return false;
+        }
         let mut id = Some(id);
         for _ in 0..=DEPTH_MAX {
             let Some(here) = id else { return true };
@@ -415,15 +429,93 @@ impl Registry {
             kind: Some(record.kind),
             ..PartyFacts::default()
         };
-        let flags = by_fact
+        let mut flags = by_fact
             .into_iter()
             .filter_map(|(name, values)| settle(&mut facts, name, &values))
             .collect::<Vec<_>>();
+        if let Some(conclusion) = self.conclusion(&record.id) {
+            conclusion.lay(&mut facts, &mut flags);
+        }
+        if facts.parent_headquarters.is_none() {
+            facts.also.extend(self.parent_headquarters(&record.id));
+        }
         bound(&mut facts, &flags);
         let own = record.evidence.iter().filter(|piece| piece.holds(self.recorded));
         terms::limit(&mut facts, &papers, &own.collect::<Vec<_>>());
         self.terms.clear(&record.id, self.recorded, &mut facts);
         Resolved { facts, flags }
+    }
+
+    /// What ownership comes to for the nearest organisation at or above a party.
+    fn conclusion(&self, id: &str) -> Option<&Conclusion> {
+        self.ownership.of(&self.organisation(id)?.id)
+    }
+
+    fn organisation(&self, id: &str) -> Option<&PartyRecord> {
+        self.line(id).find(|record| record.kind == Kind::Organisation)
+    }
+
+    /// Where the organisation at the end of what is known of control has its headquarters. That nobody controls that one
+    /// is not established, so this can forbid and never permit: it is laid beside a fact that stays missing.
+    fn parent_headquarters(&self, id: &str) -> Vec<Alternative> {
+        let Some(own) = self.organisation(id) else {
+            return Vec::new();
+        };
+        let (mut top, mut seen) = (own, BTreeSet::from([&own.id]));
+        while let Some(above) = self.controller(top) {
+            if !seen.insert(&above.id) {
+                break;
+            }
+            top = above;
+        }
+        if top.id == own.id {
+            return Vec::new();
+        }
+        let in_force = top.evidence.iter().filter(|piece| piece.holds(self.recorded));
+        let alternative = |piece: &Evidence| match &piece.value {
+            FactValue::Headquarters(place) => Some(Alternative {
+                expires: piece.expires,
+                value: FactValue::ParentHeadquarters(place.clone()),
+            }),
+            _ => None,
+        };
+        in_force.filter_map(alternative).collect()
+    }
+
+    /// The organisation above, else the one party that is known to own more than half.
+    fn controller(&self, record: &PartyRecord) -> Option<&PartyRecord> {
+        let owner = || {
+            let mut owners = record.owners.iter();
+            owners.find(|share| share.permille.is_some_and(|permille| permille > 500))
+        };
+        let above = match &record.parent {
+            Some(parent) => self.record(parent),
+            None => self.record(&owner()?.owner),
+        };
+        above.filter(|above| above.kind == Kind::Organisation)
+    }
+
+    fn with_ownership(self) -> Self {
+        let holdings: Vec<Holding> = self.holdings().collect();
+        let ownership = OwnershipFacts::new(&holdings, |owner| self.screening(owner));
+        Self {
+            ownership: Arc::new(ownership),
+            ..self
+        }
+    }
+
+    /// What a party's screening found; none if nobody screened it, or it is no party.
+    fn screening(&self, id: &str) -> Option<Screening> {
+        let gathered = self.gather(self.record(id)?, Descent::Organisation);
+        let mut out = None;
+        for (_, piece) in gathered {
+            if let FactValue::Listed(lists) = &piece.value {
+                let screening: &mut Screening = out.get_or_insert_default();
+                screening.lists.extend(lists.iter().cloned());
+                screening.expires = [screening.expires, piece.expires].into_iter().flatten().min();
+            }
+        }
+        out
     }
 
     fn groups(&self, id: &str) -> BTreeSet<Arc<str>> {

@@ -297,6 +297,7 @@ fn house() -> Vec<PartyRecord> {
             strong(r#"{"headquarters":"HK"}"#),
             strong(r#"{"class":"agency"}"#),
             strong(r#"{"data_centre":"SG"}"#),
+            strong(r#"{"listed":[]}"#),
         ],
     );
     group.groups = crate::support::set(&["partners"]);

@@ -17,6 +17,7 @@ mod evidence;
 mod hostile;
 mod limits;
 mod matrix;
+mod owned;
 mod packs;
 mod support;
 mod terms;
