@@ -153,11 +153,11 @@ fn a_statement_is_signed_or_an_officer_answers_for_it() {
     let signer = Signer::new("dean", &[7; 32]).unwrap();
     let stranger = Signer::new("stranger", &[8; 32]).unwrap();
     let keys: Vec<Verifier> = vec![signer.verifier().clone()];
-    let signed = note::sign(STATEMENT, &signer).unwrap();
+    let letter = note::sign(STATEMENT, &signer).unwrap();
     let open = |file: &str, officer| Statement::open(&path(), file, &keys, officer);
-    let statement = open(&signed, None).unwrap();
+    let statement = open(&letter, None).unwrap();
     assert_eq!((statement.signers.len(), &*statement.signers[0]), (1, "dean"));
-    assert_eq!(statement.signature.as_deref(), Some(&*signed));
+    assert_eq!(statement.signature.as_deref(), Some(&*letter));
     assert_eq!(open(STATEMENT, Some("officer-1")).unwrap().signers.len(), 0);
     let table = [
         ("unsigned", lines(open(STATEMENT, None))),
@@ -170,7 +170,7 @@ fn a_statement_is_signed_or_an_officer_answers_for_it() {
         ),
         (
             "changed",
-            lines(open(&signed.replace("12,", "13,"), Some("officer-1"))),
+            lines(open(&letter.replace("12,", "13,"), Some("officer-1"))),
         ),
         ("too long", lines(open(&"#\n".repeat(40_000), Some("officer-1")))),
     ];
