@@ -27,7 +27,7 @@ A case also fails if taking a fact away would let its call through. Exit code 1:
     #[command(after_help = "\
 Examples:
   tieline policy explain --party p_1 --model m1
-  tieline policy explain --party p_1 --model m1 --channel us --end-use translation --at 2026-06-12T21:21:00Z
+  tieline policy explain --party p_1 --model m1 --channel us --at 2026-06-12
 
 For officers: it shows what callers are not told.")]
     Explain(PolicyExplain),

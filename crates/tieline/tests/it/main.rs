@@ -23,6 +23,7 @@ mod keys;
 mod lifecycle;
 mod ollama;
 mod operating;
+mod policy;
 mod reloading;
 mod schema;
 mod transcript;
