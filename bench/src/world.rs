@@ -198,12 +198,14 @@ fn grid() -> GridRecord {
             price: Some(Price::default()),
         }],
         name: name.into(),
+        operator_jurisdiction: None,
         provider: if dialect == Dialect::OpenaiChat {
             "openai_compatible".into()
         } else {
             "anthropic_compatible".into()
         },
         region: Some("eu-central-1".into()),
+        region_country: None,
     };
     let pool = |name: &str, model: &str| PoolRecord {
         models: vec![model.into()],

@@ -96,22 +96,28 @@ impl Targets {
         let models = models
             .map(|model| model_facts(model, record))
             .collect::<Result<_, _>>()?;
-        let channels = snapshot.channels.iter().map(|channel| ChannelFacts {
-            components: (channel.components.iter())
-                .filter_map(|ix| snapshot.components.get(usize::from(ix.0)).cloned())
-                .collect(),
-            name: channel.name.clone(),
-            operator_jurisdiction: None,
-            provider: channel.provider.clone(),
-            region: channel.region.clone(),
-            region_country: None,
+        let channels = snapshot.channels.iter().map(|channel| {
+            let stated = record.channels.iter().find(|known| known.name == channel.name);
+            let country = |code: Option<&Option<Arc<str>>>| country("channel", &channel.name, code?.as_ref());
+            Ok(ChannelFacts {
+                components: (channel.components.iter())
+                    .filter_map(|ix| snapshot.components.get(usize::from(ix.0)).cloned())
+                    .collect(),
+                name: channel.name.clone(),
+                operator_jurisdiction: country(stated.map(|known| &known.operator_jurisdiction))
+                    .transpose()?,
+                provider: channel.provider.clone(),
+                region: channel.region.clone(),
+                region_country: country(stated.map(|known| &known.region_country)).transpose()?,
+            })
         });
+        let channels = channels.collect::<Result<Vec<_>, TargetsError>>()?;
         let regions: Vec<Arc<str>> = snapshot
             .channels
             .iter()
             .filter_map(|c| c.region.clone())
             .collect();
-        Self::new(models, channels.collect(), &regions, end_uses)
+        Self::new(models, channels, &regions, end_uses)
     }
 
     pub fn region(&self, name: &str) -> Option<RegionIx> {
@@ -181,16 +187,24 @@ fn sorted(names: &[Arc<str>]) -> Vec<Arc<str>> {
         .collect()
 }
 
+/// The country of something that names one.
+fn country(
+    what: &'static str,
+    name: &Arc<str>,
+    code: Option<&Arc<str>>,
+) -> Option<Result<Country, TargetsError>> {
+    let code = code?;
+    Some(Country::parse(code).map_err(|_| TargetsError::Country {
+        what,
+        name: name.clone(),
+        code: code.clone(),
+    }))
+}
+
 fn model_facts(model: &ModelRecord, record: &GridRecord) -> Result<ModelFacts, TargetsError> {
     let lab = record.labs.iter().find(|lab| lab.name == model.lab);
     let code = lab.and_then(|lab| lab.jurisdiction.as_ref());
-    let lab_jurisdiction = code.map(|code| {
-        Country::parse(code).map_err(|_| TargetsError::Country {
-            what: "lab",
-            name: model.lab.clone(),
-            code: code.clone(),
-        })
-    });
+    let lab_jurisdiction = country("lab", &model.lab, code);
     Ok(ModelFacts {
         lab: model.lab.clone(),
         lab_jurisdiction: lab_jurisdiction.transpose()?,
@@ -198,4 +212,70 @@ fn model_facts(model: &ModelRecord, record: &GridRecord) -> Result<ModelFacts, T
         training_flop: model.training_flop.clone(),
         weights: model.weights,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tieline_core::grid::{ChannelRecord, GRID_V1, LabRecord, ServedRecord, Weights};
+
+    fn record(region_country: Option<&str>) -> GridRecord {
+        let channel = ChannelRecord {
+            components: vec!["cloud:aws".into()],
+            dialect: tieline_core::Dialect::OpenaiChat,
+            limits: tieline_core::Limits::default(),
+            models: vec![ServedRecord {
+                model: "m".into(),
+                name: "m".into(),
+                price: None,
+            }],
+            name: "c".into(),
+            operator_jurisdiction: Some("US".into()),
+            provider: "bedrock".into(),
+            region: Some("eu-central-1".into()),
+            region_country: region_country.map(Arc::from),
+        };
+        GridRecord {
+            channels: vec![channel],
+            labs: vec![LabRecord {
+                jurisdiction: Some("FR".into()),
+                name: "l".into(),
+            }],
+            models: vec![ModelRecord {
+                context_tokens: None,
+                lab: "l".into(),
+                name: "m".into(),
+                training_flop: None,
+                weights: Weights::Closed,
+            }],
+            t: GRID_V1.into(),
+            ..GridRecord::default()
+        }
+    }
+
+    #[test]
+    fn a_grid_says_under_which_law_things_are_and_no_more() {
+        let targets = |country| {
+            Targets::of_grid(
+                &Snapshot::build(Arc::new(record(country)), Default::default()).unwrap(),
+                &[],
+            )
+        };
+        let stated = targets(Some("DE")).unwrap();
+        let channel = &stated.channels[0].facts;
+        let code = |country: &Option<Country>| country.as_ref().map(Country::to_string);
+        assert_eq!(code(&channel.region_country).as_deref(), Some("DE"));
+        assert_eq!(code(&channel.operator_jurisdiction).as_deref(), Some("US"));
+        assert_eq!(
+            code(&stated.models[0].facts.lab_jurisdiction).as_deref(),
+            Some("FR")
+        );
+        // No country follows from the name of a region.
+        assert_eq!(targets(None).unwrap().channels[0].facts.region_country, None);
+        let error = targets(Some("Germany")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the channel `c` is under `Germany`, which is no country code"
+        );
+    }
 }

@@ -58,6 +58,8 @@ fn three_channels(settings: Settings) -> Arc<Snapshot> {
         name: "c".into(),
         provider: "openai_compatible".into(),
         region: None,
+        operator_jurisdiction: None,
+        region_country: None,
     });
     record.pools = vec![PoolRecord {
         models: vec!["m".into(), "n".into()],

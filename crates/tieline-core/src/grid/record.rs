@@ -73,9 +73,15 @@ pub struct ChannelRecord {
     pub limits: Limits,
     pub models: Vec<ServedRecord>,
     pub name: Arc<str>,
+    /// ISO 3166-1 alpha-2 code of the law that its operator is under, if stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_jurisdiction: Option<Arc<str>>,
     pub provider: Arc<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Arc<str>>,
+    /// ISO 3166-1 alpha-2 code of the country in which it processes calls, if stated. A region's name does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region_country: Option<Arc<str>>,
 }
 
 /// A model on a channel.

@@ -24,6 +24,8 @@ pub(crate) fn two_channels_record() -> GridRecord {
         name: name.into(),
         provider: "openai_compatible".into(),
         region: Some(region.into()),
+        operator_jurisdiction: None,
+        region_country: None,
     };
     GridRecord {
         channels: vec![

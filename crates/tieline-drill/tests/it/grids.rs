@@ -59,6 +59,8 @@ pub(crate) fn channel(name: &str, components: &[&str], models: &[(&str, Option<u
         name: name.into(),
         provider: "openai_compatible".into(),
         region: None,
+        operator_jurisdiction: None,
+        region_country: None,
     }
 }
 

@@ -287,6 +287,8 @@ impl Way {
             name: self.name.into(),
             provider: self.provider().name().into(),
             region: None,
+            operator_jurisdiction: None,
+            region_country: None,
         }
     }
 }

@@ -310,7 +310,8 @@ fn subject(facts: &Facts) -> Subject<'_> {
 fn has_paper(effect: &Effect, party: &PartyFacts) -> bool {
     match effect {
         Effect::Require { licences, statements } => {
-            !licences.is_disjoint(&party.licences) || !statements.is_disjoint(&party.statements)
+            licences.iter().any(|name| party.holds_licence(name))
+                || !statements.is_disjoint(&party.statements)
         }
         Effect::Deny | Effect::Hold => false,
     }

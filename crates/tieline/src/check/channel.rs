@@ -75,6 +75,8 @@ fn channel(
         .filter_map(|at| value::component(at, sink))
         .collect();
     let region = raw.region.as_ref().map(|at| value::name(at, "region", sink));
+    let [operator_jurisdiction, region_country] = [&raw.operator_jurisdiction, &raw.region_country]
+        .map(|at| at.as_ref().and_then(|at| value::jurisdiction(at, sink)));
     let limits = limits(raw.limits.as_ref().map(|at| &at.value), sink);
     let connections_max = value::number(
         raw.connections_max.as_ref(),
@@ -115,8 +117,10 @@ fn channel(
             limits,
             models,
             name,
+            operator_jurisdiction,
             provider: provider.name.into(),
             region,
+            region_country,
         },
         wiring,
     ))

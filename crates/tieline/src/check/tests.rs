@@ -155,6 +155,8 @@ cases! {
     a_list_price_that_does_not_exist_is_named: swap("price = \"unknown\"", "price = \"list\"");
     a_price_that_is_no_word_suggests: swap("price = \"unknown\"", "price = \"unknow\"");
     a_jurisdiction_that_is_no_country_is_refused: swap("\"FR\"", "\"UK\"");
+    a_country_of_a_channel_that_is_none_is_refused: swap("provider = \"openai\"",
+        "provider = \"openai\"\nregion_country = \"de\"\noperator_jurisdiction = \"EU\"");
     training_compute_that_is_no_number_is_refused: swap("\"3.8e25\"", "\"10^25\"");
 
     // Listeners.
@@ -237,7 +239,7 @@ fn every_setting_is_taken_over() {
            tokens_per_minute = 5\n";
     let text = text.replace(
         "[channels.north]\n",
-        "[channels.north]\nweight = 18\nregion = \"one\"\nconnections_max = 7\n",
+        "[channels.north]\nweight = 18\nregion = \"one\"\nregion_country = \"NL\"\noperator_jurisdiction = \"US\"\nconnections_max = 7\n",
     );
     let (checked, report) = run(&text);
     assert_eq!(report.render(Look::Plain), "");

@@ -242,8 +242,7 @@ pub(crate) fn jurisdiction(at: &At<String>, sink: &mut Sink) -> Option<Arc<str>>
     .at(at.span, "wants ISO 3166-1 alpha-2");
     let hint = match upper.as_str() {
         "UK" => "the code of the United Kingdom is `GB`".to_owned(),
-        "EU" => "the Union is no country: name the member state whose law the lab is under, such as `FR`"
-            .to_owned(),
+        "EU" => "the Union is no country: name the member state whose law it is, such as `FR`".to_owned(),
         "USA" => "the code has two letters: `US`".to_owned(),
         _ if upper.len() == 2 && Country::parse(&upper).is_ok() => {
             format!("codes are written in capitals: `{upper}`")

@@ -119,6 +119,11 @@ raw_table! {
         url: String,
         /// The operator's name of the region, such as `us-east-1`.
         region: String,
+        /// The country in which it processes calls, by contract, such as "DE". Leave it out for a channel that may pass
+        /// calls on to other countries: the rules then know that it is unknown.
+        region_country: String,
+        /// The country whose law its operator is under, such as "US".
+        operator_jurisdiction: String,
         /// What it depends on directly, as `kind:name`: cloud, region, lab, edge, identity, licence, payment, …
         components: List<String>,
         /// Where the credential is found.
