@@ -35,6 +35,7 @@ pub use keys::{Role, Token};
 pub use parties::{
     Amended, CSV_COLUMNS, ChangeError, EvidenceExpiry, IMPORT_BYTES_MAX, IMPORT_PARTIES_MAX, Import,
     ImportFormat, ImportProblem, ImportProblems, NewEvidence, PROBLEMS_SHOWN, PartyChange, PartyEdit,
+    read_shares,
 };
 pub use run::{Gateway, StartError, Started};
 pub use shared::{ChildControl, ChildStatus};

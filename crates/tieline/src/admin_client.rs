@@ -41,6 +41,30 @@ pub(crate) fn send_within(
     path: &str,
     body: Option<&Value>,
 ) -> Result<Value> {
+    let text = body.map_or_else(String::new, Value::to_string);
+    let content = ("application/json", text.into_bytes());
+    run(wait, dir, server, method, path, content)
+}
+
+/// Send a request whose body is not an object: its media type and its bytes.
+pub(crate) fn send_content(
+    wait: Duration,
+    dir: &Path,
+    server: &Server,
+    path: &str,
+    content: (&str, Vec<u8>),
+) -> Result<Value> {
+    run(wait, dir, server, "POST", path, content)
+}
+
+fn run(
+    wait: Duration,
+    dir: &Path,
+    server: &Server,
+    method: &str,
+    path: &str,
+    content: (&str, Vec<u8>),
+) -> Result<Value> {
     let key = folder::admin_key(dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -48,22 +72,22 @@ pub(crate) fn send_within(
         .map_err(|error| Failure::found(error.to_string()))?;
     let url = format!("{}{path}", server.admin);
     runtime.block_on(async {
-        let exchange = tokio::time::timeout(wait, exchange(&url, method, &key, body));
+        let exchange = tokio::time::timeout(wait, exchange(&url, method, &key, content));
         exchange
             .await
             .map_err(|_| Failure::found(format!("{url} did not answer in {} s", wait.as_secs())))?
     })
 }
 
-async fn exchange(url: &str, method: &str, key: &str, body: Option<&Value>) -> Result<Value> {
+async fn exchange(url: &str, method: &str, key: &str, content: (&str, Vec<u8>)) -> Result<Value> {
     let failed = |error: &dyn std::fmt::Display| Failure::found(format!("cannot reach {url}: {error}"));
-    let text = body.map_or_else(String::new, Value::to_string);
+    let (media_type, bytes) = content;
     let request = http::Request::builder()
         .method(method)
         .uri(url)
         .header("authorization", format!("Bearer {key}"))
-        .header("content-type", "application/json")
-        .body(Full::new(Bytes::from(text)))
+        .header("content-type", media_type)
+        .body(Full::new(Bytes::from(bytes)))
         .map_err(|error| failed(&error))?;
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let response = client.request(request).await.map_err(|error| failed(&error))?;

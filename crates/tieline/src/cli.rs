@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod party;
 mod policy;
 
+pub(crate) use party::*;
 pub(crate) use policy::*;
 
 /// The interconnect for AI models: carries calls over any channel, admits them under cited rules, records every decision
@@ -90,6 +92,9 @@ A chokepoint of a party is a component whose loss alone leaves it nothing.")]
     /// Add, list and revoke the keys of parties.
     #[command(subcommand)]
     Keys(Keys),
+    /// Say who parties are and what is known about them, by whose word and until when.
+    #[command(subcommand)]
+    Party(Party),
     /// Check, test, explain and compare rules: the tools of whoever answers for them.
     #[command(subcommand)]
     Policy(Policy),

@@ -131,7 +131,7 @@ impl Line<'_> {
     fn row(&mut self, now: Tick) -> Option<PartyRow> {
         let evidence = self.evidence(now);
         let kind = self.read("kind", |text| named(text, Kind::ALL, Kind::name));
-        let owners = self.read("owners", shares).unwrap_or_default();
+        let owners = self.read("owners", read_shares).unwrap_or_default();
         let id: Option<Arc<str>> = self.cell("id").map(Arc::from);
         if id.is_none() && self.cells.iter().any(|(name, _)| *name == "id") {
             self.report("id", "a party needs an id".to_owned());
@@ -231,7 +231,7 @@ fn named<T: Copy>(
 }
 
 /// `owner:permille;…`, with `?` for a share of unknown size.
-fn shares(cell: &str) -> Result<Vec<Share>, String> {
+pub fn read_shares(cell: &str) -> Result<Vec<Share>, String> {
     let parts = cell.split(';').map(str::trim).filter(|part| !part.is_empty());
     let share = |part: &str| {
         let wrong = || format!("`{part}` is no share: `owner:permille`, or `owner:?` if nobody knows");

@@ -21,7 +21,7 @@ use tieline_policy::{
 use crate::admin::schemas::{EvidenceKindSchema, FactValueSchema, KindSchema, ShareSchema};
 use crate::state::{PartyRow, State, StateError};
 
-pub use csv::CSV_COLUMNS;
+pub use csv::{CSV_COLUMNS, read_shares};
 pub use import::{
     IMPORT_BYTES_MAX, IMPORT_PARTIES_MAX, Import, ImportFormat, ImportProblem, ImportProblems, PROBLEMS_SHOWN,
 };

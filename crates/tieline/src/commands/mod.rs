@@ -8,6 +8,7 @@ mod grid;
 mod keys;
 mod ledger;
 mod operate;
+mod party;
 mod policy;
 mod reports;
 mod serve;
@@ -35,6 +36,7 @@ pub(crate) fn run(cli: &Cli) -> Result<u8> {
         Command::Ledger(command) => ledger::run(cli, command),
         Command::Drill(command) => drill::run(cli, command),
         Command::Keys(command) => keys::run(cli, command),
+        Command::Party(command) => party::run(cli, command),
         Command::Policy(command) => policy::run(cli, command),
         Command::Cut(target) => operate::run(cli, &target.name, true),
         Command::Restore(target) => operate::run(cli, &target.name, false),

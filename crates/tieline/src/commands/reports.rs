@@ -165,6 +165,7 @@ pub(super) struct BackedUp {
 /// Every schema, by the name of its file.
 pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
     let mut all = super::policy::schemas();
+    all.extend(super::party::schemas());
     all.extend([
         ("check", printed::<crate::diagnose::CheckReport>()),
         ("cut", printed::<CutReport>()),

@@ -4,7 +4,7 @@ use crate::folder::{empty, run, tieline};
 use crate::transcript::Transcript;
 
 /// Every command that a person is shown.
-const COMMANDS: [&[&str]; 29] = [
+const COMMANDS: [&[&str]; 36] = [
     &[],
     &["up"],
     &["serve"],
@@ -25,6 +25,13 @@ const COMMANDS: [&[&str]; 29] = [
     &["keys", "add"],
     &["keys", "list"],
     &["keys", "revoke"],
+    &["party"],
+    &["party", "add"],
+    &["party", "show"],
+    &["party", "list"],
+    &["party", "change"],
+    &["party", "expire"],
+    &["party", "import"],
     &["policy"],
     &["policy", "check"],
     &["policy", "test"],

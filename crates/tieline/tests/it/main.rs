@@ -23,6 +23,7 @@ mod keys;
 mod lifecycle;
 mod ollama;
 mod operating;
+mod parties;
 mod policy;
 mod reloading;
 mod schema;
