@@ -45,12 +45,17 @@ pub struct Change {
 }
 
 /// What changes for a party between two matrices, by model.
-pub fn diff(old: &Matrix<'_>, new: &Matrix<'_>, facts: &PartyFacts) -> Result<Vec<Change>, PostureError> {
+pub fn diff(
+    old: &Matrix<'_>,
+    new: &Matrix<'_>,
+    party: &str,
+    facts: &PartyFacts,
+) -> Result<Vec<Change>, PostureError> {
     let mut pairs: BTreeMap<Arc<str>, (Option<Cell>, Option<Cell>)> = BTreeMap::new();
-    for (column, cell) in old.columns().iter().zip(old.row(facts)?) {
+    for (column, cell) in old.columns().iter().zip(old.row(party, facts)?) {
         pairs.entry(old.model_name(column.model)).or_default().0 = cell;
     }
-    for (column, cell) in new.columns().iter().zip(new.row(facts)?) {
+    for (column, cell) in new.columns().iter().zip(new.row(party, facts)?) {
         pairs.entry(new.model_name(column.model)).or_default().1 = cell;
     }
     let change = |(model, (from, to)): (Arc<str>, (Option<Cell>, Option<Cell>))| {

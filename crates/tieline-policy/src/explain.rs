@@ -11,17 +11,22 @@ use serde_json::Value;
 use tieline_core::{Ruling, Tick, Verdict};
 
 use crate::coverage::Survey;
-use crate::engine::Epoch;
+use crate::directive::Standing;
+use crate::engine::{Epoch, Judged};
 use crate::facts::{FactName, Facts, PartyFacts};
+use crate::overlay::{Laid, Overlay};
 use crate::pack::{PackRule, Status};
 use crate::probe::Probe;
 use crate::representative::pack_of;
+use crate::targets::Targets;
 
 /// Why a verdict is what it is.
 #[derive(Clone, Debug)]
 pub struct Chain {
-    /// For each fact that is missing, what would follow if it were known.
+    /// For each fact that is missing, what would follow under the rules if it were known.
     pub deciding: Vec<Deciding>,
+    /// Where the question stands under each directive, by its `<id>@<version>`.
+    pub directives: Vec<(Arc<str>, Standing)>,
     /// Rules that apply or fail, those that enforce first, then strictest first, then by id.
     pub rules: Vec<ChainRule>,
     pub verdict: Verdict,
@@ -80,9 +85,38 @@ pub fn chain(epoch: &Epoch, facts: &Facts, now: Tick) -> Chain {
     let verdict = epoch.judge(facts, now);
     Chain {
         deciding: deciding(epoch, facts, &verdict, now),
+        directives: Vec::new(),
         rules: rules(epoch, facts, now),
         verdict,
     }
+}
+
+/// The same for a party of this id under directives.
+pub fn chain_under(
+    overlay: &Arc<Overlay>,
+    epoch: &Epoch,
+    targets: &Targets,
+    party: &str,
+    facts: &Facts,
+    now: Tick,
+) -> Chain {
+    let mut chain = chain(epoch, facts, now);
+    let Some(laid) = Laid::new(overlay.clone(), epoch, targets) else {
+        return chain;
+    };
+    let listed = laid.listed(party);
+    let base = Judged {
+        from: Tick(0),
+        verdict: chain.verdict,
+    };
+    chain.verdict = laid
+        .combine(&base, facts, &facts.party, listed, epoch, now)
+        .verdict;
+    let standings = laid.standings(facts, &facts.party, listed, epoch, now);
+    chain.directives = standings
+        .map(|(_, label, standing)| (label.clone(), standing))
+        .collect();
+    chain
 }
 
 fn rules(epoch: &Epoch, facts: &Facts, now: Tick) -> Vec<ChainRule> {

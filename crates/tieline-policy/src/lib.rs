@@ -59,7 +59,7 @@ pub use directive::{
 pub use engine::{EPOCH_RULES_MAX, EPOCH_V1, Epoch, EpochRecord, OWN_PACK, PACKS_MAX};
 pub use entity::FactsError;
 pub use evidence::{Evidence, EvidenceKind};
-pub use explain::{Chain, ChainRule, Deciding, Opening, Stands, chain};
+pub use explain::{Chain, ChainRule, Deciding, Opening, Stands, chain, chain_under};
 pub use facts::{Action, BadFactName, ChannelFacts, Class, FactName, Facts, Kind, ModelFacts, PartyFacts};
 pub use fuzz::fuzz_pack;
 pub use limits::{COUNTED_MAX, Clearance, Limit, TermScope};

@@ -17,7 +17,7 @@ use crate::facts::{Action, ChannelFacts, FactName, Facts, Kind, ModelFacts, Part
 use crate::pack::{Manifest, Pack, PackRule, Status};
 use crate::probe::{Found, Probe};
 use crate::problem::PackProblem;
-use crate::representative::{Reads, Sets, pack_of};
+use crate::representative::{Reads, Sets, WORDS_MAX, pack_of};
 use crate::schema::Type;
 
 /// Combinations of facts that are tried for one rule: at some 20 µs each, 65,536 are below 1.5 s, and only a rule that
@@ -30,8 +30,12 @@ const COMBINATIONS_ENOUGH: u64 = 4_096;
 /// Facts to which a rule applies that are kept to compare it with others.
 const HITS_MAX: usize = 64;
 
-/// Steps of the search for a call that a permit lets through: 2,000 × 100 µs with all shipped packs is 0.2 s a permit.
-const STEPS_MAX: usize = 2_000;
+/// Steps of the search for a call that a permit lets through: 8,000 × 100 µs with all shipped packs is 0.8 s a permit, and
+/// only one that lets nothing through takes as long.
+const STEPS_MAX: usize = 8_000;
+
+/// Steps of it that change several facts at once, from one place.
+const LEAPS_MAX: u128 = 1_024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LintKind {
@@ -242,10 +246,11 @@ impl<'a> Search<'a> {
         times.extend(others.flat_map(|pack| instants(pack.manifest())));
         times.retain(|at| *at >= manifest.valid_from && manifest.valid_to.is_none_or(|end| *at < end));
         for at in times.into_iter().rev() {
-            let choices = dimensions(&self.reads(&[self.rule], at));
+            let reads = self.reads(&[self.rule], at);
             let probe = Probe::new(self.packs, &[self.rule], at);
-            let (facts, was_whole) = self.hits_at(&probe, &choices, at);
-            is_whole &= was_whole;
+            let (facts, was_whole) = self.hits_at(&probe, &dimensions(&reads), at);
+            // Of many words not every subset is tried.
+            is_whole &= was_whole && reads.texts.len() <= WORDS_MAX;
             if !facts.is_empty() {
                 return Hits { at, facts, is_whole };
             }
@@ -301,22 +306,17 @@ impl<'a> Search<'a> {
         for start in &hits.facts {
             let mut facts = start.clone();
             let mut rest = against(&probe.ask(&facts, hits.at).ok()?);
-            'climb: while !rest.is_empty() && steps < STEPS_MAX {
+            while !rest.is_empty() && steps < STEPS_MAX {
                 let those: Vec<&PackRule> = rest.iter().filter_map(|ix| in_force.get(*ix).copied()).collect();
-                for choice in dimensions(&self.reads(&those, hits.at)).iter().flatten() {
+                let choices = dimensions(&self.reads(&those, hits.at));
+                let better = nearby(&facts, &choices).find_map(|next| {
                     steps += 1;
-                    let mut next = facts.clone();
-                    choice(&mut next);
-                    let Ok(found) = probe.ask(&next, hits.at) else {
-                        continue;
-                    };
+                    let found = probe.ask(&next, hits.at).ok()?;
                     let left = against(&found);
-                    if found.applies.contains(&own) && left.len() < rest.len() {
-                        (facts, rest) = (next, left);
-                        continue 'climb;
-                    }
-                }
-                break;
+                    (found.applies.contains(&own) && left.len() < rest.len()).then_some((next, left))
+                });
+                let Some(better) = better else { break };
+                (facts, rest) = better;
             }
             if rest.is_empty() {
                 return None;
@@ -416,6 +416,19 @@ fn applies(probe: &Probe, facts: &Facts, at: Tick) -> bool {
     probe.ask(facts, at).is_ok_and(|found| found.applies.contains(&0))
 }
 
+/// The facts with one thing changed, then with all that is read changed at once, in a scattered sample: what takes two
+/// facts together is not found by changing one.
+fn nearby<'a>(facts: &'a Facts, choices: &'a [Vec<Choice>]) -> impl Iterator<Item = Facts> + 'a {
+    let one = choices.iter().flatten().map(|choice| {
+        let mut next = facts.clone();
+        choice(&mut next);
+        next
+    });
+    let scatter = Scatter::new(choices);
+    let limit = scatter.total.min(LEAPS_MAX);
+    one.chain((0..limit).map(move |number| scatter.change(facts.clone(), number, choices)))
+}
+
 /// An order in which any beginning of the combinations is spread over all of them.
 struct Scatter {
     stride: u128,
@@ -437,8 +450,12 @@ impl Scatter {
     }
 
     fn facts(&self, number: u128, choices: &[Vec<Choice>]) -> Facts {
+        self.change(nothing_known(), number, choices)
+    }
+
+    /// Facts with a combination laid over them.
+    fn change(&self, mut facts: Facts, number: u128, choices: &[Vec<Choice>]) -> Facts {
         let mut rest = number * self.stride % self.total;
-        let mut facts = nothing_known();
         for options in choices {
             let len = options.len() as u128;
             let at = usize::try_from(rest % len).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! The matrix: what each party may reach, model by model. A cell is the best ruling over the channels that serve the
 //! model, with those channels and the rules that determine it there.
 //!
-//! Contract. A cell equals the strictest-first combination of [`Epoch::judge`] over its channels; a property test holds it
-//! to that. What no rule in force can tell apart is judged once: models and channels that differ in nothing that any rule
+//! Contract. A cell is the least strict of the verdicts of a [`crate::Judge`] over its channels, directives included; a
+//! property test holds it to that. What no rule in force can tell apart is judged once: models and channels that differ in nothing that any rule
 //! reads, and facts of the party that none reads. Nothing is kept between rows; rows may be made on several threads.
 //! Cost: one evaluation for each pair of kinds of model and channel that occurs.
 
@@ -14,6 +14,7 @@ use tieline_core::{ChannelIx, ModelIx, Rule, Ruling, Tick};
 use crate::engine::{Epoch, Judged};
 use crate::entity::Asked;
 use crate::facts::{Action, ChannelFacts, ModelFacts, PartyFacts};
+use crate::overlay::{Laid, Listed, Overlay};
 use crate::posture::{Posture, PostureError};
 use crate::representative::{Reads, Sets};
 use crate::schema::Type;
@@ -44,6 +45,7 @@ pub struct Matrix<'a> {
     epoch: &'a Epoch,
     /// For each column and each of its channels, the number of the pair's kind.
     kinds: Vec<Vec<usize>>,
+    laid: Option<Laid>,
     now: Tick,
     /// One pair of each kind.
     pairs: Vec<(ModelIx, ChannelIx)>,
@@ -70,6 +72,7 @@ impl<'a> Matrix<'a> {
             end_use,
             epoch,
             kinds: Vec::with_capacity(columns.len()),
+            laid: None,
             now,
             pairs: Vec::new(),
             reads,
@@ -79,22 +82,44 @@ impl<'a> Matrix<'a> {
         out
     }
 
-    /// The cells of a party in the order of the columns; `None` where no channel serves the model.
-    pub fn row(&self, facts: &PartyFacts) -> Result<Vec<Option<Cell>>, PostureError> {
+    /// With directives laid over.
+    #[must_use]
+    pub fn with_overlay(mut self, overlay: Arc<Overlay>) -> Self {
+        self.laid = Laid::new(overlay, self.epoch, self.targets);
+        self
+    }
+
+    /// A number that parties share whose rows are equal if their facts are; `None` for a party that shares its row with
+    /// nobody.
+    pub fn key(&self, party: &str) -> Option<u16> {
+        self.laid
+            .as_ref()
+            .map_or(Some(0), |laid| laid.listed(party).number)
+    }
+
+    /// The cells of the party of this id in the order of the columns; `None` where no channel serves the model.
+    pub fn row(&self, party: &str, facts: &PartyFacts) -> Result<Vec<Option<Cell>>, PostureError> {
         // Facts that cannot be read are refused whole, before some of them are left out.
         Posture::new(facts.clone())?;
-        let facts = facts.at(self.now);
-        if !facts.limits.is_empty() || !facts.cleared.is_empty() {
-            return Ok(self.row_by_names(&facts));
-        }
-        let facts = self.read_only(&facts);
-        let pairs = self.pairs.iter();
-        let judged: Vec<Judged> = pairs.map(|pair| self.judge(&facts, *pair)).collect();
+        let listed = self.laid.as_ref().map(|laid| (laid, laid.listed(party)));
+        let now = facts.at(self.now);
+        // Papers and clearances may count for some models and places and not for others: then each is one of its kind.
+        let by_names = !now.limits.is_empty() || !now.cleared.is_empty();
+        let judged: Vec<Judged> = if by_names {
+            Vec::new()
+        } else {
+            let some = self.read_only(&now);
+            self.pairs.iter().map(|pair| self.judge(&some, *pair)).collect()
+        };
         // Most columns are of few kinds, and share their lists.
         let mut cells: BTreeMap<(&[usize], &[ChannelIx]), Option<Cell>> = BTreeMap::new();
         let columns = self.columns.iter().zip(&self.kinds);
         Ok(columns
             .map(|(column, kinds)| {
+                let laid = listed.filter(|(laid, _)| laid.touches(column.model));
+                if by_names || laid.is_some() {
+                    return self.cell_by_names(column, kinds, &judged, (facts, &now), laid);
+                }
                 let key = (kinds.as_slice(), column.channels.as_slice());
                 let cell = || best(&column.channels, kinds, &judged);
                 cells.entry(key).or_insert_with(cell).clone()
@@ -102,16 +127,30 @@ impl<'a> Matrix<'a> {
             .collect())
     }
 
-    /// The cells of a party with papers or clearances that count for some models or places and not for others: each
-    /// model and channel is one of its kind.
-    fn row_by_names(&self, facts: &PartyFacts) -> Vec<Option<Cell>> {
-        let cell = |column: &Column| {
-            let pairs = column.channels.iter().map(|channel| (column.model, *channel));
-            let judged: Vec<Judged> = pairs.map(|pair| self.judge(facts, pair)).collect();
-            let kinds: Vec<usize> = (0..judged.len()).collect();
-            best(&column.channels, &kinds, &judged)
+    /// A cell for which names matter: those of the model and channels, or that of the party. `facts` are the party's,
+    /// whole and as they are now.
+    fn cell_by_names(
+        &self,
+        column: &Column,
+        kinds: &[usize],
+        judged: &[Judged],
+        (facts, now): (&PartyFacts, &PartyFacts),
+        laid: Option<(&Laid, Listed)>,
+    ) -> Option<Cell> {
+        let verdict = |(channel, kind): (&ChannelIx, &usize)| {
+            let known = judged.get(*kind).cloned();
+            let base = known.unwrap_or_else(|| self.judge(now, (column.model, *channel)));
+            let question = self.targets.question(column.model, *channel, self.end_use);
+            match (laid, question) {
+                (Some((laid, listed)), Some(question)) => {
+                    laid.combine(&base, &question, facts, listed, self.epoch, self.now)
+                }
+                _ => base,
+            }
         };
-        self.columns.iter().map(cell).collect()
+        let verdicts: Vec<Judged> = column.channels.iter().zip(kinds).map(verdict).collect();
+        let each: Vec<usize> = (0..verdicts.len()).collect();
+        best(&column.channels, &each, &verdicts)
     }
 
     pub const fn columns(&self) -> &'a [Column] {

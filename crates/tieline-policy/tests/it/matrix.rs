@@ -8,7 +8,8 @@ use proptest::sample::subsequence;
 use tieline_core::grid::Weights;
 use tieline_core::{ChannelIx, ModelIx, Ruling};
 use tieline_policy::{
-    ChangeKind, Column, Epoch, Facts, LintKind, Matrix, Pack, Status, Targets, chain, diff, lint,
+    Action, ChangeKind, Column, Directive, EndUseIx, Epoch, Facts, Judge, Lineage, LintKind, Matrix, Order,
+    Overlay, Pack, Postures, Question, RegionIx, Status, Targets, chain, chain_under, diff, lint,
 };
 
 use crate::support::{
@@ -16,7 +17,7 @@ use crate::support::{
 };
 
 /// Models and channels that the rules of the demo pack tell apart, and some that they do not.
-static TARGETS: LazyLock<Targets> = LazyLock::new(|| {
+static TARGETS: LazyLock<Arc<Targets>> = LazyLock::new(|| {
     let models = [
         model("open-1", Weights::Open, None),
         model("open-2", Weights::Open, None),
@@ -29,7 +30,7 @@ static TARGETS: LazyLock<Targets> = LazyLock::new(|| {
         channel("us", Some("us-east-1")),
         channel("eu", Some("eu-central-1")),
     ];
-    Targets::new(models.into(), channels.into(), &[], &[]).unwrap()
+    Arc::new(Targets::new(models.into(), channels.into(), &[], &[]).unwrap())
 });
 
 fn columns() -> Vec<Column> {
@@ -42,7 +43,7 @@ fn columns() -> Vec<Column> {
 }
 
 /// The demo pack beside rules about channels and models by name.
-static NAMED: LazyLock<Epoch> = LazyLock::new(|| {
+static NAMED: LazyLock<Arc<Epoch>> = LazyLock::new(|| {
     let rules = [
         rule("all", "", "permit (principal, action, resource)"),
         rule(
@@ -62,12 +63,37 @@ static NAMED: LazyLock<Epoch> = LazyLock::new(|| {
             "forbid (principal, action, resource == Model::\"open-2\") unless { principal has class }",
         ),
     ];
-    epoch(2, vec![pack("named", "", &rules.concat()).unwrap()])
+    Arc::new(epoch(2, vec![pack("named", "", &rules.concat()).unwrap()]))
 });
 
-fn epochs() -> [&'static Epoch; 2] {
+fn epochs() -> [&'static Arc<Epoch>; 2] {
     static DEMO: LazyLock<Arc<Epoch>> = LazyLock::new(demo_epoch);
     [&DEMO, &NAMED]
+}
+
+/// One order by a condition, and one by a list.
+fn orders() -> Vec<Arc<Directive>> {
+    let order = |id: &str, model: &str, who: &str| {
+        let text = format!(
+            "t = \"tieline/directive/v1\"\nid = \"{id}\"\nversion = 1\nissuer = \"I\"\nauthority = \"A\"\n\
+             title = \"T\"\nreason = \"R.\"\nissued = 2026-01-01T00:00:00Z\nvalid_from = 2026-01-01T00:00:00Z\n\
+             effect = \"deny\"\nin_flight = \"finish\"\nscope.models = [\"{model}\"]\n{who}\n"
+        );
+        let Order::Directive(directive) = Order::parse("order.toml", &text).unwrap() else {
+            return None;
+        };
+        Some(directive)
+    };
+    let german = "principal has jurisdiction && principal.jurisdiction == Country::\\\"DE\\\"";
+    let orders = [
+        order("germans", "open-1", &format!("who.condition = \"{german}\"")),
+        order("listed", "closed-1", "who.parties = [\"p_named\"]"),
+    ];
+    orders.into_iter().flatten().collect()
+}
+
+fn lineage() -> Lineage {
+    Arc::new(|party| vec![Arc::from(party)])
 }
 
 proptest! {
@@ -75,9 +101,9 @@ proptest! {
     fn a_cell_is_the_best_verdict_over_its_channels(
         party in any_party(), end_use in any_end_use(), now in any_tick(), which in 0..2_usize
     ) {
-        let (epoch, columns) = (epochs()[which], columns());
-        let matrix = Matrix::new(epoch, &TARGETS, &columns, end_use.as_deref(), now);
-        let row = matrix.row(&party).unwrap();
+        let (epoch, columns) = (epochs()[which].clone(), columns());
+        let matrix = Matrix::new(&epoch, &TARGETS, &columns, end_use.as_deref(), now);
+        let row = matrix.row("p", &party).unwrap();
         for (column, cell) in columns.iter().zip(row) {
             let verdicts: Vec<_> = column
                 .channels
@@ -110,10 +136,10 @@ proptest! {
         let some: Vec<Column> = fewer.iter().map(|ix| columns[*ix].clone()).collect();
         let one = Matrix::new(demo, &TARGETS, &columns, None, now);
         let two = Matrix::new(named, &TARGETS, &some, None, now);
-        prop_assert_eq!(diff(&one, &one, &party).unwrap(), []);
-        prop_assert_eq!(diff(&two, &two, &party).unwrap(), []);
-        let there = diff(&one, &two, &party).unwrap();
-        let mut back = diff(&two, &one, &party).unwrap();
+        prop_assert_eq!(diff(&one, &one, "p", &party).unwrap(), []);
+        prop_assert_eq!(diff(&two, &two, "p", &party).unwrap(), []);
+        let there = diff(&one, &two, "p", &party).unwrap();
+        let mut back = diff(&two, &one, "p", &party).unwrap();
         for change in &mut back {
             std::mem::swap(&mut change.from, &mut change.to);
         }
@@ -139,6 +165,51 @@ proptest! {
     }
 }
 
+proptest! {
+    // Each case lays the directives anew, which costs more than the verdicts.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_cell_under_directives_is_the_best_verdict_of_the_judge(
+        facts in any_party(), now in any_tick(), which in 0..2_usize, named in any::<bool>()
+    ) {
+        let (epoch, columns) = (epochs()[which].clone(), columns());
+        let party = if named { "p_named" } else { "p_other" };
+        let overlay = Arc::new(Overlay::build(9, orders(), &epoch, lineage()).unwrap());
+        let matrix = Matrix::new(&epoch, &TARGETS, &columns, None, now).with_overlay(overlay.clone());
+        let row = matrix.row(party, &facts).unwrap();
+        let postures = Arc::new(Postures::new());
+        let posture = postures.intern(&facts).unwrap();
+        let judge = Judge::new(epoch.clone(), TARGETS.clone(), postures).with_overlay(overlay.clone());
+        for (column, cell) in columns.iter().zip(row) {
+            let ask = |channel: ChannelIx| {
+                let question = Question {
+                    action: Action::Call,
+                    channel,
+                    end_use: EndUseIx::UNSTATED,
+                    model: column.model,
+                    posture,
+                    region: RegionIx::OWN,
+                };
+                judge.verdict(question, party, now)
+            };
+            let best = column.channels.iter().map(|channel| ask(*channel).ruling).min();
+            prop_assert_eq!(cell.as_ref().map(|cell| cell.ruling), best);
+            let first = cell.as_ref().and_then(|cell| cell.channels.first().copied());
+            if let (Some(cell), Some(first)) = (cell, first) {
+                let shown: Vec<_> = cell.rules.iter().map(|rule| rule.id.clone()).collect();
+                let rules: Vec<_> = ask(first).rules.iter().map(|rule| rule.id.clone()).collect();
+                prop_assert!(shown.starts_with(&rules), "{:?} {:?}", shown, rules);
+                let question = TARGETS.question(column.model, first, None).unwrap();
+                let facts = Facts { party: facts.clone(), ..question };
+                let chain = chain_under(&overlay, &epoch, &TARGETS, party, &facts, now);
+                prop_assert_eq!(&chain.verdict.rules, &ask(first).rules);
+                prop_assert_eq!(chain.directives.len(), 2);
+            }
+        }
+    }
+}
+
 #[test]
 fn changes_are_of_three_kinds() {
     let columns = columns();
@@ -149,7 +220,7 @@ fn changes_are_of_three_kinds() {
         let old = Matrix::new(named, &TARGETS, &columns, None, JUNE_12);
         let new = Matrix::new(new, &TARGETS, &columns, None, JUNE_12);
         let party = call(tieline_policy::PartyFacts::default()).party;
-        let changes = diff(&old, &new, &party).unwrap();
+        let changes = diff(&old, &new, "p", &party).unwrap();
         let found = changes
             .iter()
             .find(|change| &*change.model == model)
@@ -248,6 +319,10 @@ fn rules_that_do_nothing_are_found() {
             forbid("place", "!(principal has jurisdiction)"),
             forbid("paper", "!(principal.licences.contains(\"l\"))"),
             forbid("end-use", "!(context has end_use)"),
+            forbid(
+                "both",
+                "!(principal has class && principal has headquarters && principal has kind)",
+            ),
         ],
         &[],
     );

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use tieline_gateway::{PartyRow, State};
+use tieline_gateway::{DirectiveRow, PartyRow, State};
+use tieline_note::note::{Signer, sign};
 use tieline_testkit::fixtures;
 
 use crate::folder::{Folder, tieline};
@@ -198,6 +199,61 @@ fn the_matrix_in_its_forms() {
     assert_eq!(of(2), of(3));
     folder.run(&["policy", "matrix", "--at", "yesterday"]);
     folder.check("the_matrix_in_its_forms");
+}
+
+/// As of June 12th, 21:21 UTC, the model is for nobody in Germany.
+const ORDER: &str = r#"t = "tieline/directive/v1"
+id = "order"
+version = 1
+issuer = "An authority"
+authority = "A law"
+title = "One model"
+reason = "Not for this country."
+issued = 2026-06-12T21:21:00Z
+valid_from = 2026-06-12T21:21:00Z
+effect = "deny"
+in_flight = "finish"
+scope.models = ["m1"]
+who.condition = 'principal has jurisdiction && principal.jurisdiction == Country::"DE"'
+"#;
+
+#[test]
+fn directives_in_force_are_part_of_it() {
+    let mut folder = folder();
+    with_parties(&folder);
+    let signer = Signer::new("authority", &[7; 32]).unwrap();
+    let note = sign(ORDER, &signer).unwrap();
+    let state = State::open(folder.path()).unwrap();
+    let row = DirectiveRow {
+        applied_us: 1_781_299_260_000_000,
+        digest: tieline_note::sha256(note.as_bytes()).0,
+        id: "order".into(),
+        note,
+        revoked_us: Some(1_781_302_860_000_000),
+        version: 1,
+    };
+    state.put_directive(&row).unwrap();
+    let rulings = |at: &str| -> Vec<Value> {
+        let rows = folder.text(&["--dir", ".", "--json", "policy", "matrix", "--at", at]);
+        rows.lines()
+            .map(|row| serde_json::from_str::<Value>(row).unwrap()["cells"][0]["reach"]["ruling"].clone())
+            .collect()
+    };
+    assert_eq!(rulings("2026-06-12T21:20:59Z"), ["allow", "deny", "hold", "hold"]);
+    assert_eq!(rulings("2026-06-12T21:21:00Z"), ["deny", "deny", "hold", "hold"]);
+    assert_eq!(rulings("2026-06-12T22:21:00Z"), ["allow", "deny", "hold", "hold"]);
+    for party in ["p_1", "p_3"] {
+        let at = [
+            "--model",
+            "m1",
+            "--channel",
+            "left",
+            "--at",
+            "2026-06-12T21:30:00Z",
+        ];
+        folder.run(&[&["policy", "explain", "--party", party], &at[..]].concat());
+    }
+    folder.check("directives_in_force_are_part_of_it");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! `tieline policy diff`: what changes for whom from one set of rules to another, and which past calls it would have changed.
+//! Rules alone are compared, without directives: `tieline directive rehearse` is for those.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -132,7 +133,8 @@ fn groups(parties: &[Party], old: &Side, new: &Side, now: Tick) -> Result<Groups
     distinct.sort_by(|a, b| a.facts.cmp(&b.facts));
     distinct.dedup_by(|a, b| a.facts == b.facts);
     let changes = in_parallel(&distinct, &|party: &&Party| {
-        diff(&old, &new, &party.facts).map_err(|error| Failure::found(format!("party {}: {error}", party.id)))
+        diff(&old, &new, &party.id, &party.facts)
+            .map_err(|error| Failure::found(format!("party {}: {error}", party.id)))
     })?;
     let by_facts: BTreeMap<&PartyFacts, Vec<Change>> =
         distinct.iter().map(|party| &party.facts).zip(changes).collect();

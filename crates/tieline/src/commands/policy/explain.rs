@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use tieline_core::{Ruling, Tick};
-use tieline_policy::{Chain, ChainRule, Deciding, Facts, Stands, chain};
+use tieline_policy::{Chain, ChainRule, Deciding, Facts, Standing, Stands, chain_under};
 
-use super::bench::{Field, Party, epoch, instant, packs, parties, ruling, time};
-use super::report::{ChannelExplained, FactShown, PolicyExplained};
+use super::bench::{Field, Party, epoch, instant, overlay, packs, parties, ruling, time};
+use super::report::{ChannelExplained, FactShown, PolicyExplained, StandingShown};
 use crate::cli::{Cli, PolicyExplain};
 use crate::load;
 use crate::output::{self, Failure, Result};
@@ -24,13 +24,15 @@ pub(super) fn run(cli: &Cli, args: &PolicyExplain) -> Result<u8> {
         })?;
     let epoch = epoch(packs(&checked.policy.packs)?, &checked.policy.enforce)?;
     let field = Field::new(&checked.grid)?;
+    let overlay = overlay(&cli.dir, &epoch, now)?;
     let mut chains: Vec<(std::sync::Arc<str>, Chain)> = Vec::new();
     for facts in questions(&field, args)? {
         let facts = Facts {
             party: party.facts.clone(),
             ..facts
         };
-        chains.push((facts.channel.name.clone(), chain(&epoch, &facts, now)));
+        let chain = chain_under(&overlay, &epoch, &field.targets, &party.id, &facts, now);
+        chains.push((facts.channel.name.clone(), chain));
     }
     // Channels with one ruling stay in the order of the configuration.
     chains.sort_by_key(|(_, chain)| chain.verdict.ruling);
@@ -126,6 +128,7 @@ fn report(
 ) -> PolicyExplained {
     let channel = |(channel, chain): &(std::sync::Arc<str>, Chain)| ChannelExplained {
         channel: channel.clone(),
+        directives: chain.directives.iter().map(standing_shown).collect(),
         missing: chain.deciding.iter().map(|one| json!(one)).collect(),
         rules: chain.rules.iter().map(|rule| json!(rule)).collect(),
         ruled_by: chain.verdict.rules.iter().map(|rule| rule.id.clone()).collect(),
@@ -146,6 +149,23 @@ fn report(
         model: args.model.clone(),
         name: party.name.clone(),
         party: party.id.clone(),
+    }
+}
+
+fn standing_shown((directive, standing): &(std::sync::Arc<str>, Standing)) -> StandingShown {
+    let facts = match standing {
+        Standing::Undetermined(facts) => facts.iter().map(ToString::to_string).collect(),
+        Standing::Exempt | Standing::Inside | Standing::Outside => Vec::new(),
+    };
+    StandingShown {
+        directive: directive.clone(),
+        facts,
+        standing: match standing {
+            Standing::Exempt => "exempt",
+            Standing::Inside => "inside",
+            Standing::Outside => "outside",
+            Standing::Undetermined(_) => "undetermined",
+        },
     }
 }
 
@@ -205,6 +225,17 @@ fn chain_text(args: &PolicyExplain, channel: &str, chain: &Chain) -> String {
         .filter(|rule| rule.id.starts_with("default/"))
     {
         let _ = writeln!(text, "  {}: {}", rule.id, rule.reason);
+    }
+    for standing in chain.directives.iter().map(standing_shown) {
+        let wants = match standing.facts.as_slice() {
+            [] => String::new(),
+            facts => format!(", for want of {}", facts.join(", ")),
+        };
+        let _ = writeln!(
+            text,
+            "  directive {}: {}{wants}",
+            standing.directive, standing.standing
+        );
     }
     let (enforced, others): (Vec<_>, Vec<_>) = chain.rules.iter().partition(|rule| rule.enforced);
     for rule in enforced {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tieline_core::Tick;
 use tieline_policy::{Matrix, PartyFacts, PostureError, Status, change_kind};
 
-use super::bench::{Field, Party, epoch, in_parallel, instant, packs, parties};
+use super::bench::{Field, Party, epoch, in_parallel, instant, overlay, packs, parties};
 use super::report::{CellShown, MatrixRow, ReachShown};
 use crate::cli::{Cli, PolicyMatrix};
 use crate::load;
@@ -19,10 +19,14 @@ use crate::output::{self, Failure, Result};
 /// Parties whose rows are made together: enough that a thread for each core is worth its start.
 const BATCH_PARTIES: usize = 512;
 
-/// Rows that are kept. With 50 models a row takes some 10 KB of lists that it mostly shares: below 40 MB.
+/// Rows that are kept. With 50 models a row takes some 12 KB: 50 MB at most.
 const ROWS_KEPT_MAX: usize = 4_096;
 
 type Row = Arc<Vec<CellShown>>;
+
+/// What parties have in common that share a row: their facts, and the lists of directives that name them; one that shares
+/// with nobody, by its id.
+type Key = (PartyFacts, Option<u16>, Option<String>);
 
 /// What makes rows.
 struct Maker<'a> {
@@ -40,32 +44,29 @@ pub(super) fn run(cli: &Cli, args: &PolicyMatrix) -> Result<u8> {
         .all_statuses
         .then(|| epoch(packs, &Status::ALL))
         .transpose()?;
+    let parties = parties(&cli.dir, now)?;
     let matrix = |epoch| {
-        Matrix::new(
-            epoch,
-            &field.targets,
-            &field.columns,
-            args.end_use.as_deref(),
-            now,
-        )
+        let end_use = args.end_use.as_deref();
+        let matrix = Matrix::new(epoch, &field.targets, &field.columns, end_use, now);
+        overlay(&cli.dir, epoch, now).map(|overlay| matrix.with_overlay(overlay))
     };
     let maker = Maker {
-        everything: everything.as_ref().map(matrix),
-        matrix: matrix(&in_force),
+        everything: everything.as_ref().map(matrix).transpose()?,
+        matrix: matrix(&in_force)?,
     };
     let format = if cli.json { "json" } else { &args.format };
     if format == "csv" {
         output::line("party,name,model,ruling,rules,channels,would,would_rules,would_channels")?;
     }
-    let mut kept: BTreeMap<PartyFacts, Row> = BTreeMap::new();
-    for batch in parties(&cli.dir, now)?.chunks(BATCH_PARTIES) {
+    let mut kept: BTreeMap<Key, Row> = BTreeMap::new();
+    for batch in parties.chunks(BATCH_PARTIES) {
         if kept.len() >= ROWS_KEPT_MAX {
             kept.clear();
         }
         kept.extend(maker.missing(batch, &kept)?);
         let mut text = String::new();
         for party in batch {
-            if let Some(row) = kept.get(&party.facts) {
+            if let Some(row) = kept.get(&maker.key(party)) {
                 print(&mut text, format, party, row, now)?;
             }
         }
@@ -75,22 +76,31 @@ pub(super) fn run(cli: &Cli, args: &PolicyMatrix) -> Result<u8> {
 }
 
 impl Maker<'_> {
-    /// The rows of a batch that are not there yet.
-    fn missing(&self, batch: &[Party], kept: &BTreeMap<PartyFacts, Row>) -> Result<Vec<(PartyFacts, Row)>> {
-        let mut wanted: Vec<&Party> = batch
-            .iter()
-            .filter(|party| !kept.contains_key(&party.facts))
-            .collect();
-        wanted.sort_by(|a, b| a.facts.cmp(&b.facts));
-        wanted.dedup_by(|a, b| a.facts == b.facts);
-        in_parallel(&wanted, &|party: &&Party| self.row(party))
+    fn key(&self, party: &Party) -> Key {
+        let listed = self.matrix.key(&party.id);
+        let alone = listed.is_none().then(|| party.id.clone());
+        (party.facts.clone(), listed, alone)
     }
 
-    fn row(&self, party: &Party) -> Result<(PartyFacts, Row)> {
+    /// The rows of a batch that are not there yet.
+    fn missing(&self, batch: &[Party], kept: &BTreeMap<Key, Row>) -> Result<BTreeMap<Key, Row>> {
+        let mut wanted: BTreeMap<Key, &Party> = BTreeMap::new();
+        for party in batch {
+            let key = self.key(party);
+            if !kept.contains_key(&key) {
+                wanted.insert(key, party);
+            }
+        }
+        let parties: Vec<&Party> = wanted.values().copied().collect();
+        let rows = in_parallel(&parties, &|party: &&Party| self.row(party))?;
+        Ok(wanted.into_keys().zip(rows).collect())
+    }
+
+    fn row(&self, party: &Party) -> Result<Row> {
         let failed = |error: PostureError| Failure::found(format!("party {}: {error}", party.id));
-        let row = self.matrix.row(&party.facts).map_err(failed)?;
+        let row = self.matrix.row(&party.id, &party.facts).map_err(failed)?;
         let would = match &self.everything {
-            Some(everything) => Some(everything.row(&party.facts).map_err(failed)?),
+            Some(everything) => Some(everything.row(&party.id, &party.facts).map_err(failed)?),
             None => None,
         };
         let columns = self.matrix.columns().iter().enumerate();
@@ -112,7 +122,7 @@ impl Maker<'_> {
                 would: would.filter(|_| differs).as_ref().map(ReachShown::new),
             }
         });
-        Ok((party.facts.clone(), Arc::new(cells.collect())))
+        Ok(Arc::new(cells.collect()))
     }
 }
 

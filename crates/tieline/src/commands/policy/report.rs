@@ -218,6 +218,8 @@ pub(super) struct FactShown {
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct ChannelExplained {
     pub(super) channel: Arc<str>,
+    /// Where the question stands under each directive in force.
+    pub(super) directives: Vec<StandingShown>,
     /// Missing facts that rules of the ruling read, and what would follow from values of them, the most helpful first.
     pub(super) missing: Vec<Value>,
     /// Rules that apply or fail; those that do not enforce are marked.
@@ -227,6 +229,16 @@ pub(super) struct ChannelExplained {
     pub(super) ruled_by: Vec<Arc<str>>,
     /// µs UTC; null if nothing that is known ends it.
     pub(super) valid_until_us: Option<u64>,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct StandingShown {
+    /// `<id>@<version>`.
+    pub(super) directive: Arc<str>,
+    /// For `undetermined`: the facts that would decide; none if they are not the party's.
+    pub(super) facts: Vec<String>,
+    /// `inside`, `exempt`, `outside` or `undetermined`.
+    pub(super) standing: &'static str,
 }
 
 /// `tieline policy coverage`.
