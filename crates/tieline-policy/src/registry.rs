@@ -334,6 +334,11 @@ impl Registry {
         self.records.get(id).map(|record| &**record)
     }
 
+    /// The ids of a party and of those above it, nearest first: what an [`crate::Overlay`] asks for.
+    pub fn lineage(&self, id: &str) -> Vec<Arc<str>> {
+        self.line(id).map(|record| record.id.clone()).collect()
+    }
+
     /// By id.
     pub fn records(&self) -> impl Iterator<Item = &PartyRecord> {
         self.records.values().map(|record| &**record)

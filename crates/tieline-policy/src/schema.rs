@@ -39,6 +39,16 @@ pub(crate) fn validator() -> &'static Validator {
     &VALIDATOR
 }
 
+/// Whether anything has an attribute of this name. Cedar takes `has` with another name as false, which hides a misspelt
+/// one beside an `||`.
+pub(crate) fn is_attribute(name: &str) -> bool {
+    let declares = |line: &str| {
+        let rest = line.trim_start().strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(':') || rest.starts_with("?:"))
+    };
+    SCHEMA_TEXT.lines().any(declares)
+}
+
 /// `Type::"id"`, without parsing.
 pub(crate) fn uid(of: Type, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(of.type_name(), EntityId::new(id))
@@ -101,6 +111,23 @@ mod tests {
     #[test]
     fn the_embedded_schema_is_sound() {
         assert_eq!(validator().schema().actions().count(), 1);
+    }
+
+    #[test]
+    fn attributes_are_those_that_are_declared() {
+        for name in [
+            "jurisdiction",
+            "licences",
+            "lab",
+            "training_eflop",
+            "end_use",
+            "region_country",
+        ] {
+            assert!(is_attribute(name), "{name}");
+        }
+        for name in ["", "jurisdicton", "entity", "has", "Country"] {
+            assert!(!is_attribute(name), "{name}");
+        }
     }
 
     #[test]

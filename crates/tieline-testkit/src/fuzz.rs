@@ -24,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     ("ledger_texts", ledger_texts),
     ("ledger_bundle", ledger_bundle),
     ("ledger_json", ledger_json),
+    ("policy_order", policy_order),
     ("policy_pack", policy_pack),
 ];
 
@@ -85,6 +86,11 @@ pub fn ledger_bundle(data: &[u8]) {
 /// Entries and canonical JSON.
 pub fn ledger_json(data: &[u8]) {
     tieline_ledger::fuzz::json(data);
+}
+
+/// A directive or a revocation, signed or not.
+pub fn policy_order(data: &[u8]) {
+    tieline_policy::fuzz_order(data);
 }
 
 /// A pack: manifest, rules and cases, separated by zero bytes.

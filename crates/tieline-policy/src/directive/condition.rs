@@ -9,6 +9,7 @@ use cedar_policy::{Expression, Policy, PolicyId, PolicySet, ValidationError, Val
 use crate::country::Country;
 use crate::pack::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, from_cedar, split};
 use crate::problem::{PackProblem, Problems, Sheet, place};
+use crate::representative::{Reads, Sets};
 use crate::schema::{self, Type};
 
 /// What comes before an expression to make it a policy: one line, so that lines count from the second.
@@ -66,6 +67,11 @@ impl Condition {
                 return None;
             }
         };
+        let reads = Reads::of_policy(&policy, &[], &Sets::default());
+        // A misspelt attribute makes Cedar find other things wrong, or nothing.
+        if !site.check_attributes(&reads) {
+            return None;
+        }
         let sound = site.validate(fragment, &policy) & site.check_names(&policy);
         let mut sets: Vec<Arc<str>> = (policy.entity_literals().iter())
             .filter(|uid| uid.type_name().to_string() == Type::CountryGroup.name())
@@ -103,6 +109,23 @@ impl Site<'_, '_> {
             text: fragment.text,
         };
         let mut problem = from_cedar(policy, fragment, error, says);
+        let inner = fragment
+            .text
+            .strip_prefix(HEAD)
+            .and_then(|rest| rest.strip_suffix(FOOT));
+        let inner = inner.unwrap_or_default();
+        // What Cedar does not expect is our own line below: the expression lacks something at its end.
+        if u32::try_from(inner.lines().count()).is_ok_and(|lines| problem.line > lines.max(1) + 1) {
+            let end = if self.verbatim {
+                self.offset + inner.len()
+            } else {
+                self.offset
+            };
+            let help = problem.help.as_deref();
+            self.problems
+                .push(self.sheet.problem(end, "the expression ends too early", help));
+            return;
+        }
         let (line, col) = place(self.sheet.text, self.offset);
         // Before the expression is our own line; on its first line, columns go on from where it stands.
         let below = problem.line.saturating_sub(2);
@@ -140,6 +163,22 @@ impl Site<'_, '_> {
             self.cedar(fragment, warning, &warning.to_string());
         }
         sound
+    }
+
+    fn check_attributes(&mut self, reads: &Reads) -> bool {
+        let unknown = reads.attributes.iter().filter(|name| !schema::is_attribute(name));
+        let unknown: Vec<&String> = unknown.collect();
+        for name in &unknown {
+            let rest = self.sheet.text.get(self.offset..).unwrap_or_default();
+            let at = rest.find(name.as_str()).filter(|_| self.verbatim);
+            let says = format!("nothing has an attribute `{name}`");
+            let help = "it would never be there, as if nobody knew it";
+            let problem = self
+                .sheet
+                .problem(self.offset + at.unwrap_or(0), says, Some(help));
+            self.problems.push(problem);
+        }
+        unknown.is_empty()
     }
 
     /// Names that the schema's types allow and that mean nothing.

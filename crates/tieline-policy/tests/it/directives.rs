@@ -37,10 +37,12 @@ pub(crate) fn letter(version: u32, more: &str) -> String {
 }
 
 pub(crate) fn directive(text: &str) -> Arc<Directive> {
-    match Order::parse("order.toml", text) {
-        Ok(Order::Directive(directive)) => directive,
-        other => panic!("{other:?} of {text}"),
-    }
+    let order = Order::parse("order.toml", text).unwrap();
+    let found = match order {
+        Order::Directive(directive) => Some(directive),
+        Order::Revocation(_) => None,
+    };
+    found.unwrap()
 }
 
 /// `p.a.b` is below `p.a`, which is below `p`.
@@ -398,7 +400,7 @@ fn what_is_missing_is_tried_together_and_only_what_matters_is_named() {
         &undetermined(&[]),
     );
     stands(
-        r#"resource has training_eflop && resource.training_eflop > 210000000"#,
+        "resource has training_eflop && resource.training_eflop > 210000000",
         "{}",
         &Standing::Outside,
     );
@@ -500,7 +502,7 @@ fn a_directive_says_no_more_than_it_discloses() {
             directive.label()
         );
         let hex = directive.digest.to_string();
-        let id = rule.id.replace(&hex[..16], "HEX");
+        let id = rule.id.replace(hex.get(..16).unwrap(), "HEX");
         (id, rule.citation.to_string(), rule.reason.to_string())
     };
     let de = r#"{"kind":"organisation","jurisdiction":"DE"}"#;
@@ -710,9 +712,11 @@ fn any_directive(n: usize) -> impl Strategy<Value = Arc<Directive>> {
                     let (key, value) = line.split_once(" = ").unwrap();
                     keys.insert(key, value);
                 }
-                keys.iter()
+                let lines: Vec<String> = keys
+                    .iter()
                     .map(|(key, value)| format!("{name}.{key} = {value}\n"))
-                    .collect::<String>()
+                    .collect();
+                lines.concat()
             };
             let text = letter(1, &table("exempt", &exempt))
                 .replace("us-bis-2026-06-12", &format!("d-{n}"))

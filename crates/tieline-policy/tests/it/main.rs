@@ -17,6 +17,7 @@ mod evidence;
 mod hostile;
 mod limits;
 mod matrix;
+mod orders;
 mod owned;
 mod packs;
 mod support;
