@@ -1,4 +1,5 @@
-//! What a verdict costs: from the cache, and made from nothing, with the demo pack and with 64 more rules.
+//! What a verdict costs: from the cache, and made from nothing, with the demo pack and with 64 more rules; and with
+//! directives in force, for a model that they touch and for one that they do not.
 //!
 //! `cargo run --release -p tieline-policy --example policy_bench`
 #![expect(
@@ -15,8 +16,8 @@ use std::time::Instant;
 use tieline_core::grid::Weights;
 use tieline_core::{ChannelIx, ModelIx, Tick};
 use tieline_policy::{
-    Action, ChannelFacts, Country, EndUseIx, Epoch, Judge, ModelFacts, Pack, PartyFacts, Postures, Question,
-    RegionIx, Source, Status, Targets,
+    Action, ChannelFacts, Country, Directive, EndUseIx, Epoch, Judge, Lineage, ModelFacts, Order, Overlay,
+    Pack, PartyFacts, Postures, Question, RegionIx, Source, Status, Targets,
 };
 
 const NOW: Tick = Tick(1_781_222_400_000_000);
@@ -58,7 +59,97 @@ fn main() {
             best(|| cached(&judge, parties))
         );
         println!("  verdicts kept: {}", judge.verdicts());
+        directives(&judge, parties);
     }
+}
+
+/// Parties that one directive lists.
+const LISTED: u32 = 100_000;
+
+/// Three directives about one of the four models, the last with a list of parties.
+fn directives(judge: &Judge, parties: u32) {
+    let started = Instant::now();
+    let orders: Vec<_> = (0..3).map(order).collect();
+    println!(
+        "  three directives read in {} ms, one of them with {LISTED} parties",
+        started.elapsed().as_millis()
+    );
+    let lineage: Lineage = Arc::new(|party| vec![Arc::from(party), Arc::from("organisation")]);
+    let started = Instant::now();
+    let overlay = Arc::new(Overlay::build(9, orders, judge.epoch(), lineage).unwrap());
+    let laid = judge.with_overlay(overlay);
+    println!("  laid over in {} µs", started.elapsed().as_micros());
+    let names: Vec<String> = (0..LISTED).map(|n| format!("{n:05}")).collect();
+    let started = Instant::now();
+    for (name, n) in names.iter().zip(0..) {
+        black_box(laid.verdict(question(n % parties, 3), name, NOW));
+    }
+    println!(
+        "  {LISTED} parties found in it and judged in {} ms",
+        started.elapsed().as_millis()
+    );
+    let each = |at: u16| {
+        let round = || {
+            let started = Instant::now();
+            for (name, n) in names.iter().zip(0..) {
+                black_box(laid.verdict(black_box(question(n % parties, at)), name, NOW));
+            }
+            started.elapsed().as_secs_f64() * 1e9 / f64::from(LISTED)
+        };
+        best(round)
+    };
+    println!("  cached, a model that no directive touches: {:.1} ns", each(0));
+    println!(
+        "  cached, a model that three touch, {LISTED} parties in turn: {:.1} ns",
+        each(3)
+    );
+    let one = || {
+        let started = Instant::now();
+        for _ in 0..LISTED {
+            black_box(laid.verdict(black_box(question(7, 3)), "00007", NOW));
+        }
+        started.elapsed().as_secs_f64() * 1e9 / f64::from(LISTED)
+    };
+    println!(
+        "  cached, the same of one party again and again: {:.1} ns",
+        best(one)
+    );
+    let unknown = judge.postures().intern(&PartyFacts::default()).unwrap();
+    let made = || {
+        let fresh = laid.with_overlay(laid.overlay().clone());
+        fresh.verdict(question(unknown, 0), "x", NOW);
+        let started = Instant::now();
+        black_box(fresh.verdict(question(unknown, 3), "x", NOW));
+        started.elapsed().as_secs_f64() * 1e6
+    };
+    println!(
+        "  made for a party of which nothing is known: {:.1} µs",
+        best(made)
+    );
+}
+
+fn order(n: u32) -> Arc<Directive> {
+    let who = match n {
+        0 => "who.condition = '''if principal has kind && principal.kind == Kind::\"person\" then \
+              !(principal has person_class && principal.person_class.contains(\"us_person\")) else \
+              !(principal has jurisdiction && principal.jurisdiction == Country::\"US\")'''"
+            .to_owned(),
+        1 => "who.groups = [\"watched\"]".to_owned(),
+        _ => {
+            let names: Vec<String> = (0..LISTED).map(|n| format!("\"{n:05}\"")).collect();
+            format!("who.parties = [{}]", names.join(","))
+        }
+    };
+    let text = format!(
+        "t = \"tieline/directive/v1\"\nid = \"d{n}\"\nversion = 1\nissuer = \"I\"\nauthority = \"A\"\ntitle = \"T\"\n\
+         reason = \"R.\"\nissued = 2026-06-01T00:00:00Z\nvalid_from = 2026-06-01T00:00:00Z\neffect = \"deny\"\n\
+         in_flight = \"finish\"\nscope.models = [\"model-3\"]\n{who}\n"
+    );
+    match Order::parse("order.toml", &text).unwrap() {
+        Order::Directive(directive) => Some(directive),
+        Order::Revocation(_) => None,
+    }
+    .unwrap()
 }
 
 /// The least of some rounds, in ns per verdict: the rest is noise of the machine.

@@ -19,8 +19,22 @@ use crate::facts::{Class, FactName, Kind, PartyFacts};
 use crate::pack::{Pack, PackRule};
 use crate::schema::Type;
 
-/// Words of which every subset is a value: sixteen values of one fact. Of more words there are none, each and all.
-pub(crate) const WORDS_MAX: usize = 4;
+/// Words of which every subset is a value: 32 values of one fact. Of more words there are none, each and all.
+pub(crate) const WORDS_MAX: usize = 5;
+
+/// Operators that compare two values, as the JSON of policies names them.
+const COMPARING: [&str; 10] = [
+    "!=",
+    "<",
+    "<=",
+    "==",
+    ">",
+    ">=",
+    "contains",
+    "containsAll",
+    "containsAny",
+    "in",
+];
 
 /// The members of all sets at one instant, by their full names.
 #[derive(Clone, Debug, Default)]
@@ -183,9 +197,9 @@ impl Reads {
         match value {
             Value::Array(list) => list.iter().for_each(|one| self.walk(one)),
             Value::Object(members) => {
-                let is_access = |side: &str| members.get(side).is_some_and(|value| value.get(".").is_some());
-                self.compares |= is_access("left") && is_access("right");
                 for (name, member) in members {
+                    let side = |side| member.get(side).is_some_and(has_access);
+                    self.compares |= COMPARING.contains(&&**name) && side("left") && side("right");
                     match member {
                         Value::String(text) if name == "attr" => {
                             self.attributes.insert(text.clone());
@@ -238,6 +252,17 @@ impl Reads {
             out.extend(more);
         }
         out
+    }
+}
+
+/// Whether an expression reads an attribute.
+fn has_access(value: &Value) -> bool {
+    match value {
+        Value::Array(list) => list.iter().any(has_access),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, member)| name == "." || has_access(member)),
+        _ => false,
     }
 }
 

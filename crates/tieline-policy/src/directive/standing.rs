@@ -374,13 +374,15 @@ fn axes(reads: &Reads, facts: &Facts) -> Option<Vec<Axis>> {
             .texts
             .extend(facts.end_use.iter().chain(&facts.region).cloned());
     }
-    let mut axes = Vec::new();
+    let mut axes = call_axes(&reads, facts);
+    // A set may hold words that no condition names: one stands for all of them.
+    reads.texts.insert(unnamed(&reads.texts));
     for name in absent_names(&reads, &facts.party) {
         let is_words = matches!(name, FactName::EndUses | FactName::Listed | FactName::PersonClass);
         if is_words && reads.texts.len() > WORDS_MAX {
             return None;
         }
-        let values = if name == FactName::Kind {
+        let values: Vec<Value> = if name == FactName::Kind {
             Kind::ALL.into_iter().map(Value::Kind).collect()
         } else {
             reads.values(&name).into_iter().map(Value::Party).collect()
@@ -390,7 +392,10 @@ fn axes(reads: &Reads, facts: &Facts) -> Option<Vec<Axis>> {
             values,
         });
     }
-    axes.extend(call_axes(&reads, facts));
+    // A fact of which no value is known to try cannot be tried.
+    if axes.iter().any(|axis| axis.values.is_empty()) {
+        return None;
+    }
     let count = axes
         .iter()
         .try_fold(1_usize, |count, axis| count.checked_mul(axis.values.len()));
@@ -412,15 +417,11 @@ fn call_axes(reads: &Reads, facts: &Facts) -> Vec<Axis> {
     let is_read = |name: &str| reads.attributes.contains(name);
     let countries = |of: fn(Country) -> Value| reads.countries.iter().cloned().map(of).collect();
     let texts = |of: fn(Arc<str>) -> Value| {
-        let mut other = "other".to_owned();
-        while reads.texts.contains(&*other) {
-            other.push('-');
-        }
         reads
             .texts
             .iter()
             .cloned()
-            .chain([Arc::from(other)])
+            .chain([unnamed(&reads.texts)])
             .map(of)
             .collect()
     };
@@ -461,6 +462,15 @@ fn call_axes(reads: &Reads, facts: &Facts) -> Vec<Axis> {
     out.into_iter()
         .map(|values| Axis { fact: None, values })
         .collect()
+}
+
+/// A word that is none of these.
+fn unnamed(texts: &BTreeSet<Arc<str>>) -> Arc<str> {
+    let mut word = "other".to_owned();
+    while texts.contains(&*word) {
+        word.push('-');
+    }
+    Arc::from(word)
 }
 
 impl Value {

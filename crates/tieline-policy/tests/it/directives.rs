@@ -391,6 +391,21 @@ fn what_is_missing_is_tried_together_and_only_what_matters_is_named() {
         r#"{"headquarters":"DE","jurisdiction":"DE"}"#,
         &Standing::Outside,
     );
+    let mixed = r#"principal has headquarters && principal has jurisdiction &&
+        (if principal has kind then principal.headquarters else principal.headquarters) == principal.jurisdiction"#;
+    stands(
+        &mixed.replace('\n', " "),
+        r#"{"headquarters":"DE"}"#,
+        &undetermined(&["jurisdiction"]),
+    );
+    // A word that the condition does not name.
+    let unlisted = r#"principal has end_uses && !(["translation"].containsAll(principal.end_uses))"#;
+    stands(unlisted, "{}", &undetermined(&["end_uses"]));
+    stands(
+        "principal has listed && !(principal.listed.isEmpty())",
+        "{}",
+        &undetermined(&["listed"]),
+    );
     // What the call, the model or the channel does not say is missing, too.
     let purpose = r#"context has end_use && context.end_use == "targeting""#;
     stands(purpose, "{}", &undetermined(&[]));
