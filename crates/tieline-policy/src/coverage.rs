@@ -229,7 +229,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    pub(crate) fn verdict(&self, question: &Facts, party: PartyFacts) -> Verdict {
+    fn verdict(&self, question: &Facts, party: PartyFacts) -> Verdict {
         let facts = Facts {
             party,
             ..question.clone()

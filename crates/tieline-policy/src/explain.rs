@@ -23,7 +23,7 @@ use crate::targets::Targets;
 /// Why a verdict is what it is.
 #[derive(Clone, Debug)]
 pub struct Chain {
-    /// For each fact that is missing, what would follow under the rules if it were known.
+    /// For each missing fact that rules of the verdict read, what would follow if it were known.
     pub deciding: Vec<Deciding>,
     /// Where the question stands under each directive, by its `<id>@<version>`.
     pub directives: Vec<(Arc<str>, Standing)>,
@@ -84,7 +84,7 @@ pub struct Opening {
 pub fn chain(epoch: &Epoch, facts: &Facts, now: Tick) -> Chain {
     let verdict = epoch.judge(facts, now);
     Chain {
-        deciding: deciding(epoch, facts, &verdict, now),
+        deciding: deciding(epoch, facts, &verdict, now, &|facts| epoch.judge(facts, now)),
         directives: Vec::new(),
         rules: rules(epoch, facts, now),
         verdict,
@@ -105,13 +105,16 @@ pub fn chain_under(
         return chain;
     };
     let listed = laid.listed(party);
-    let base = Judged {
-        from: Tick(0),
-        verdict: chain.verdict,
+    let under = |facts: &Facts| {
+        let base = Judged {
+            from: Tick(0),
+            verdict: epoch.judge(facts, now),
+        };
+        laid.combine(&base, facts, &facts.party, listed, epoch, now)
+            .verdict
     };
-    chain.verdict = laid
-        .combine(&base, facts, &facts.party, listed, epoch, now)
-        .verdict;
+    chain.deciding = deciding(epoch, facts, &chain.verdict, now, &under);
+    chain.verdict = under(facts);
     let standings = laid.standings(facts, &facts.party, listed, epoch, now);
     chain.directives = standings
         .map(|(_, label, standing)| (label.clone(), standing))
@@ -168,20 +171,33 @@ fn rules(epoch: &Epoch, facts: &Facts, now: Tick) -> Vec<ChainRule> {
     out
 }
 
-fn deciding(epoch: &Epoch, facts: &Facts, verdict: &Verdict, now: Tick) -> Vec<Deciding> {
-    if verdict.ruling == Ruling::Allow {
+/// `base` is what the rules say, `judge` what they and directives do.
+fn deciding(
+    epoch: &Epoch,
+    facts: &Facts,
+    base: &Verdict,
+    now: Tick,
+    judge: &dyn Fn(&Facts) -> Verdict,
+) -> Vec<Deciding> {
+    if base.ruling == Ruling::Allow {
         return Vec::new();
     }
-    let survey = Survey::new(epoch, now);
+    let ruling = judge(facts).ruling;
     let party = facts.party.at(now);
     let mut out: Vec<Deciding> = Vec::new();
-    for (fact, candidates) in survey.candidates(verdict, &party) {
+    for (fact, candidates) in Survey::new(epoch, now).candidates(base, &party) {
         let mut opens: Vec<Opening> = candidates
             .into_iter()
             .filter_map(|candidate| {
                 let value = value(&candidate, &fact);
-                let ruling = survey.verdict(facts, candidate).ruling;
-                (ruling < verdict.ruling).then_some(Opening { ruling, value })
+                let next = judge(&Facts {
+                    party: candidate,
+                    ..facts.clone()
+                });
+                (next.ruling < ruling).then_some(Opening {
+                    ruling: next.ruling,
+                    value,
+                })
             })
             .collect();
         opens.sort_by_key(|opening| opening.ruling);

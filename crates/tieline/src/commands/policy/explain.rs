@@ -20,7 +20,7 @@ pub(super) fn run(cli: &Cli, args: &PolicyExplain) -> Result<u8> {
         .find(|party| party.id == args.party)
         .ok_or_else(|| {
             Failure::input(format!("there is no party `{}`", args.party))
-                .with_hint("parties are named by their ids, as `tieline keys list` shows them")
+                .with_hint("parties are named by their ids, as `tieline party list` shows them")
         })?;
     let epoch = epoch(packs(&checked.policy.packs)?, &checked.policy.enforce)?;
     let field = Field::new(&checked.grid)?;
@@ -291,10 +291,10 @@ fn rule_text(text: &mut String, rule: &ChainRule) {
 
 fn deciding_text(text: &mut String, deciding: &[Deciding]) {
     if deciding.is_empty() {
-        text.push_str("No missing fact would change this.\n");
+        text.push_str("No missing fact that the rules read would change this.\n");
         return;
     }
-    text.push_str("Missing facts that these rules read, and values that would change the ruling:\n");
+    text.push_str("Missing facts that the rules read, and values that would change the ruling:\n");
     for one in deciding {
         if one.opens.is_empty() {
             let _ = writeln!(text, "  {}: no value of it alone", one.fact);
