@@ -2,9 +2,10 @@
 //! model, with those channels and the rules that determine it there.
 //!
 //! Contract. A cell is the least strict of the verdicts of a [`crate::Judge`] over its channels, directives included; a
-//! property test holds it to that. What no rule in force can tell apart is judged once: models and channels that differ in nothing that any rule
-//! reads, and facts of the party that none reads. Nothing is kept between rows; rows may be made on several threads.
-//! Cost: one evaluation for each pair of kinds of model and channel that occurs.
+//! property test holds it to that. What no rule in force can tell apart is judged once: models and channels that differ in
+//! nothing that any rule reads, and facts of the party that none reads. Nothing is kept between rows; rows may be made on
+//! several threads. Cost: one evaluation for each pair of kinds of model and channel that occurs, and one for each pair
+//! that a directive touches.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! `tieline policy diff`: what changes for whom from one set of rules to another, and which past calls it would have changed.
-//! Rules alone are compared, without directives: `tieline directive rehearse` is for those.
+//! `tieline policy diff`: what changes for whom from one set of rules to another, and which past calls it would have
+//! changed. Rules alone are compared, without directives: `tieline directive rehearse` is for those.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -30,7 +30,8 @@ pub(super) struct PolicyChecked {
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct LintShown {
     file: Arc<str>,
-    /// `always_forbidden`, `empty_set`, `implied`, `impossible`, `never_applies`, `unsearched`, `unused_set` or `unverified`.
+    /// `always_forbidden`, `empty_set`, `implied`, `impossible`, `never_applies`, `unsearched`, `unused_set` or
+    /// `unverified`.
     kind: &'static str,
     line: u32,
     says: String,
