@@ -20,5 +20,6 @@ mod matrix;
 mod orders;
 mod owned;
 mod packs;
+mod standings;
 mod support;
 mod terms;
