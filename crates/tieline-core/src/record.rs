@@ -144,6 +144,9 @@ pub struct AttemptRecord {
     pub epoch: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// Whether an order that came into force stopped it; which one, the inputs say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_ordered: bool,
     pub model: Arc<str>,
     pub ruling: Ruling,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -269,8 +272,9 @@ impl Call {
             epoch: attempt.verdict.as_ref().map_or(0, |verdict| verdict.epoch),
             fault: match end {
                 AttemptEnd::Fault(fault) => Some(fault),
-                AttemptEnd::Done | AttemptEnd::Left => None,
+                AttemptEnd::Done | AttemptEnd::Left | AttemptEnd::Ordered => None,
             },
+            is_ordered: end == AttemptEnd::Ordered,
             model,
             ruling: attempt
                 .verdict

@@ -38,6 +38,7 @@ impl Call {
             (_, Input::Durable) => self.durable(),
             (_, Input::NotDurable) => self.not_durable(),
             (_, Input::Timer) => self.timer(),
+            (Stage::Attempt, Input::Ordered(verdict)) => self.ordered(verdict),
             // The answer is whole; nothing that its connection does afterwards matters.
             (Stage::Attempt, _) if self.end_waits => {}
             (Stage::Attempt, Input::Opened { status }) => self.opened(status),
@@ -336,6 +337,32 @@ impl Call {
         self.ask_for_verdicts();
     }
 
+    /// An order stops the attempt. What has left cannot be taken back, so an answer under way ends with why; a call that has
+    /// had nothing yet is judged anew, and may be served by what the order does not name.
+    fn ordered(&mut self, verdict: Arc<Verdict>) {
+        if verdict.ruling == Ruling::Allow {
+            return;
+        }
+        let problem = verdict_problem(&verdict);
+        self.step(Fact::Ordered(Judged(verdict.clone())));
+        self.end_waits = false;
+        let attempt = u8::try_from(self.attempts.len().saturating_sub(1)).unwrap_or(u8::MAX);
+        self.emit(Effect::Cancel { attempt });
+        let row = self.attempts.last().map(|attempt| attempt.row);
+        self.close_attempt(AttemptEnd::Ordered);
+        if self.released {
+            return self.finish(Ending::Broken(problem));
+        }
+        if let Some(row) = row {
+            self.plan.order(row, verdict);
+        }
+        let spent = self.attempts.len() >= usize::from(self.settings.attempts_max);
+        if spent || self.plan.untried() == 0 {
+            return self.refuse(problem);
+        }
+        self.ask_for_verdicts();
+    }
+
     fn timer(&mut self) {
         let Some((at, why)) = self.deadline() else { return };
         if self.now < at {
@@ -434,7 +461,7 @@ impl Call {
         };
         let seen = match end {
             AttemptEnd::Done => Seen::Done,
-            AttemptEnd::Left => Seen::Leave,
+            AttemptEnd::Left | AttemptEnd::Ordered => Seen::Leave,
             AttemptEnd::Fault(fault) => Seen::Fault(fault.kind, fault.retry_after_ms.map(Span::from_ms)),
         };
         self.plan.mark(row, Why::Tried);

@@ -55,6 +55,8 @@ pub enum Input {
     NotDurable,
     /// The channel answered with a success status.
     Opened { status: u16 },
+    /// An order that came into force refuses the attempt under way, and has it stopped: this is the verdict.
+    Ordered(Arc<Verdict>),
     /// The reply to [`Effect::Record`]: whether the ledger took the decision's entry.
     Recorded { taken: bool },
     /// The deadline passed.
@@ -220,6 +222,8 @@ pub(crate) enum AttemptEnd {
     Fault(Fault),
     /// The caller left, or the call's own limit passed.
     Left,
+    /// An order stopped it.
+    Ordered,
 }
 
 impl Attempt {
@@ -227,7 +231,7 @@ impl Attempt {
     /// or it ended without the channel having refused it. A caller who leaves early has not spent nothing.
     fn may_have_used(&self) -> bool {
         let unrefused = match self.ended {
-            Some((_, AttemptEnd::Done | AttemptEnd::Left)) => true,
+            Some((_, AttemptEnd::Done | AttemptEnd::Left | AttemptEnd::Ordered)) => true,
             Some((_, AttemptEnd::Fault(fault))) => match fault.kind {
                 FaultKind::Timeout => true,
                 FaultKind::Reset => fault.phase == Phase::Body,

@@ -154,6 +154,13 @@ impl Plan {
         }
     }
 
+    /// The verdict of an order on a row that was tried: it outranks the one under which the row was dialled.
+    pub(crate) fn order(&mut self, row: u8, verdict: Arc<Verdict>) {
+        if let Some(row) = self.rows.get_mut(usize::from(row)) {
+            row.verdict = Some(verdict);
+        }
+    }
+
     pub(crate) fn any_limited(&self) -> bool {
         self.rows.iter().any(|row| row.limited.is_some())
     }

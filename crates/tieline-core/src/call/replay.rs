@@ -136,6 +136,7 @@ fn input(fact: &Fact) -> Input {
         Fact::Mark(mark) => Input::Mark(*mark),
         Fact::NotDurable => Input::NotDurable,
         Fact::Opened { status } => Input::Opened { status: *status },
+        Fact::Ordered(judged) => Input::Ordered(judged.0.clone()),
         Fact::Recorded => Input::Recorded { taken: true },
         Fact::Timer => Input::Timer,
         Fact::Verdicts(verdicts) => Input::Verdicts(verdicts.iter().map(|judged| judged.0.clone()).collect()),

@@ -46,6 +46,8 @@ pub enum Fact {
     Opened {
         status: u16,
     },
+    /// An order that came into force had the attempt stopped.
+    Ordered(Judged),
     /// The ledger took the decision's entry. What follows was decided and timed from here.
     Recorded,
     Timer,

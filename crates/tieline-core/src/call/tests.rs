@@ -355,6 +355,11 @@ fn input(word: &str, rest: &str) -> Input {
         "gone" => Input::ClientGone,
         "lost" => Input::NotDurable,
         "opened" => Input::Opened { status: 200 },
+        "ordered" => Input::Ordered(verdict(match rest {
+            "hold" => Ruling::Hold,
+            "allow" => Ruling::Allow,
+            _ => Ruling::Deny,
+        })),
         "stop" => Input::Mark(Mark::Stop(Stop::End)),
         "tool" => Input::Mark(Mark::Tool),
         "timer" => Input::Timer,

@@ -55,6 +55,63 @@ fn a_price_that_is_not_known_is_not_zero() {
     assert_eq!(world.outcome().cost_nano, None);
 }
 
+// === orders ===
+
+#[test]
+fn an_order_stops_the_attempt_and_what_it_does_not_name_may_serve() {
+    check(
+        DEFAULTS,
+        "ordered deny",
+        "dial-0-row0 cancel-0 saw-leave settle-row0-? judge-110 look ask-row1 saw-dial dial-1-row1",
+    );
+    // What has left cannot be taken back: the answer ends with why.
+    check(
+        DEFAULTS,
+        "opened, content, usage 3, ordered deny",
+        "dial-0-row0 saw-content-0ms release cancel-0 saw-leave settle-row0-13 settle-key-13 break-denied close",
+    );
+    check(
+        DEFAULTS,
+        "opened, content, ordered hold",
+        "dial-0-row0 saw-content-0ms release cancel-0 saw-leave settle-row0-? settle-key-? break-held close",
+    );
+    // What allows is no order.
+    check(DEFAULTS, "ordered allow", "dial-0-row0");
+    check(
+        STRICT,
+        "content, end, ordered deny",
+        "dial-0-row0 saw-content-0ms cancel-0 saw-leave settle-row0-? judge-110 look ask-row1 saw-dial dial-1-row1",
+    );
+}
+
+#[test]
+fn an_order_that_leaves_nothing_refuses_in_its_own_words() {
+    let mut world = World::new(DEFAULTS);
+    world.rulings[1] = Ruling::Deny;
+    world.rulings[2] = Ruling::Deny;
+    let world = world.run("ordered hold");
+    assert_eq!(
+        world.after_dial(),
+        "dial-0-row0 cancel-0 saw-leave settle-row0-? judge-110 settle-key-? refuse-held close"
+    );
+    world.check_laws();
+    let one = Settings {
+        attempts_max: 1,
+        ..DEFAULTS
+    };
+    let world = World::new(one).run("ordered deny");
+    assert_eq!(world.refusal().code, Code::Denied);
+    assert!(
+        world.refusal().says.contains("15 CFR 744"),
+        "{}",
+        world.refusal().says
+    );
+    let outcome = world.outcome();
+    assert!(outcome.attempts[0].is_ordered);
+    assert_eq!(outcome.attempts[0].fault, None);
+    world.check_laws();
+}
+
 // === faults ===
 
 #[test]

@@ -28,6 +28,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         3 => (0..FAULTS.len()).prop_map(|ix| Input::Fault(Fault::new(FAULTS[ix], Phase::Body))),
         2 => Just(Input::Durable),
         1 => Just(Input::NotDurable),
+        1 => prop_oneof![Just(Ruling::Allow), Just(Ruling::Hold), Just(Ruling::Deny)]
+            .prop_map(|ruling| Input::Ordered(verdict(ruling))),
         1 => Just(Input::ClientGone),
         1 => Just(Input::Timer),
         1 => Just(Input::Loss(Arc::new([Loss { path: "messages[0]".into(), why: "no such field".into() }]))),
