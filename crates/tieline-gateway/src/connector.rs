@@ -19,6 +19,7 @@ use tieline_core::{Fault, FaultKind, Phase};
 
 use crate::config::ChannelWiring;
 use crate::http1::{self, Lost, Pieces, Pool};
+use crate::orders::Gate;
 use crate::tls;
 
 /// Ways by channel index.
@@ -49,6 +50,14 @@ pub(crate) struct Outbound {
     pub(crate) path: Cow<'static, str>,
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum NotSent {
+    Fault(Fault),
+    /// Something changed since the request was judged, and it did not leave.
+    Superseded,
+}
+
 /// A channel's answer.
 #[derive(Debug)]
 pub(crate) struct Inbound {
@@ -67,10 +76,17 @@ pub(crate) enum Incoming {
 /// A request body as slices of the caller's own bytes around the spliced ones: nothing is copied.
 #[derive(Debug, Default)]
 pub(crate) struct Slices {
+    /// What the first piece has to pass.
+    gate: Option<Gate>,
     left: u64,
     next: usize,
     pieces: SmallVec<[Bytes; 6]>,
 }
+
+/// A body that did not pass its gate.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("what is permitted has changed since the request was judged")]
+pub(crate) struct Superseded;
 
 /// Bodies up to this size are copied behind their head, so that one buffer is written; copying 16 KiB takes a microsecond,
 /// as does each further buffer of a write.
@@ -86,19 +102,20 @@ impl Connector {
     }
 
     /// Send a request, and wait for the head of the answer. If no connection is there, `connect` is the time to open one,
-    /// TLS included.
+    /// TLS included. Its body leaves only through `gate`.
     pub(crate) async fn send(
         &self,
         channel: u16,
-        request: Outbound,
+        mut request: Outbound,
         connect: Duration,
-    ) -> Result<Inbound, Fault> {
+        gate: Gate,
+    ) -> Result<Inbound, NotSent> {
         let unknown = Fault::new(FaultKind::Connect, Phase::Connect);
         let channel = self.channels.get(usize::from(channel)).ok_or(unknown)?;
         match &channel.way {
             Way::Plain(pool) => {
                 let bytes = channel.plain(request)?;
-                let (status, headers, body) = pool.send(bytes, connect).await.map_err(lost)?;
+                let (status, headers, body) = pool.send(bytes, connect, &gate).await.map_err(lost)?;
                 Ok(Inbound {
                     body: Incoming::Plain(body),
                     headers,
@@ -106,6 +123,7 @@ impl Connector {
                 })
             }
             Way::Tls(client) => {
+                request.body.gate = Some(gate);
                 let response = send_tls(client, channel.tls(request)?, connect).await?;
                 let (head, body) = response.into_parts();
                 Ok(Inbound {
@@ -252,7 +270,7 @@ async fn send_tls(
     client: &Client<HttpsConnector<HttpConnector>, Slices>,
     mut request: Request<Slices>,
     connect: Duration,
-) -> Result<Response<hyper::body::Incoming>, Fault> {
+) -> Result<Response<hyper::body::Incoming>, NotSent> {
     let mut captured = capture_connection(&mut request);
     let mut sent = std::pin::pin!(client.request(request));
     let sent = tokio::select! {
@@ -260,7 +278,7 @@ async fn send_tls(
         sent = &mut sent => sent,
         waited = tokio::time::timeout(connect, async { captured.wait_for_connection_metadata().await.is_some() }) => {
             if waited.is_err() {
-                return Err(Fault::new(FaultKind::Connect, Phase::Connect));
+                return Err(Fault::new(FaultKind::Connect, Phase::Connect).into());
             }
             sent.await
         }
@@ -269,18 +287,29 @@ async fn send_tls(
 }
 
 /// What failed before there was an answer.
-fn send_fault(error: &hyper_util::client::legacy::Error) -> Fault {
-    if error.is_connect() {
-        Fault::new(FaultKind::Connect, Phase::Connect)
+fn send_fault(error: &hyper_util::client::legacy::Error) -> NotSent {
+    let first: &dyn std::error::Error = error;
+    let mut causes = std::iter::successors(Some(first), |error| error.source());
+    if causes.any(<dyn std::error::Error>::is::<Superseded>) {
+        NotSent::Superseded
+    } else if error.is_connect() {
+        Fault::new(FaultKind::Connect, Phase::Connect).into()
     } else {
-        Fault::new(FaultKind::Reset, Phase::Head)
+        Fault::new(FaultKind::Reset, Phase::Head).into()
     }
 }
 
-fn lost(lost: Lost) -> Fault {
+fn lost(lost: Lost) -> NotSent {
     match lost {
-        Lost::Connect => Fault::new(FaultKind::Connect, Phase::Connect),
-        Lost::Malformed | Lost::Reset => Fault::new(FaultKind::Reset, Phase::Head),
+        Lost::Connect => Fault::new(FaultKind::Connect, Phase::Connect).into(),
+        Lost::Malformed | Lost::Reset => Fault::new(FaultKind::Reset, Phase::Head).into(),
+        Lost::Superseded => NotSent::Superseded,
+    }
+}
+
+impl From<Fault> for NotSent {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
     }
 }
 
@@ -312,6 +341,7 @@ impl Slices {
     pub(crate) fn new(slices: SmallVec<[Bytes; 6]>) -> Self {
         let left = slices.iter().map(|slice| slice.len() as u64).sum();
         Self {
+            gate: None,
             left,
             next: 0,
             pieces: slices,
@@ -321,12 +351,17 @@ impl Slices {
 
 impl Body for Slices {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Superseded;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(gate) = self.gate.take()
+            && gate.enter().is_none()
+        {
+            return Poll::Ready(Some(Err(Superseded)));
+        }
         let next = self.next;
         let Some(slice) = self.pieces.get_mut(next).map(std::mem::take) else {
             return Poll::Ready(None);

@@ -6,6 +6,8 @@
 //! Bounds: bytes held before release [`HELD_BYTES_MAX`], a whole answer [`WHOLE_BYTES_MAX`], an error reply
 //! [`ERROR_BYTES_MAX`]; every wait ends at the core's deadline.
 
+mod ordered;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -26,7 +28,8 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use crate::answer::Answer;
-use crate::connector::{Inbound, Incoming, Outbound};
+use crate::connector::{Inbound, Incoming, NotSent, Outbound};
+use crate::orders::Listener;
 use crate::outgoing::{self, Near};
 use crate::shared::{Live, Place, Shared};
 
@@ -46,13 +49,18 @@ pub(crate) struct Drive {
     dial: Option<u8>,
     durable: Option<oneshot::Receiver<bool>>,
     exchange: Option<Exchange>,
+    /// When the attempt under way has to be over, by an order that lets it drain.
+    drained: Option<Tick>,
     /// Whose error replies the attempt under way may bring.
     far: Option<(Provider, Dialect)>,
+    /// Under which the verdicts on the attempt under way were made.
+    generation: u64,
     held: VecDeque<Bytes>,
     held_bytes: usize,
     incoming: Option<Incoming>,
     /// The stream said how it stopped: what its connection does from here on takes nothing back.
     is_whole: bool,
+    listener: Listener,
     live: Arc<Live>,
     near: Near,
     /// Read once each time the task wakes: what happens in one go happens at one instant.
@@ -64,6 +72,8 @@ pub(crate) struct Drive {
     released: bool,
     reply: Option<Reply>,
     reply_headers: HeaderMap,
+    /// That of the attempt under way.
+    row: Option<u8>,
     shared: Arc<Shared>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// Why the last candidate could not be asked.
@@ -94,13 +104,16 @@ impl Drive {
             armed: None,
             call,
             dial: None,
+            drained: None,
             durable: None,
             exchange: None,
             far: None,
+            generation: shared.orders.generation(),
             held: VecDeque::new(),
             held_bytes: 0,
             incoming: None,
             is_whole: false,
+            listener: Listener::default(),
             live,
             near,
             now,
@@ -110,6 +123,7 @@ impl Drive {
             released: false,
             reply: None,
             reply_headers: HeaderMap::new(),
+            row: None,
             shared,
             sleep: None,
             unprepared: None,
@@ -198,12 +212,13 @@ impl Drive {
     /// Each attempt is judged under the epoch current at this moment, whichever the call began under.
     fn judge(&mut self, rows: u8) {
         let now = self.now;
+        self.generation = self.shared.orders.generation();
         let current = self.shared.live.load();
-        let subject = &self.call.intake().subject;
+        let subject = self.call.intake().subject.clone();
         let mut verdicts = ArrayVec::<_, ROWS_MAX>::new();
         for (candidate, row) in self.call.candidates().iter().zip(0_u8..) {
             if rows & (1 << row) != 0 {
-                let _ = verdicts.try_push(current.verdict(&self.live, *candidate, subject, now));
+                let _ = verdicts.try_push(current.verdict(&self.live, *candidate, &subject, now));
             }
         }
         self.feed(Input::Verdicts(verdicts));
@@ -296,31 +311,43 @@ impl Drive {
         self.held_bytes = 0;
         self.relay = None;
         self.reply_headers.clear();
-        let (request, channel) = match self.outgoing(row) {
-            Ok(outgoing) => outgoing,
-            Err(fault) => return self.feed(Input::Fault(fault)),
-        };
+        self.row = Some(row);
+        self.drained = None;
+        loop {
+            let (request, channel) = match self.outgoing(row) {
+                Ok(outgoing) => outgoing,
+                Err(fault) => return self.feed(Input::Fault(fault)),
+            };
+            match self.send(channel, request).await {
+                None => return,
+                Some(Ok(response)) => return self.answered(response).await,
+                Some(Err(NotSent::Fault(fault))) => return self.feed(Input::Fault(fault)),
+                Some(Err(NotSent::Superseded)) if self.is_still_allowed(row) => {}
+                Some(Err(NotSent::Superseded)) => return,
+            }
+        }
+    }
+
+    /// Send the request, unless something changed since it was judged; `None` if the core ended the attempt meanwhile.
+    async fn send(&mut self, channel: u16, request: Outbound) -> Option<Result<Inbound, NotSent>> {
         let live = self.live.clone();
         let connect = Duration::from_millis(self.call.settings().connect_ms.into());
-        let mut sending = std::pin::pin!(live.connector.send(channel, request, connect));
-        let response = loop {
+        let gate = self.shared.orders.gate(self.generation);
+        let mut sending = std::pin::pin!(live.connector.send(channel, request, connect, gate));
+        loop {
             let step = std::future::poll_fn(|cx| match sending.as_mut().poll(cx) {
                 Poll::Ready(response) => Poll::Ready(Some(response)),
                 Poll::Pending => self.poll_waits(cx).map(|()| None),
             });
             let response = step.await;
             self.wake();
-            if let Some(response) = response {
-                break response;
+            if response.is_some() {
+                return response;
             }
             self.drain();
             if !self.is_attempting() {
-                return;
+                return None;
             }
-        };
-        match response {
-            Ok(response) => self.answered(response).await,
-            Err(fault) => self.feed(Input::Fault(fault)),
         }
     }
 
@@ -491,7 +518,7 @@ impl Drive {
         }
     }
 
-    /// Durability and the deadline.
+    /// Durability, orders and the deadline.
     fn poll_waits(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(durable) = &mut self.durable
             && let Poll::Ready(result) = Pin::new(durable).poll(cx)
@@ -504,8 +531,15 @@ impl Drive {
             });
             return Poll::Ready(());
         }
+        if self.poll_orders(cx).is_ready() {
+            return Poll::Ready(());
+        }
         let Some((deadline, why)) = self.call.deadline() else {
             return Poll::Pending;
+        };
+        let (deadline, why) = match self.drained {
+            Some(drained) if drained < deadline => (drained, None),
+            _ => (deadline, Some(why)),
         };
         let wake = tokio::time::Instant::from_std(self.shared.clock.instant(deadline));
         let is_new = self.sleep.is_none();
@@ -523,11 +557,13 @@ impl Drive {
         self.armed = None;
         self.wake();
         if self.now >= deadline {
-            if why == WakeFor::Idle && self.is_whole {
-                self.incoming = None;
-                self.stream_end();
-            } else {
-                self.feed(Input::Timer);
+            match why {
+                None => self.drain_is_over(),
+                Some(WakeFor::Idle) if self.is_whole => {
+                    self.incoming = None;
+                    self.stream_end();
+                }
+                Some(_) => self.feed(Input::Timer),
             }
             return Poll::Ready(());
         }

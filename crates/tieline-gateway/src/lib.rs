@@ -16,6 +16,7 @@ mod intake;
 mod keys;
 mod members;
 mod metrics;
+mod orders;
 mod outgoing;
 mod parties;
 mod recorder;

@@ -126,6 +126,7 @@ fn reload_quietly(shared: &Shared) -> Result<(), String> {
         }
         shared.live.store(Arc::new(live));
     }
+    shared.orders.changed();
     if !waiting.is_empty() {
         tracing::warn!(
             settings = waiting.join(", "),

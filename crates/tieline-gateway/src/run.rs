@@ -128,6 +128,7 @@ impl Gateway {
             live: ArcSwap::from_pointee(live),
             load: self.load,
             metrics: Metrics::new(),
+            orders: Arc::default(),
             recorder,
             registry: ArcSwap::from_pointee(registry),
             state: state.into(),

@@ -17,6 +17,7 @@ use crate::config::{ChannelWiring, GatewaySettings, Load};
 use crate::connector::Connector;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
+use crate::orders::Orders;
 use crate::recorder::Recorder;
 use crate::state::{Lock, State};
 
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) live: ArcSwap<Live>,
     pub(crate) load: Load,
     pub(crate) metrics: Metrics,
+    pub(crate) orders: Arc<Orders>,
     pub(crate) recorder: Recorder,
     /// What keys resolve their parties from; changed only with `state` locked.
     pub(crate) registry: ArcSwap<Registry>,
@@ -201,6 +203,19 @@ impl Live {
             }
             None => Arc::new(gone(self.judge.number())),
         }
+    }
+}
+
+/// TEMP
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum InFlight {
+    Finish,
+    Drain(tieline_core::Span),
+    Cut,
+}
+impl Live {
+    pub(crate) fn in_flight(&self, _of: &Live, _c: Candidate, _s: &Subject, _n: Tick) -> Option<InFlight> {
+        None
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::body::Framing;
 use super::connection::{Connection, Failure, Pieces};
+use crate::orders::Gate;
 
 /// How long an idle connection is kept: below the 60 s after which common load balancers close it.
 pub(crate) const IDLE: Duration = Duration::from_secs(50);
@@ -42,6 +43,8 @@ pub(crate) enum Lost {
     Malformed,
     /// The connection ended.
     Reset,
+    /// Something changed since the request was judged; nothing of it was written.
+    Superseded,
 }
 
 /// The body of an answer. Read to its end, it gives the connection back; dropped before, it closes it.
@@ -75,19 +78,27 @@ impl Pool {
     ///
     /// A kept connection may turn out to be closed when the request is to be written: then it goes out on another one, the
     /// last of which is new. A request of which anything was written is never sent again from here: the channel may have
-    /// begun to work, and to charge; whether to try again is the core's decision.
+    /// begun to work, and to charge; whether to try again is the core's decision. Nothing is written once `gate` is closed.
     pub(crate) async fn send(
         self: &Arc<Self>,
         request: Pieces,
         connect: Duration,
+        gate: &Gate,
     ) -> Result<(StatusCode, HeaderMap, Arriving), Lost> {
         loop {
             let mut connection = match self.take() {
                 Some(connection) => connection,
                 None => self.connect(connect).await.map_err(|_| Lost::Connect)?,
             };
+            let mut passing = Some(gate.enter().ok_or(Lost::Superseded)?);
             connection.begin(request.clone());
-            match poll_fn(|cx| connection.poll_head(cx)).await {
+            let head = poll_fn(|cx| {
+                let head = connection.poll_head(cx);
+                // What the first look could not write is on its way all the same.
+                passing = None;
+                head
+            });
+            match head.await {
                 Ok(head) => {
                     let pool = self.clone();
                     let (framing, is_reusable) = (head.framing, head.is_reusable);

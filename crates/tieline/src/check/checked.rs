@@ -100,8 +100,18 @@ pub(crate) enum CredentialSource {
 pub(crate) struct PolicySettings {
     /// Statuses whose rules enforce.
     pub(crate) enforce: Vec<Status>,
+    pub(crate) orders: OrderSettings,
     /// Folders, each with a `pack.toml`.
     pub(crate) packs: Vec<PathBuf>,
+}
+
+/// Who may sign directives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OrderSettings {
+    /// Verifier keys (C2SP signed-note), each with a name and key of its own.
+    pub(crate) keys: Vec<String>,
+    /// Different keys that must have signed.
+    pub(crate) signatures_min: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

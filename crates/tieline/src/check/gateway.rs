@@ -3,13 +3,18 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tieline_note::Verifier;
 use tieline_policy::Status;
 
-use super::checked::{GatewaySettings, LedgerSettings, LogSettings, OnFull, PolicySettings, TlsFiles};
+use super::checked::{
+    GatewaySettings, LedgerSettings, LogSettings, OnFull, OrderSettings, PolicySettings, TlsFiles,
+};
 use super::{World, grid, kind, value};
 use crate::diagnose::{Code, Diagnostic, Sink, shown};
 use crate::raw::At;
-use crate::raw::shape::{RawGateway, RawLedger, RawLevel, RawLogFormat, RawOnFull, RawPolicy, RawStatus};
+use crate::raw::shape::{
+    RawGateway, RawLedger, RawLevel, RawLogFormat, RawOnFull, RawOrders, RawPolicy, RawStatus,
+};
 
 /// The defaults of the listeners.
 const LISTEN: SocketAddr = SocketAddr::new(LOOPBACK, 8080);
@@ -252,7 +257,57 @@ pub(super) fn policy(raw: Option<&At<RawPolicy>>, world: World<'_>, sink: &mut S
                 .hint("name the folders of packs: `packs = [\"packs/company\"]`"),
         );
     }
-    PolicySettings { enforce, packs }
+    PolicySettings {
+        enforce,
+        orders: orders(raw.orders.as_ref(), sink),
+        packs,
+    }
+}
+
+/// Who may sign directives: keys that can be read, each once, and no more signatures than there are keys.
+fn orders(raw: Option<&At<RawOrders>>, sink: &mut Sink) -> OrderSettings {
+    let empty = RawOrders::default();
+    let raw = raw.map_or(&empty, |at| &at.value);
+    let listed = raw.keys.as_ref().map_or(&[][..], |at| at.value.as_slice());
+    let mut known: Vec<Verifier> = Vec::new();
+    for at in listed {
+        let problem = match Verifier::parse(&at.value) {
+            Err(error) => Some(format!("this is no verifier key: {error}")),
+            Ok(key) if known.iter().any(|other| other.name() == key.name()) => {
+                Some(format!("the name `{}` was given to a key before", key.name()))
+            }
+            // One person with two names would be two signatures.
+            Ok(key) if known.iter().any(|other| public_half(other) == public_half(&key)) => Some(format!(
+                "`{}` is a key that was named before by another name",
+                key.name()
+            )),
+            Ok(key) => {
+                known.push(key);
+                None
+            }
+        };
+        if let Some(says) = problem {
+            sink.push(Diagnostic::error(Code::SignerBad, says).at(at.span, "this key"));
+        }
+    }
+    let keys_max = u64::try_from(listed.len()).unwrap_or(u64::MAX).max(1);
+    let min = value::number(
+        raw.signatures_min.as_ref(),
+        "signatures_min",
+        1,
+        1,
+        keys_max,
+        sink,
+    );
+    OrderSettings {
+        keys: known.iter().map(Verifier::vkey).collect(),
+        signatures_min: usize::try_from(min).unwrap_or(usize::MAX),
+    }
+}
+
+/// What is the same of one key under two names: the base64 at the end of its text.
+fn public_half(key: &Verifier) -> Option<String> {
+    key.vkey().splitn(3, '+').nth(2).map(str::to_owned)
 }
 
 const fn status(raw: RawStatus) -> Status {

@@ -48,6 +48,12 @@ needs = ["cloud:north"]
 models = ["large", "small"]
 "#;
 
+/// A verifier key: the public key of RFC 8032, section 7.1, test 1.
+const KEY: &str = "officer.example+6dec3e70+AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea";
+
+/// The same key by another name.
+const OTHER: &str = "counsel.example+939a867c+AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea";
+
 fn env(key: &str) -> Option<String> {
     (key == "ACME_KEY").then(|| "secret".to_owned())
 }
@@ -191,6 +197,10 @@ cases! {
     a_pack_that_is_not_there_is_named: add("[policy]\npacks = [\"packs/compny\"]");
     a_status_that_is_none_suggests: add("[policy]\npacks = [\"packs/company\"]\nenforce = [\"in_forc\"]");
     enforcing_nothing_is_warned_about: add("[policy]\nenforce = [\"company\"]");
+    a_signer_that_is_no_key_is_refused: add("[policy.orders]\nkeys = [\"officer\"]");
+    a_signer_named_twice_is_refused: add(&format!("[policy.orders]\nkeys = [\"{KEY}\", \"{KEY}\"]"));
+    a_signer_under_two_names_is_refused: add(&format!("[policy.orders]\nkeys = [\"{KEY}\", \"{OTHER}\"]"));
+    more_signatures_than_keys_are_refused: add(&format!("[policy.orders]\nkeys = [\"{KEY}\"]\nsignatures_min = 2"));
     an_origin_with_a_scheme_is_refused: add("[ledger]\norigin = \"https://example.org/log\"");
 
     // The whole.

@@ -120,6 +120,8 @@ codes! {
         "Name a folder that holds `pack.toml`; paths are relative to the folder of `tieline.toml`."
     PackBad "TL0172" "pack_bad" "A pack does not hold what a pack should."
         "Correct the place that the message shows: file, line and column in the pack's folder."
+    SignerBad "TL0173" "signer_bad" "A key that may sign directives is none, or is named twice."
+        "Paste the whole line that `tieline directive key` prints: a name, eight hexadecimal digits and base64, with `+` between."
     OriginBad "TL0181" "origin_bad" "The ledger's origin is not a name that a signed note can carry."
         "Write a URL without scheme, such as `example.org/tieline`: no spaces, no `+` (C2SP signed-note)."
     GridBad "TL0191" "grid_bad" "The grid does not hold together."

@@ -228,6 +228,15 @@ raw_table! {
         packs: List<String>,
         /// The statuses of rules that enforce; rules of other statuses are only evaluated in explanations and drills.
         enforce: List<RawStatus>,
+        /// Who may sign directives, and how many of them must. Without it no directive is accepted.
+        orders: RawOrders,
+    }
+
+    RawOrders {
+        /// Verifier keys of those who may sign, as `tieline directive key` prints them (C2SP signed-note).
+        keys: List<String>,
+        /// Different keys that must have signed a directive; 1 to the number of keys. 2 is the four-eyes principle. Default 1.
+        signatures_min: u64,
     }
 
     RawLedger {

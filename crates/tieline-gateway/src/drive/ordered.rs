@@ -1,0 +1,90 @@
+//! A call under way when what is permitted changes: it is judged again, and does as the order says.
+//!
+//! A request that has not left is held to the new verdict at once. One that has is in flight: the order says whether it may
+//! finish, gets a time to drain, or is cut. What drains is judged once more at the end of its time, for the order may have
+//! been revoked meanwhile.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::shared::InFlight;
+use tieline_core::{Input, Ruling, Verdict};
+
+use super::Drive;
+
+impl Drive {
+    /// Look whether what is permitted changed since the attempt under way was judged.
+    pub(super) fn poll_orders(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = self.listener.poll(&self.shared.orders, cx);
+        let generation = self.shared.orders.generation();
+        if generation == self.generation {
+            return Poll::Pending;
+        }
+        self.listener.reset();
+        // A request that has not left yet meets its gate with the generation that it was judged under.
+        self.generation = generation;
+        self.wake();
+        if let Some(row) = self.row.filter(|_| self.is_attempting()) {
+            self.reconsider(row);
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether a request that has not left is allowed by what is in force; if not, the core is told.
+    pub(super) fn is_still_allowed(&mut self, row: u8) -> bool {
+        self.generation = self.shared.orders.generation();
+        self.wake();
+        match self.verdict_on(row) {
+            Some(verdict) if verdict.ruling != Ruling::Allow => {
+                self.feed(Input::Ordered(verdict));
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// The time to drain has passed.
+    pub(super) fn drain_is_over(&mut self) {
+        self.drained = None;
+        if let Some(row) = self.row.filter(|_| self.is_attempting())
+            && let Some(verdict) = self.verdict_on(row)
+        {
+            self.stop(verdict);
+        }
+    }
+
+    /// What an order that came into force does with the attempt under way.
+    fn reconsider(&mut self, row: u8) {
+        let Some(candidate) = self.call.candidate(row) else {
+            return;
+        };
+        let current = self.shared.live.load();
+        let subject = &self.call.intake().subject;
+        match current.in_flight(&self.live, candidate, subject, self.now) {
+            None | Some(InFlight::Finish) => self.drained = None,
+            Some(InFlight::Drain(span)) => {
+                let until = self.now.plus(span);
+                self.drained = Some(self.drained.map_or(until, |before| before.min(until)));
+            }
+            Some(InFlight::Cut) => {
+                if let Some(verdict) = self.verdict_on(row) {
+                    self.stop(verdict);
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self, verdict: Arc<Verdict>) {
+        if verdict.ruling != Ruling::Allow {
+            self.incoming = None;
+            self.feed(Input::Ordered(verdict));
+        }
+    }
+
+    fn verdict_on(&self, row: u8) -> Option<Arc<Verdict>> {
+        let candidate = self.call.candidate(row)?;
+        let subject = &self.call.intake().subject;
+        let current = self.shared.live.load();
+        Some(current.verdict(&self.live, candidate, subject, self.now))
+    }
+}
