@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tieline_core::{Dialect, GridRecord};
-use tieline_policy::{Pack, Status};
+use tieline_policy::{Pack, Signers, Status};
 use tieline_wire::Provider;
 
 /// Read and check the configuration. The error is the rendered report, for the log and the admin reply.
@@ -20,6 +20,8 @@ pub struct Loaded {
     pub grid: Arc<GridRecord>,
     pub packs: Vec<Pack>,
     pub settings: GatewaySettings,
+    /// Who may sign directives; nobody where none is configured.
+    pub signers: Option<Signers>,
 }
 
 /// How to reach a channel: what decisions do not depend on.

@@ -319,11 +319,10 @@ impl Drive {
                 Err(fault) => return self.feed(Input::Fault(fault)),
             };
             match self.send(channel, request).await {
-                None => return,
                 Some(Ok(response)) => return self.answered(response).await,
                 Some(Err(NotSent::Fault(fault))) => return self.feed(Input::Fault(fault)),
                 Some(Err(NotSent::Superseded)) if self.is_still_allowed(row) => {}
-                Some(Err(NotSent::Superseded)) => return,
+                None | Some(Err(NotSent::Superseded)) => return,
             }
         }
     }

@@ -133,7 +133,7 @@ fn subject(shared: &Shared, headers: &HeaderMap) -> Result<Arc<Subject>, Problem
     };
     match shared.keys.load().party(token) {
         Some(Entry::Live(key)) => {
-            if let Some(record) = key.member.to_archive(shared.live.load().judge.postures())
+            if let Some(record) = key.member.to_archive(shared.live.load().judge.load().postures())
                 && shared.recorder.archive_bytes(record).is_err()
             {
                 key.member.not_archived();

@@ -10,6 +10,7 @@ mod board;
 mod clock;
 mod config;
 mod connector;
+mod directives;
 mod drive;
 mod http1;
 mod intake;
@@ -28,10 +29,12 @@ mod state;
 mod tls;
 
 pub use admin::openapi::document as openapi;
+pub use admin::orders::DirectiveLine;
 pub use admin::parties::{EvidenceLine, PartyLine, PartyShown};
 pub use config::{
     ChannelWiring, Endpoint, GatewaySettings, LedgerSettings, Load, Loaded, OnFull, Secret, TlsFiles,
 };
+pub use directives::OrderApplied;
 pub use keys::{Role, Token};
 pub use parties::{
     Amended, CSV_COLUMNS, ChangeError, EvidenceExpiry, IMPORT_BYTES_MAX, IMPORT_PARTIES_MAX, Import,

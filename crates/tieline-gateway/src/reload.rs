@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde::Serialize;
 use tieline_core::{Snapshot, Tick};
 use tieline_note::{jcs, sha256};
-use tieline_policy::{Epoch, Judge, PackProblem, Postures, Targets};
+use tieline_policy::{Epoch, Judge, Pack, PackProblem, Postures, Registry, Status, Targets};
 
 use crate::config::{ChannelWiring, Loaded};
 use crate::connector::Connector;
+use crate::directives;
 use crate::metrics::ReloadLabel;
 use crate::recorder::{Event, Recorder};
 use crate::run::apply_out;
@@ -23,7 +25,19 @@ struct Activation {
     epoch: u64,
     epoch_record: String,
     grid: String,
+    /// The record of the directives that are in force with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overlay: Option<String>,
     packs: Vec<String>,
+}
+
+/// What a configuration meets when it comes into force.
+#[derive(Clone, Copy)]
+pub(crate) struct Standing<'a> {
+    pub(crate) now: Tick,
+    pub(crate) recorder: &'a Recorder,
+    pub(crate) registry: &'a Arc<Registry>,
+    pub(crate) state: &'a State,
 }
 
 pub(crate) const ACTIVATION_V1: &str = "tieline/activation/v1";
@@ -32,10 +46,14 @@ pub(crate) const ACTIVATION_V1: &str = "tieline/activation/v1";
 pub(crate) fn build(
     loaded: Loaded,
     postures: Arc<Postures>,
-    state: &State,
-    recorder: &Recorder,
-    now: Tick,
+    standing: &Standing<'_>,
 ) -> Result<Live, String> {
+    let Standing {
+        now,
+        recorder,
+        registry,
+        state,
+    } = *standing;
     let record = jcs::to_vec(&*loaded.grid).map_err(|error| error.to_string())?;
     let digest = sha256(&record).0;
     let snapshot = Snapshot::build(loaded.grid, digest).map_err(|error| error.to_string())?;
@@ -43,7 +61,10 @@ pub(crate) fn build(
     let pools = snapshot.pools.iter().map(|pool| pool.settings.connect_ms);
     let connect_ms_max = pools.fold(snapshot.settings.connect_ms, u32::max);
     let connector = Connector::new(&wirings, Duration::from_millis(connect_ms_max.into()))?;
-    let epoch_digest = epoch_digest(&loaded.packs, &loaded.enforce)?;
+    adopted(state, &loaded.packs, &loaded.enforce)?;
+    let packs_digest = epoch_digest(&loaded.packs, &loaded.enforce)?;
+    let ordered = directives::digests(state, now).map_err(|error| error.to_string())?;
+    let epoch_digest = directives::activation_digest(&packs_digest, &ordered);
     let packs: Vec<_> = loaded
         .packs
         .iter()
@@ -66,10 +87,13 @@ pub(crate) fn build(
         recorder.archive(pack).map_err(archive)?;
     }
     let epoch_record = recorder.archive(epoch.record()).map_err(archive)?;
+    let judge = Judge::new(Arc::new(epoch), Arc::new(targets), postures);
+    let judge = directives::lay_over(judge, number, state, registry, recorder, now)?;
     let activation = Activation {
         epoch: number,
         epoch_record: epoch_record.to_string(),
         grid: tieline_core::record::Hex32(digest).to_string(),
+        overlay: (!ordered.is_empty()).then(|| judge.overlay().digest().to_string()),
         packs: packs.iter().map(|(digest, _)| digest.to_string()).collect(),
     };
     let event = Event {
@@ -81,9 +105,11 @@ pub(crate) fn build(
     recorder.event(&event).map_err(archive)?;
     Ok(Live {
         connector,
-        judge: Judge::new(Arc::new(epoch), Arc::new(targets), postures),
+        judge: ArcSwap::from_pointee(judge),
         names: Names::of(&snapshot),
+        packs_digest,
         settings: loaded.settings,
+        signers: loaded.signers,
         snapshot: Arc::new(snapshot),
         wirings,
     })
@@ -110,10 +136,13 @@ fn reload_quietly(shared: &Shared) -> Result<(), String> {
     let before = shared.live.load_full();
     let live = build(
         loaded,
-        before.judge.postures().clone(),
-        &state,
-        &shared.recorder,
-        shared.now(),
+        before.judge.load().postures().clone(),
+        &Standing {
+            now: shared.now(),
+            recorder: &shared.recorder,
+            registry: &shared.registry.load_full(),
+            state: &state,
+        },
     )?;
     let waiting = before.settings.waiting_for_start(&live.settings);
     let outs = state.outs().map_err(|error| error.to_string())?;
@@ -136,6 +165,34 @@ fn reload_quietly(shared: &Shared) -> Result<(), String> {
     Ok(())
 }
 
+/// Nothing enforces that no officer has adopted for a legal entity: by its digest, so that a changed pack is another one.
+fn adopted(state: &State, packs: &[Pack], enforce: &[Status]) -> Result<(), String> {
+    let adoptions = state.adoptions().map_err(|error| error.to_string())?;
+    let enforcing = packs
+        .iter()
+        .filter(|pack| enforce.contains(&pack.manifest().status));
+    let missing: Vec<String> = enforcing
+        .filter(|pack| !adoptions.iter().any(|adoption| adoption.digest == pack.digest()))
+        .map(|pack| {
+            let manifest = pack.manifest();
+            let earlier = adoptions.iter().any(|adoption| *adoption.pack == *manifest.id);
+            let why = if earlier { "another text of it was adopted" } else { "nobody has adopted it" };
+            format!(
+                "the pack `{}` {} ({}) would enforce, and {why}; `tieline policy adopt FOLDER --officer NAME --entity NAME` \
+                 adopts it",
+                manifest.id,
+                manifest.version,
+                pack.digest()
+            )
+        })
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(missing.join("\n"))
+    }
+}
+
 /// The wirings by channel index.
 fn in_grid_order(snapshot: &Snapshot, wirings: &[ChannelWiring]) -> Result<Vec<ChannelWiring>, String> {
     let named = |name: &str| wirings.iter().find(|wiring| &*wiring.name == name).cloned();
@@ -145,10 +202,7 @@ fn in_grid_order(snapshot: &Snapshot, wirings: &[ChannelWiring]) -> Result<Vec<C
     ordered.collect()
 }
 
-fn epoch_digest(
-    packs: &[tieline_policy::Pack],
-    enforce: &[tieline_policy::Status],
-) -> Result<[u8; 32], String> {
+fn epoch_digest(packs: &[Pack], enforce: &[Status]) -> Result<[u8; 32], String> {
     let mut digests: Vec<String> = packs.iter().map(|pack| pack.digest().to_string()).collect();
     let mut enforce: Vec<&str> = enforce.iter().map(|status| status.name()).collect();
     digests.sort();

@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::config::{GatewaySettings, Load, OnFull};
+use crate::config::{GatewaySettings, Load, Loaded, OnFull};
 use crate::members::{self, MemberError};
 use crate::metrics::Metrics;
 use crate::recorder::{Event, Recorder};
@@ -93,7 +93,7 @@ const QUEUE_BYTES_MAX: usize = 16 << 20;
 
 impl Gateway {
     /// Start serving. Must be called within a tokio runtime.
-    pub async fn start(self) -> Result<Started, StartError> {
+    pub async fn start(mut self) -> Result<Started, StartError> {
         let clock = Clock::start();
         let loaded = (self.load)().map_err(StartError::Config)?;
         let settings = loaded.settings.clone();
@@ -105,35 +105,8 @@ impl Gateway {
             }
             None => None,
         };
-        let state = State::open(&self.dir)?;
-        let recorder = open_ledger(&self.dir, &settings, clock)?;
-        let postures = Arc::new(Postures::new());
-        let registry = state.registry(clock.now())?;
-        let keys = members::read_keys(&state, &registry, &postures, None)?;
-        let live =
-            reload::build(loaded, postures, &state, &recorder, clock.now()).map_err(StartError::Config)?;
-        let mut board = Board::new(live.snapshot.clone(), live.uncarried());
-        for out in state.outs()? {
-            apply_out(&mut board, &out, true);
-        }
-        let shared = Arc::new(Shared {
-            board: board.into(),
-            calls: AtomicUsize::new(0),
-            children: self.children,
-            clock,
-            dir: self.dir,
-            draining: AtomicBool::new(false),
-            entropy: Entropy::from_os().map_err(StartError::Entropy)?,
-            keys: ArcSwap::from_pointee(keys),
-            live: ArcSwap::from_pointee(live),
-            load: self.load,
-            metrics: Metrics::new(),
-            orders: Arc::default(),
-            recorder,
-            registry: ArcSwap::from_pointee(registry),
-            state: state.into(),
-            _lock: self.lock,
-        });
+        let watched = std::mem::take(&mut self.watched);
+        let shared = self.open(loaded, clock)?;
         note(&shared, "tieline/start/v1")?;
         let (stop, stopped) = watch::channel(false);
         let (cut, is_cut) = watch::channel(false);
@@ -148,7 +121,7 @@ impl Gateway {
         let public = tokio::spawn(serve::public(shared.clone(), listen, acceptor, until));
         let tasks = vec![
             tokio::spawn(admin::serve(shared.clone(), admin, stopped.clone())),
-            tokio::spawn(watch_files(shared.clone(), self.watched, stopped)),
+            tokio::spawn(watch_files(shared.clone(), watched, stopped)),
         ];
         Ok(Started {
             admin: addresses.1,
@@ -159,6 +132,44 @@ impl Gateway {
             stop,
             tasks,
         })
+    }
+
+    /// Everything that the listeners share: the state folder, the ledger, the configuration in force.
+    fn open(self, loaded: Loaded, clock: Clock) -> Result<Arc<Shared>, StartError> {
+        let state = State::open(&self.dir)?;
+        let recorder = open_ledger(&self.dir, &loaded.settings, clock)?;
+        let postures = Arc::new(Postures::new());
+        let registry = Arc::new(state.registry(clock.now())?);
+        let keys = members::read_keys(&state, &registry, &postures, None)?;
+        let standing = reload::Standing {
+            now: clock.now(),
+            recorder: &recorder,
+            registry: &registry,
+            state: &state,
+        };
+        let live = reload::build(loaded, postures, &standing).map_err(StartError::Config)?;
+        let mut board = Board::new(live.snapshot.clone(), live.uncarried());
+        for out in state.outs()? {
+            apply_out(&mut board, &out, true);
+        }
+        Ok(Arc::new(Shared {
+            board: board.into(),
+            calls: AtomicUsize::new(0),
+            children: self.children,
+            clock,
+            dir: self.dir,
+            draining: AtomicBool::new(false),
+            entropy: Entropy::from_os().map_err(StartError::Entropy)?,
+            keys: ArcSwap::from_pointee(keys),
+            live: ArcSwap::from_pointee(live),
+            load: self.load,
+            metrics: Metrics::new(),
+            orders: Arc::default(),
+            recorder,
+            registry: ArcSwap::new(registry),
+            state: state.into(),
+            _lock: self.lock,
+        }))
     }
 }
 

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use tieline_core::grid::Candidate;
 use tieline_core::{CallId, ChannelIx, Rule, Ruling, Seed, Snapshot, Subject, Tick, Verdict};
-use tieline_policy::{Action, EndUseIx, Judge, Question, RegionIx, Registry};
+use tieline_policy::{Action, EndUseIx, InFlight, Judge, Question, RegionIx, Registry, Signers};
 
 use crate::board::{self, Board};
 use crate::clock::Clock;
@@ -46,9 +46,14 @@ pub(crate) struct Shared {
 /// One configuration in force: immutable, replaced whole.
 pub(crate) struct Live {
     pub(crate) connector: Connector,
-    pub(crate) judge: Judge,
+    /// Replaced when a directive is applied; only with the state locked.
+    pub(crate) judge: ArcSwap<Judge>,
     pub(crate) names: Names,
+    /// What the number of an activation without directives stands for.
+    pub(crate) packs_digest: [u8; 32],
     pub(crate) settings: GatewaySettings,
+    /// Who may sign directives; nobody where none is configured.
+    pub(crate) signers: Option<Signers>,
     pub(crate) snapshot: Arc<Snapshot>,
     /// By channel index of the snapshot.
     pub(crate) wirings: Vec<ChannelWiring>,
@@ -189,33 +194,35 @@ impl Live {
         subject: &Subject,
         now: Tick,
     ) -> Arc<Verdict> {
-        match board::place(&of.snapshot, &self.snapshot, candidate) {
-            Some(here) => {
-                let question = Question {
-                    action: Action::Call,
-                    channel: here.channel,
-                    end_use: EndUseIx::UNSTATED,
-                    model: here.model,
-                    posture: subject.posture,
-                    region: RegionIx::OWN,
-                };
-                self.judge.verdict(question, &subject.party, now)
-            }
-            None => Arc::new(gone(self.judge.number())),
+        let judge = self.judge.load();
+        match self.question(of, candidate, subject) {
+            Some(question) => judge.verdict(question, &subject.party, now),
+            None => Arc::new(gone(judge.number())),
         }
     }
-}
 
-/// TEMP
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum InFlight {
-    Finish,
-    Drain(tieline_core::Span),
-    Cut,
-}
-impl Live {
-    pub(crate) fn in_flight(&self, _of: &Live, _c: Candidate, _s: &Subject, _n: Tick) -> Option<InFlight> {
-        None
+    /// What becomes of a call under way that directives refuse; `None` if none of them does.
+    pub(crate) fn in_flight(
+        &self,
+        of: &Live,
+        candidate: Candidate,
+        subject: &Subject,
+        now: Tick,
+    ) -> Option<InFlight> {
+        let question = self.question(of, candidate, subject)?;
+        self.judge.load().in_flight(question, &subject.party, now)
+    }
+
+    fn question(&self, of: &Live, candidate: Candidate, subject: &Subject) -> Option<Question> {
+        let here = board::place(&of.snapshot, &self.snapshot, candidate)?;
+        Some(Question {
+            action: Action::Call,
+            channel: here.channel,
+            end_use: EndUseIx::UNSTATED,
+            model: here.model,
+            posture: subject.posture,
+            region: RegionIx::OWN,
+        })
     }
 }
 

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use nix::sys::stat::{Mode, umask};
 use serde::{Deserialize, Serialize};
 use tieline_core::Tick;
-use tieline_gateway::{AdminKeyRow, KeyRow, PartyRow, State, Token};
-use tieline_policy::{Evidence, FactValue, Kind, PartyRecord};
+use tieline_gateway::{AdminKeyRow, AdoptionRow, KeyRow, PartyRow, State, Token};
+use tieline_note::Signer;
+use tieline_policy::{Evidence, FactValue, Kind, Pack, PartyRecord, Source};
 
 use crate::output::{Failure, Result};
 
@@ -27,7 +28,18 @@ pub(crate) struct Server {
 
 const SERVER_FILE: &str = "server.json";
 const ADMIN_KEY_FILE: &str = "admin.key";
+const ORDERS_KEY_FILE: &str = "orders.key";
 const PARTY_KEY_FILE: &str = "party.key";
+
+/// The name of the key that `up` makes to sign directives with.
+const ORDERS_KEY_NAME: &str = "tieline.local/orders";
+
+/// The demonstration pack, as `up` and `demo` write it.
+const DEMO_PACK: [(&str, &str); 3] = [
+    ("pack.toml", include_str!("../../../packs/demo/pack.toml")),
+    ("rules.cedar", include_str!("../../../packs/demo/rules.cedar")),
+    ("cases.toml", include_str!("../../../packs/demo/cases.toml")),
+];
 
 pub(crate) fn config(dir: &Path) -> PathBuf {
     dir.join("tieline.toml")
@@ -121,6 +133,76 @@ pub(crate) fn organisation(
     };
     let name = name.to_owned();
     Ok(PartyRow { name, record })
+}
+
+/// Write the demonstration pack to `packs/demo`; what is there is left alone.
+pub(crate) fn write_demo_pack(dir: &Path) -> Result<()> {
+    let failed =
+        |error: std::io::Error| Failure::found(format!("cannot write to {}: {error}", dir.display()));
+    let pack = dir.join("packs/demo");
+    std::fs::create_dir_all(&pack).map_err(failed)?;
+    for (name, text) in DEMO_PACK {
+        if !pack.join(name).exists() {
+            std::fs::write(pack.join(name), text).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Adopt the demonstration pack as this program writes it, so that it may enforce; whoever changes it adopts it anew.
+pub(crate) fn adopt_demo_pack(state: &State, officer: &str, now_us: u64) -> Result<()> {
+    let sources = DEMO_PACK.map(|(path, text)| Source {
+        path: path.into(),
+        text: text.into(),
+    });
+    let pack = Pack::parse(&sources).map_err(|_| Failure::found("the demonstration pack cannot be read"))?;
+    let row = AdoptionRow {
+        adopted_us: now_us,
+        digest: pack.digest(),
+        entity: "Example GmbH".to_owned(),
+        officer: officer.to_owned(),
+        pack: pack.manifest().id.to_string(),
+    };
+    let put = state.put_adoption(&row);
+    put.map(drop).map_err(|error| Failure::found(error.to_string()))
+}
+
+/// The key of this folder that signs directives.
+pub(crate) fn orders_key(dir: &Path) -> Result<Signer> {
+    signing_key(&dir.join(ORDERS_KEY_FILE))
+}
+
+/// The same, made if there is none.
+pub(crate) fn ensure_orders_key(dir: &Path) -> Result<Signer> {
+    let path = dir.join(ORDERS_KEY_FILE);
+    if path.exists() {
+        return signing_key(&path);
+    }
+    make_signing_key(&path, ORDERS_KEY_NAME)
+}
+
+/// A signing key from its file.
+pub(crate) fn signing_key(path: &Path) -> Result<Signer> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::input(format!("cannot read the signing key {}: {error}", path.display()))
+            .with_hint("`tieline directive key FILE` makes one")
+    })?;
+    Signer::parse(text.trim())
+        .map_err(|error| Failure::input(format!("{} is no signing key: {error}", path.display())))
+}
+
+/// A new signing key in a file of its owner's, which must not exist.
+pub(crate) fn make_signing_key(path: &Path, name: &str) -> Result<Signer> {
+    let signer = Signer::new(name, &entropy()?)
+        .map_err(|error| Failure::input(format!("`{name}` cannot name a key: {error}")))?;
+    let written = File::options()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| writeln!(file, "{}", signer.skey()));
+    written.map_err(|error| Failure::input(format!("cannot make {}: {error}", path.display())))?;
+    Ok(signer)
 }
 
 /// Make sure that there is an administrator's key, and a party with a key; those that exist are left alone.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tieline_gateway::{
     ChannelWiring, Endpoint, GatewaySettings, LedgerSettings, Loaded, OnFull, Secret, TlsFiles,
 };
-use tieline_policy::{Pack, PackProblem, Source};
+use tieline_note::Verifier;
+use tieline_policy::{Pack, PackProblem, Signers, Source};
 use tieline_wire::Provider;
 
 use crate::check::{self, Checked, checked};
@@ -59,7 +60,24 @@ fn resolve(checked: &Checked) -> Result<Loaded, String> {
         grid: checked.grid.clone(),
         packs,
         settings: settings(checked),
+        signers: signers(checked)?,
     })
+}
+
+/// Who may sign directives; nobody where no key is named.
+pub(crate) fn signers(checked: &Checked) -> Result<Option<Signers>, String> {
+    let orders = &checked.policy.orders;
+    if orders.keys.is_empty() {
+        return Ok(None);
+    }
+    let keys: Vec<Verifier> = orders
+        .keys
+        .iter()
+        .map(|key| Verifier::parse(key).map_err(|error| error.to_string()))
+        .collect::<Result<_, _>>()?;
+    Signers::new(keys, orders.signatures_min)
+        .map(Some)
+        .map_err(|error| error.to_string())
 }
 
 /// A pack from its folder: `pack.toml`, every `*.cedar`, `cases.toml`. The error is a line for each problem.

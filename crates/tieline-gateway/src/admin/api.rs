@@ -196,7 +196,7 @@ pub(super) async fn status(State(shared): Shell) -> Result<Json<Status>, Refusal
             .children
             .as_ref()
             .map_or_else(Vec::new, |children| children.status()),
-        epoch: live.judge.epoch().number(),
+        epoch: live.judge.load().number(),
         grid: tieline_core::record::Hex32(live.snapshot.digest).to_string(),
         ledger: LedgerStatus {
             commits: health.commits,
@@ -372,7 +372,7 @@ pub(super) async fn add_key(
     };
     {
         let state = shared.state();
-        let postures = shared.live.load().judge.postures().clone();
+        let postures = shared.live.load().judge.load().postures().clone();
         // Before the key is there: a party whose facts have no posture would stand in the way of every other key.
         let member = Member::resolve(&shared.registry.load(), &postures, &key.party);
         if member.map_err(|error| unusable(&error))?.is_none() {
@@ -480,7 +480,7 @@ pub(super) async fn metrics(State(shared): Shell) -> Result<impl IntoResponse, R
 
 /// Read all keys again and swap them in; their parties stay resolved.
 fn swap_keys(shared: &Shared, state: &crate::state::State) -> Result<(), Refusal> {
-    let postures = shared.live.load().judge.postures().clone();
+    let postures = shared.live.load().judge.load().postures().clone();
     let (registry, before) = (shared.registry.load(), shared.keys.load());
     let before = Before {
         keys: &before,

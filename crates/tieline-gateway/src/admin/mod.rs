@@ -6,6 +6,7 @@
 mod api;
 mod log;
 pub(crate) mod openapi;
+pub(crate) mod orders;
 pub(crate) mod parties;
 mod routes;
 pub(crate) mod schemas;

@@ -220,11 +220,14 @@ fn changed(shared: &Shared, admin: &Admin, change: PartyChange) -> Result<PartyC
             keys: &before,
             registry: &registry,
         };
-        let postures = shared.live.load().judge.postures().clone();
+        let postures = shared.live.load().judge.load().postures().clone();
         let keys = read_keys(&state, &amended.registry, &postures, Some(before))
             .map_err(|error| unusable(&error))?;
         state.put_parties(&amended.rows).map_err(|error| failed(&error))?;
-        shared.registry.store(Arc::new(amended.registry));
+        let registry = Arc::new(amended.registry);
+        shared.registry.store(registry.clone());
+        // Directives name parties with all who are below them.
+        crate::directives::lay_again(shared, &registry);
         shared.keys.store(Arc::new(keys));
         amended.count
     };

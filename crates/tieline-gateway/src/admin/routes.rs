@@ -9,7 +9,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{api, identify, log, openapi, parties, ready};
+use super::{api, identify, log, openapi, orders, parties, ready};
 use crate::keys::Role;
 use crate::parties::IMPORT_BYTES_MAX;
 use crate::shared::Shared;
@@ -18,6 +18,8 @@ use crate::shared::Shared;
 const ANYBODY: &[Role] = &[Role::Auditor, Role::Officer, Role::Operator, Role::Reader];
 const AUDITOR: &[Role] = &[Role::Auditor];
 const OPERATOR: &[Role] = &[Role::Operator];
+/// Whoever may see what is not disclosed to others.
+const OFFICIALS: &[Role] = &[Role::Auditor, Role::Officer, Role::Operator];
 const STEWARDS: &[Role] = &[Role::Officer, Role::Operator];
 
 /// One method of one path.
@@ -75,6 +77,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
 pub(super) fn operations() -> Vec<Operation> {
     let mut all = operating();
     all.extend(keeping());
+    all.extend(orders());
     all.extend(parties());
     all.extend(reading());
     all
@@ -130,6 +133,38 @@ fn keeping() -> Vec<Operation> {
             .takes(json::<api::KeyId>)
             .answers(json::<api::KeyRevoked>)
             .needs(OPERATOR),
+    ]
+}
+
+fn orders() -> Vec<Operation> {
+    let asked = Operation::get;
+    let told = Operation::post;
+    vec![
+        asked("/admin/v1/directives", "directives", get(orders::list))
+            .says("Every version of every directive that was applied, as it was signed.")
+            .answers(json::<orders::DirectiveList>)
+            .needs(OFFICIALS),
+        told(
+            "/admin/v1/directives",
+            "apply_directive",
+            post(orders::apply).layer(DefaultBodyLimit::max(orders::ORDER_BYTES_MAX)),
+        )
+        .says(
+            "Bring a signed directive or revocation into force. When the answer comes, nothing goes out any more that it \
+             refuses; 422 says why it is not in force, and what was stays so.",
+        )
+        .takes(json::<orders::NewOrder>)
+        .answers(json::<crate::directives::OrderApplied>)
+        .needs(STEWARDS),
+        asked("/admin/v1/adoptions", "adoptions", get(orders::adoptions))
+            .says("Who adopted which pack for which legal entity.")
+            .answers(json::<orders::AdoptionList>)
+            .needs(OFFICIALS),
+        told("/admin/v1/adoptions", "adopt", post(orders::adopt))
+            .says("Adopt a pack for a legal entity: from the next reload on it may enforce.")
+            .takes(json::<orders::NewAdoption>)
+            .answers(json::<orders::Adopted>)
+            .needs(STEWARDS),
     ]
 }
 

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::shared::InFlight;
 use tieline_core::{Input, Ruling, Verdict};
+use tieline_policy::InFlight;
 
 use super::Drive;
 

@@ -95,6 +95,19 @@ impl State {
     }
 }
 
+impl State {
+    /// Do several things in one transaction: all of them, or none if `act` fails.
+    pub(crate) fn atomically<T, E: From<StateError>>(
+        &self,
+        act: impl FnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let tx = self.db.unchecked_transaction().map_err(StateError::from)?;
+        let done = act(self)?;
+        tx.commit().map_err(StateError::from)?;
+        Ok(done)
+    }
+}
+
 /// What SQLite says of a file that is not its own names neither the file nor a way out.
 fn unreadable(path: &Path, error: rusqlite::Error) -> StateError {
     match error.sqlite_error_code() {

@@ -13,10 +13,10 @@ use tieline_core::grid::{
 };
 use tieline_core::{Dialect, GridRecord, Limits, Price};
 use tieline_gateway::{
-    AdminKeyRow, ChannelWiring, Endpoint, Gateway, GatewaySettings, KeyRow, LedgerSettings, Loaded, Lock,
-    PartyRow, Secret, StartError, Started, State, Token,
+    AdminKeyRow, AdoptionRow, ChannelWiring, Endpoint, Gateway, GatewaySettings, KeyRow, LedgerSettings,
+    Loaded, Lock, PartyRow, Secret, StartError, Started, State, Token,
 };
-use tieline_policy::{Pack, Source, Status};
+use tieline_policy::{Pack, Signers, Source, Status};
 use tieline_testkit::Channel;
 use tieline_wire::Provider;
 
@@ -61,6 +61,7 @@ pub(crate) struct Plan {
     pub(crate) keys: Vec<(u8, Limits)>,
     pub(crate) models: Vec<&'static str>,
     pub(crate) packs: Vec<Pack>,
+    pub(crate) signers: Option<Signers>,
     /// Of the pool, where it has settings of its own.
     pub(crate) pool: Option<Settings>,
     pub(crate) settings: Settings,
@@ -146,6 +147,7 @@ impl Plan {
             packs: vec![demo_pack()],
             pool: None,
             settings: Settings::default(),
+            signers: None,
             watched: Vec::new(),
             ways,
         }
@@ -178,6 +180,7 @@ impl Plan {
         let plan = Arc::new(Mutex::new(self));
         let for_load = plan.clone();
         let lock = take_lock(dir.path()).await;
+        adopt(dir.path(), &plan.lock().unwrap().packs);
         let gateway = Gateway {
             children: None,
             dir: dir.path().to_owned(),
@@ -206,6 +209,7 @@ impl Plan {
             grid: Arc::new(self.grid()),
             packs: self.packs.clone(),
             settings: self.gateway.clone(),
+            signers: self.signers.clone(),
         })
     }
 
@@ -321,6 +325,21 @@ pub(crate) fn party(id: &str, country: Option<&str>) -> PartyRow {
 }
 
 /// Parties and keys.
+/// An officer adopts packs: only then may they enforce.
+pub(crate) fn adopt(dir: &Path, packs: &[Pack]) {
+    let state = State::open(dir).unwrap();
+    for pack in packs {
+        let row = AdoptionRow {
+            adopted_us: 1,
+            digest: pack.digest(),
+            entity: "Example GmbH".into(),
+            officer: "An officer".into(),
+            pack: pack.manifest().id.to_string(),
+        };
+        state.put_adoption(&row).unwrap();
+    }
+}
+
 fn furnish(dir: &Path, more: &[(u8, Limits)]) {
     let state = State::open(dir).unwrap();
     for (id, country) in [("p_1", Some("DE")), ("p_2", Some("BY")), ("p_3", None)] {
@@ -445,6 +464,14 @@ impl House {
 
     /// Change the configuration and read it again.
     pub(crate) fn reload(&self, change: impl FnOnce(&mut Plan)) -> Result<(), String> {
+        self.reload_unadopted(|plan| {
+            change(plan);
+            adopt(self.path(), &plan.packs);
+        })
+    }
+
+    /// The same without an officer who adopts the packs.
+    pub(crate) fn reload_unadopted(&self, change: impl FnOnce(&mut Plan)) -> Result<(), String> {
         change(&mut self.plan.lock().unwrap());
         let started = self.started.as_ref().unwrap();
         tokio::task::block_in_place(|| started.reload())

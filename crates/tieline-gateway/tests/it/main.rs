@@ -16,6 +16,7 @@ mod caller;
 mod channels;
 mod chaos;
 mod crossing;
+mod directives;
 mod draining;
 mod failover;
 mod house;

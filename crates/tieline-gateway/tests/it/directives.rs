@@ -1,0 +1,412 @@
+//! Directives on a gateway that serves: in force for exactly those they name, at once, for what is under way too; and what
+//! is refused leaves everything as it was.
+
+use std::time::Duration;
+
+use tieline_core::Code;
+use tieline_core::Dialect::{self, AnthropicMessages, OpenaiChat};
+use tieline_core::call::Fact;
+use tieline_core::record::Outcome;
+use tieline_note::Signer;
+use tieline_note::note;
+use tieline_policy::Signers;
+use tieline_testkit::{Act, Auto, Channel, Gate};
+
+use crate::caller::{Ask, Caller, Reply};
+use crate::house::{self, ALLOWED, HELD, House, LIMIT, OFFICER, Plan, READER, key};
+use crate::ledger::ended;
+
+fn signer(number: u8) -> Signer {
+    Signer::new(&format!("tieline.example/officer-{number}"), &[number; 32]).unwrap()
+}
+
+/// Whom a directive is about in these tests: the party of [`ALLOWED`] is in Germany, of that of [`HELD`] nothing is known.
+const GERMANS: &str = "condition = 'principal has jurisdiction && principal.jurisdiction == Country::\"DE\"'";
+
+/// Version 1 of a directive on the house's model.
+fn letter(id: &str, version: u32, in_flight: &str, who: &str) -> String {
+    format!(
+        "t = \"tieline/directive/v1\"\nid = \"{id}\"\nversion = {version}\nissuer = \"An authority\"\n\
+         authority = \"15 CFR 744.22\"\ntitle = \"A letter\"\nreason = \"A licence is required.\"\n\
+         issued = 2026-01-01T00:00:00Z\nvalid_from = 2026-01-01T00:00:00Z\neffect = \"deny\"\n\
+         in_flight = \"{in_flight}\"\n[scope]\nmodels = [\"m1\"]\n[who]\n{who}\n"
+    )
+}
+
+fn revocation(id: &str, version: u32) -> String {
+    format!(
+        "t = \"tieline/revocation/v1\"\nid = \"{id}\"\nversion = {version}\nissuer = \"An authority\"\n\
+         issued = 2026-01-02T00:00:00Z\nreason = \"Withdrawn.\"\n"
+    )
+}
+
+fn signed(text: &str) -> String {
+    note::sign(text, &signer(1)).unwrap()
+}
+
+fn plan(channel: &Channel) -> Plan {
+    let mut plan = Plan::new(vec![house::openai("a", channel)]);
+    plan.signers = Some(Signers::new(vec![signer(1).verifier().clone()], 1).unwrap());
+    plan
+}
+
+async fn send(house: &House, note: &str) -> Reply {
+    let body = serde_json::json!({ "note": note }).to_string();
+    house.admin(OFFICER, "POST", "/admin/v1/directives", &body).await
+}
+
+#[track_caller]
+fn applied(reply: &Reply) -> u64 {
+    assert_eq!(reply.status(), 200, "{}", reply.text());
+    reply.json()["epoch"].as_u64().unwrap()
+}
+
+async fn code(house: &House, key: u8, dialect: Dialect) -> Option<String> {
+    let reply = house.ask(Ask::plain(dialect, false).key(key)).await;
+    if reply.status() == 200 {
+        return None;
+    }
+    reply.problem(dialect).2
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directive_is_in_force_from_its_return_on_and_a_revocation_gives_everything_back() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let house = plan(&channel).start().await;
+    assert_eq!(code(&house, ALLOWED, OpenaiChat).await, None);
+    let first = applied(&send(&house, &signed(&letter("us-1", 1, "finish", GERMANS))).await);
+    let seen = channel.seen_count();
+    for dialect in [OpenaiChat, AnthropicMessages] {
+        for stream in [false, true] {
+            let reply = house.ask(Ask::plain(dialect, stream)).await;
+            assert_eq!(reply.problem(dialect).2.as_deref(), Some("denied"));
+            for part in ["A licence is required.", "directive/us-1@1", "15 CFR 744.22"] {
+                assert!(reply.text().contains(part), "{}", reply.text());
+            }
+        }
+    }
+    assert_eq!(channel.seen_count(), seen, "no channel sees a byte");
+    let last = applied(&send(&house, &signed(&revocation("us-1", 2))).await);
+    assert!(last > first);
+    assert_eq!(code(&house, ALLOWED, OpenaiChat).await, None);
+    let book = house.stop().await;
+    let done: Vec<_> = book
+        .of_type("tieline/directive/v1")
+        .iter()
+        .map(|entry| entry["body"]["done"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(done, ["apply", "revoke"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_named_by_no_fact_is_held_for_the_fact_that_is_missing() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let house = plan(&channel).start().await;
+    applied(&send(&house, &signed(&letter("us-1", 1, "finish", GERMANS))).await);
+    let reply = house.ask(Ask::plain(OpenaiChat, false).key(HELD)).await;
+    assert_eq!(reply.problem(OpenaiChat).2.as_deref(), Some("held"));
+    // Once it is known that it is elsewhere, it is served, and without any reload.
+    let party = serde_json::to_string(&house::party("p_3", Some("FR"))).unwrap();
+    assert_eq!(
+        house
+            .admin(OFFICER, "POST", "/admin/v1/parties", &party)
+            .await
+            .status(),
+        200
+    );
+    assert_eq!(code(&house, HELD, OpenaiChat).await, None);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_names_everybody_below_whoever_moves_there() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let house = plan(&channel).start().await;
+    let group = house::party("p_9", Some("FR"));
+    let put = |party: tieline_gateway::PartyRow| serde_json::to_string(&party).unwrap();
+    assert_eq!(
+        house
+            .admin(OFFICER, "POST", "/admin/v1/parties", &put(group))
+            .await
+            .status(),
+        200
+    );
+    applied(
+        &send(
+            &house,
+            &signed(&letter("us-1", 1, "finish", "parties = [\"p_9\"]")),
+        )
+        .await,
+    );
+    assert_eq!(code(&house, ALLOWED, OpenaiChat).await, None);
+    let mut below = house::party("p_1", Some("DE"));
+    below.record.parent = Some("p_9".into());
+    assert_eq!(
+        house
+            .admin(OFFICER, "POST", "/admin/v1/parties", &put(below))
+            .await
+            .status(),
+        200
+    );
+    assert_eq!(code(&house, ALLOWED, OpenaiChat).await.as_deref(), Some("denied"));
+    house.stop().await;
+}
+
+/// A stream of which the first content has reached the caller; the rest waits at the gate.
+async fn streaming(house: &House, gate: &Gate, dialect: Dialect) -> Caller {
+    let mut caller = Caller::connect(house.listen).await;
+    caller.send(&Ask::plain(dialect, true)).await;
+    assert_eq!(caller.head().await.status, 200);
+    assert!(gate.wait_reached(1, LIMIT).await);
+    caller
+}
+
+async fn in_flight(dialect: Dialect, says: &str, opens: bool) -> (Outcome, Option<Code>, bool) {
+    let gate = Gate::new();
+    let channel = Channel::start(Act::from(Auto::default().chunks(3)).gate_before_frame(3, &gate)).unwrap();
+    let house = plan(&channel).start().await;
+    let mut caller = streaming(&house, &gate, dialect).await;
+    applied(&send(&house, &signed(&letter("us-1", 1, says, GERMANS))).await);
+    if opens {
+        gate.open();
+    }
+    let (pieces, _) = caller.rest().await;
+    let text = String::from_utf8(pieces.concat()).unwrap();
+    gate.open();
+    let book = house.stop().await;
+    let (_, outcome) = book.only();
+    let (result, code) = ended(outcome);
+    let is_ordered = outcome.attempts[0].is_ordered;
+    let recorded = outcome
+        .inputs
+        .iter()
+        .any(|step| matches!(step.fact, Fact::Ordered(_)));
+    assert_eq!(is_ordered, recorded);
+    assert_eq!(is_ordered, text.contains("A licence is required."), "{text}");
+    (result, code, is_ordered)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_under_way_do_as_the_directive_says() {
+    for dialect in [OpenaiChat, AnthropicMessages] {
+        let cut = (Outcome::Broken, Some(Code::Denied), true);
+        assert_eq!(in_flight(dialect, "cut", false).await, cut);
+        // The channel never goes on: what ends the answer is the time to drain.
+        assert_eq!(in_flight(dialect, "drain 1", false).await, cut);
+        assert_eq!(
+            in_flight(dialect, "finish", true).await,
+            (Outcome::Served, None, false)
+        );
+        assert_eq!(
+            in_flight(dialect, "drain 60", true).await,
+            (Outcome::Served, None, false)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_had_nothing_yet_goes_to_a_model_that_is_permitted() {
+    let gate = Gate::new();
+    let slow = Channel::start(Act::from(Auto::saying("m1")).gate_before_head(&gate)).unwrap();
+    let other = Channel::start(Auto::saying("m2").chunks(1)).unwrap();
+    let mut plan = plan(&slow);
+    plan.models = vec!["m1", "m2"];
+    let mut second = house::openai("b", &other);
+    second.models = vec!["m2"];
+    plan.ways.push(second);
+    let house = plan.start().await;
+    let mut caller = Caller::connect(house.listen).await;
+    caller.send(&Ask::plain(OpenaiChat, false)).await;
+    assert!(gate.wait_reached(1, LIMIT).await);
+    applied(&send(&house, &signed(&letter("us-1", 1, "cut", GERMANS))).await);
+    let reply = caller.reply().await;
+    assert_eq!((reply.status(), reply.said().as_str()), (200, "m2"));
+    assert_eq!(reply.header("x-tieline-model"), Some("m2"));
+    gate.open();
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_in_scope_is_dialled_after_apply_returned() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let house = plan(&channel).start().await;
+    let listen = house.listen;
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut loops = Vec::new();
+    for _ in 0..8 {
+        let stop = stop.clone();
+        loops.push(tokio::spawn(async move {
+            let mut caller = Caller::connect(listen).await;
+            let (mut served, mut denied) = (0, 0);
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                caller.send(&Ask::plain(OpenaiChat, false)).await;
+                match caller.reply().await.status() {
+                    200 => served += 1,
+                    _ => denied += 1,
+                }
+            }
+            (served, denied)
+        }));
+    }
+    for round in 0..6_u32 {
+        let before = channel.seen_count();
+        let until = tokio::time::Instant::now() + LIMIT;
+        while channel.seen_count() < before + 20 {
+            assert!(tokio::time::Instant::now() < until, "the load stands still");
+            tokio::task::yield_now().await;
+        }
+        let (first, last) = (2 * round + 1, 2 * round + 2);
+        applied(&send(&house, &signed(&letter("us-1", first, "finish", GERMANS))).await);
+        let returned = std::time::Instant::now();
+        // The loops are all refused by now and again; each refusal proves that its loop came round.
+        for _ in 0..20 {
+            assert_eq!(code(&house, ALLOWED, OpenaiChat).await.as_deref(), Some("denied"));
+        }
+        let late = channel
+            .seen()
+            .into_iter()
+            .filter(|seen| seen.arrived > returned + ARRIVAL)
+            .count();
+        assert_eq!(late, 0, "dialled after apply returned");
+        applied(&send(&house, &signed(&revocation("us-1", last))).await);
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for task in loops {
+        let (served, denied) = task.await.unwrap();
+        assert!(served > 0 && denied > 0, "{served} {denied}");
+    }
+    house.stop().await;
+}
+
+/// From the last byte that the gateway wrote to the channel's own note of it: another thread on a busy machine.
+const ARRIVAL: Duration = Duration::from_millis(50);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_leaves_what_was_in_force() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let mut plan = plan(&channel);
+    let keys = [1, 2, 3].map(|number| signer(number).verifier().clone());
+    plan.signers = Some(Signers::new(keys.to_vec(), 2).unwrap());
+    let house = plan.start().await;
+    let two = |text: &str| note::cosign(&note::sign(text, &signer(1)).unwrap(), &signer(2)).unwrap();
+    applied(&send(&house, &two(&letter("us-1", 5, "finish", GERMANS))).await);
+    let good = letter("us-2", 1, "finish", "parties = [\"p_3\"]");
+    let wrong = two(&good).replace("p_3", "p_2");
+    let stranger = note::cosign(&signed(&good), &signer(9)).unwrap();
+    let twice = note::cosign(&signed(&good), &signer(1)).unwrap_or_else(|_| signed(&good));
+    let cases: [(&str, String, u16); 10] = [
+        ("no note", good.clone(), 422),
+        ("one signature of two", signed(&good), 422),
+        ("one signer twice", twice, 422),
+        ("a signer whom nobody configured", stranger, 422),
+        ("a text that was changed", wrong, 422),
+        (
+            "a version that was there",
+            two(&letter("us-1", 5, "finish", GERMANS)),
+            422,
+        ),
+        ("nothing to revoke", two(&revocation("us-7", 1)), 422),
+        (
+            "an unknown country",
+            two(&good.replace("parties = [\"p_3\"]", &GERMANS.replace("DE", "XX"))),
+            422,
+        ),
+        (
+            "issued tomorrow",
+            two(&good.replace("issued = 2026", "issued = 2999")),
+            422,
+        ),
+        ("nothing", String::new(), 422),
+    ];
+    let epoch = house.status().await["epoch"].as_u64().unwrap();
+    for (what, note, status) in cases {
+        let reply = send(&house, &note).await;
+        assert_eq!(reply.status(), status, "{what}: {}", reply.text());
+    }
+    assert_eq!(house.status().await["epoch"].as_u64(), Some(epoch));
+    assert_eq!(code(&house, ALLOWED, OpenaiChat).await.as_deref(), Some("denied"));
+    let reader = house
+        .admin(READER, "POST", "/admin/v1/directives", r#"{"note":""}"#)
+        .await;
+    assert_eq!(reader.status(), 403);
+    assert!(!reader.text().contains(&key(READER)));
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_keys_nobody_orders_anything() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let mut plan = plan(&channel);
+    plan.signers = None;
+    let house = plan.start().await;
+    let reply = send(&house, &signed(&letter("us-1", 1, "finish", GERMANS))).await;
+    assert_eq!(reply.status(), 409);
+    assert!(reply.text().contains("[policy.orders]"), "{}", reply.text());
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directive_outlives_the_process_and_the_configuration() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let first = plan(&channel);
+    let again = first.clone();
+    let house = first.start().await;
+    applied(&send(&house, &signed(&letter("us-1", 1, "finish", GERMANS))).await);
+    house.reload(|_| {}).unwrap();
+    assert_eq!(code(&house, ALLOWED, OpenaiChat).await.as_deref(), Some("denied"));
+    // Even without the keys that signed it: who takes them away does not end what they signed.
+    house.reload(|plan| plan.signers = None).unwrap();
+    assert_eq!(code(&house, ALLOWED, OpenaiChat).await.as_deref(), Some("denied"));
+    let epoch = house.status().await["epoch"].as_u64().unwrap();
+    let book = house.stop().await;
+    let house = again.start_in(book.dir).await.unwrap();
+    assert_eq!(house.status().await["epoch"].as_u64(), Some(epoch));
+    assert_eq!(code(&house, ALLOWED, OpenaiChat).await.as_deref(), Some("denied"));
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sealed_directive_is_named_nowhere() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let house = plan(&channel).start().await;
+    let text =
+        letter("secret-name", 1, "finish", GERMANS).replace("effect =", "disclosure = \"sealed\"\neffect =");
+    applied(&send(&house, &signed(&text)).await);
+    let reply = house.ask(Ask::plain(OpenaiChat, false)).await;
+    assert_eq!(reply.problem(OpenaiChat).2.as_deref(), Some("denied"));
+    assert_eq!(
+        send(&house, &signed(&revocation("secret-name", 2)))
+            .await
+            .status(),
+        200
+    );
+    for part in ["secret-name", "licence", "744.22"] {
+        assert!(!reply.text().contains(part), "{}", reply.text());
+    }
+    let book = house.stop().await;
+    let all = std::fs::read(book.path().join("ledger.db")).unwrap();
+    let finds = |part: &str| all.windows(part.len()).any(|window| window == part.as_bytes());
+    assert!(!finds("secret-name") && !finds("A licence is required"));
+    assert_eq!(book.of_type("tieline/directive/v1").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pack_that_nobody_adopted_does_not_enforce() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let house = plan(&channel).start().await;
+    let changed = house::strict_pack();
+    let error = house
+        .reload_unadopted(|plan| plan.packs = vec![changed])
+        .unwrap_err();
+    for part in ["demo", "another text of it was adopted", "policy adopt"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(
+        code(&house, ALLOWED, OpenaiChat).await,
+        None,
+        "the old one stays in force"
+    );
+    house.reload(|_| {}).unwrap();
+    assert_eq!(code(&house, ALLOWED, OpenaiChat).await.as_deref(), Some("denied"));
+    house.stop().await;
+}
