@@ -57,6 +57,33 @@ impl<'t> Laid<'t> {
         }
     }
 
+    /// The same traffic where an order rules, too; the strictest ruling wins.
+    pub(crate) fn ordered(&self, ruled: &dyn Fn(&str, Candidate) -> Ruling) -> Self {
+        let kinds = self.kinds.iter().map(|kind| {
+            let candidates = self.snapshot.candidates(&kind.ask);
+            let candidates = candidates.map_or(&[][..], |(candidates, _)| candidates);
+            let verdicts = kind.verdicts.iter().zip(candidates).map(|(before, candidate)| {
+                match ruled(&kind.subject.party, *candidate) {
+                    ruling if ruling > before.ruling => verdict(ruling),
+                    _ => before.clone(),
+                }
+            });
+            KindOnGrid {
+                ask: kind.ask.clone(),
+                key_reply: kind.key_reply,
+                subject: kind.subject.clone(),
+                unjudged: kind.unjudged,
+                verdicts: verdicts.collect(),
+            }
+        });
+        Self {
+            kinds: kinds.collect(),
+            lanes: self.lanes.clone(),
+            snapshot: self.snapshot.clone(),
+            traffic: self.traffic,
+        }
+    }
+
     /// The lanes of the traffic as candidates of a grid; those that it does not have are `None`.
     pub(crate) fn lanes_on(snapshot: &Snapshot, traffic: &Traffic) -> Vec<Option<Candidate>> {
         let lanes = traffic.lanes.iter().map(|(channel, model)| {

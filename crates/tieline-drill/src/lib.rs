@@ -14,6 +14,7 @@ mod difference;
 mod engine;
 mod laid;
 mod n_minus_1;
+mod order;
 mod pairs;
 mod party;
 mod replay;
@@ -27,6 +28,7 @@ pub use n_minus_1::{
     Base, Contingency, CostChange, Element, ElementKind, HhiAfter, N_MINUS_1_V1, NMinus1Report,
     PARTY_ROWS_MAX, PartyRow, Tally, n_minus_1,
 };
+pub use order::{OrderReport, asked, order};
 pub use pairs::CALLS_OPEN_MAX;
 pub use party::PartyView;
 pub use replay::{DIFFERENCES_MAX, DifferenceRow, REPLAY_V1, Replay, ReplayReport, replay};

@@ -207,9 +207,9 @@ fn names(snapshot: &Snapshot, channels: &[ChannelIx]) -> Vec<String> {
 }
 
 /// Who answers each call with nothing gone.
-type Ends = Vec<Option<Candidate>>;
+pub(crate) type Ends = Vec<Option<Candidate>>;
 
-fn base(laid: &Laid<'_>) -> (Base, Ends) {
+pub(crate) fn base(laid: &Laid<'_>) -> (Base, Ends) {
     let calls = &laid.traffic.calls;
     let mut ends: Ends = vec![None; calls.len()];
     run(laid, Cut::Nothing, &mut |end| {
@@ -244,7 +244,7 @@ fn base(laid: &Laid<'_>) -> (Base, Ends) {
 
 // === counting one contingency ===
 
-struct Losses<'l> {
+pub(crate) struct Losses<'l> {
     base: &'l Ends,
     cost: i128,
     cost_unknown: u64,
@@ -254,8 +254,17 @@ struct Losses<'l> {
     weights: Weights,
 }
 
+/// What was counted over all calls.
+pub(crate) struct Totals {
+    pub(crate) cost_change_nano: CostChange,
+    pub(crate) cost_unknown_calls: u64,
+    /// Those that lose most first.
+    pub(crate) parties: Vec<PartyRow>,
+    pub(crate) tally: Tally,
+}
+
 impl<'l> Losses<'l> {
-    fn new(laid: &'l Laid<'l>, base: &'l Ends) -> Self {
+    pub(crate) fn new(laid: &'l Laid<'l>, base: &'l Ends) -> Self {
         Self {
             base,
             cost: 0,
@@ -267,7 +276,7 @@ impl<'l> Losses<'l> {
         }
     }
 
-    fn count(&mut self, end: End) {
+    pub(crate) fn count(&mut self, end: End) {
         let before = self.base.get(end.call).copied().flatten();
         if let Some(candidate) = end.answered {
             *self.weights.entry(way(candidate)).or_default() += 1;
@@ -291,6 +300,23 @@ impl<'l> Losses<'l> {
     }
 
     fn contingency(&self, gone: Element, channels_out: Vec<String>) -> Contingency {
+        let mut totals = self.totals();
+        let parties_touched = totals.parties.len() as u64;
+        totals.parties.truncate(PARTY_ROWS_MAX);
+        Contingency {
+            channels_out,
+            cost_change_nano: totals.cost_change_nano,
+            cost_unknown_calls: totals.cost_unknown_calls,
+            gone,
+            hhi_after: HhiAfter::of(&self.laid.snapshot, &self.weights),
+            parties: totals.parties,
+            parties_touched,
+            tally: totals.tally,
+        }
+    }
+
+    /// The sums, and every party that is touched.
+    pub(crate) fn totals(&self) -> Totals {
         let touched = self.parties.iter().filter(|(_, tally)| tally.is_touched());
         let mut rows: Vec<PartyRow> = touched
             .map(|(party, tally)| PartyRow {
@@ -302,20 +328,14 @@ impl<'l> Losses<'l> {
             let weights = b.tally.weight().cmp(&a.tally.weight());
             weights.then_with(|| a.party.cmp(&b.party))
         });
-        let parties_touched = rows.len() as u64;
-        rows.truncate(PARTY_ROWS_MAX);
-        Contingency {
-            channels_out,
+        Totals {
             cost_change_nano: if self.cost_unknown == 0 {
                 CostChange::Nano(self.cost)
             } else {
                 CostChange::Unknown
             },
             cost_unknown_calls: self.cost_unknown,
-            gone,
-            hhi_after: HhiAfter::of(&self.laid.snapshot, &self.weights),
             parties: rows,
-            parties_touched,
             tally: self.tally,
         }
     }

@@ -120,6 +120,15 @@ pub struct TrafficReader {
     traffic: Traffic,
 }
 
+// === impl Traffic ===
+
+impl Traffic {
+    /// Only the calls that began at instants that are wanted.
+    pub fn keep(&mut self, wanted: impl Fn(Tick) -> bool) {
+        self.calls.retain(|call| wanted(call.at));
+    }
+}
+
 // === impl TrafficReader ===
 
 impl Default for TrafficReader {
