@@ -1,15 +1,19 @@
 //! The command line as clap reads it: names, defaults and help texts, no behaviour.
 
+mod directive;
+mod party;
+mod policy;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-mod party;
-mod policy;
-
-pub(crate) use party::*;
-pub(crate) use policy::*;
+pub(crate) use self::directive::{
+    Demo, Directive, DirectiveKey, DirectiveNew, DirectiveRehearse, DirectiveSign, June12,
+};
+pub(crate) use self::party::*;
+pub(crate) use self::policy::*;
 
 /// The interconnect for AI models: carries calls over any channel, admits them under cited rules, records every decision
 /// in a log that outsiders can verify, and rehearses what breaks when a supplier is gone.
@@ -75,6 +79,12 @@ Examples:
   tieline explain 01hv3zq8x2r9k4n7w5t0c6m1ye       the id in the reply header x-tieline-call
   tieline explain TL5001                           what an error's number means, and what to do")]
     Explain(Explain),
+    /// Play a story on a gateway under load, to see what it does.
+    #[command(subcommand)]
+    Demo(Demo),
+    /// Write, sign, rehearse and apply orders that change who may use what.
+    #[command(subcommand)]
+    Directive(Directive),
     /// Show what depends on what: chokepoints, concentration.
     #[command(after_help = "\
 Examples:

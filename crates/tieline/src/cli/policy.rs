@@ -6,6 +6,14 @@ use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
+    /// Adopt packs for a legal entity; only then may they enforce.
+    #[command(after_help = "\
+Examples:
+  tieline policy adopt packs/company --officer \"A. Officer\" --entity \"Example GmbH\"
+
+Adopted is exactly this text, by its digest: a pack that changes is adopted anew. Who adopted what is kept in the \
+state folder, and that it was, in the log. Nothing here is legal advice.")]
+    Adopt(PolicyAdopt),
     /// Look for mistakes in packs: what is refused, never applies, is superfluous or unverified.
     #[command(after_help = "\
 Examples:
@@ -58,6 +66,19 @@ Examples:
 
 A rule or directive is only as granular as the facts: this says so beforehand.")]
     Coverage(PolicyCoverage),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicyAdopt {
+    /// Folders of packs.
+    #[arg(value_name = "PACK", required = true)]
+    pub(crate) packs: Vec<PathBuf>,
+    /// Who adopts them.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) officer: String,
+    /// The legal entity for which they are adopted.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) entity: String,
 }
 
 #[derive(Args, Debug)]

@@ -9,7 +9,7 @@ use tieline_core::grid::Candidate;
 use tieline_core::{Scope, Snapshot, Tick};
 use tieline_drill::{PartyView, Traffic, TrafficReader, structure_with_shares};
 use tieline_gateway::State;
-use tieline_policy::{Action, EndUseIx, Epoch, Judge, Postures, Question, RegionIx, Targets};
+use tieline_policy::{Action, EndUseIx, Epoch, Judge, Postures, Question, RegionIx, Registry, Targets};
 
 use crate::cli::Cli;
 use crate::output::{self, Failure, Result};
@@ -29,7 +29,7 @@ pub(super) struct World {
 /// A key of a party, as structure sees it.
 #[derive(PartialEq)]
 pub(super) struct Member {
-    party: Arc<str>,
+    pub(super) party: Arc<str>,
     posture: u32,
     scope: Scope,
 }
@@ -120,15 +120,36 @@ impl World {
         with(&views)
     }
 
-    fn allows(&self, member: &Member, candidate: Candidate, now: Tick) -> bool {
-        let question = Question {
+    pub(super) const fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// The posture of a party that has a key.
+    pub(super) fn posture(&self, party: &str) -> Option<u32> {
+        let member = self.parties.iter().find(|member| *member.party == *party)?;
+        Some(member.posture)
+    }
+
+    /// The state folder's parties and the evidence about them.
+    pub(super) fn registry(cli: &Cli) -> Result<Registry> {
+        let failed = |error: tieline_gateway::StateError| Failure::found(error.to_string());
+        let state = State::read(&cli.dir).map_err(failed)?;
+        state.registry(Tick(super::serve::now_us())).map_err(failed)
+    }
+
+    pub(super) const fn question(posture: u32, candidate: Candidate) -> Question {
+        Question {
             action: Action::Call,
             channel: candidate.channel,
             end_use: EndUseIx::UNSTATED,
             model: candidate.model,
-            posture: member.posture,
+            posture,
             region: RegionIx::OWN,
-        };
+        }
+    }
+
+    fn allows(&self, member: &Member, candidate: Candidate, now: Tick) -> bool {
+        let question = Self::question(member.posture, candidate);
         self.judge.verdict(question, &member.party, now).ruling == tieline_core::Ruling::Allow
     }
 }
@@ -167,7 +188,19 @@ fn members(cli: &Cli, postures: &Postures) -> Result<Vec<Member>> {
 
 /// The recorded traffic of a state folder; none for a configuration alone, or a ledger without calls.
 pub(super) fn recorded(cli: &Cli, config: Option<&Path>) -> Result<Option<Traffic>> {
-    if config.is_some() || !cli.dir.join("ledger.db").exists() {
+    if config.is_some() {
+        return Ok(None);
+    }
+    recorded_between(cli, None, None)
+}
+
+/// The recorded calls that began from `since` on and before `until`.
+pub(super) fn recorded_between(
+    cli: &Cli,
+    since: Option<jiff::Timestamp>,
+    until: Option<jiff::Timestamp>,
+) -> Result<Option<Traffic>> {
+    if !cli.dir.join("ledger.db").exists() {
         return Ok(None);
     }
     let reader = reader(&cli.dir)?;
@@ -177,6 +210,9 @@ pub(super) fn recorded(cli: &Cli, config: Option<&Path>) -> Result<Option<Traffi
         traffic.entry(index, entry);
         Ok::<(), Failure>(())
     })?;
-    let traffic = traffic.finish();
+    let mut traffic = traffic.finish();
+    let tick = |at: jiff::Timestamp| Tick(u64::try_from(at.as_microsecond()).unwrap_or(0));
+    let (since, until) = (since.map(tick), until.map(tick));
+    traffic.keep(|at| since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until));
     Ok((!traffic.calls.is_empty()).then_some(traffic))
 }

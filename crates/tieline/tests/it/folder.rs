@@ -188,6 +188,21 @@ impl Folder {
         self.write(name, &before.replace(from, to));
     }
 
+    /// An officer adopts the packs of the folder as they stand: only then may they enforce.
+    pub(crate) fn adopt(&self) {
+        let folders = std::fs::read_dir(self.at("packs")).unwrap();
+        let packs = folders.map(|entry| entry.unwrap().path());
+        let whole = packs.filter(|pack| pack.join("pack.toml").exists());
+        let output = tieline()
+            .current_dir(self.path())
+            .args(["--dir", ".", "policy", "adopt"])
+            .args(whole)
+            .args(["--officer", "An officer", "--entity", "Example GmbH"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+
     /// Run a command on this folder, and take it down for the golden.
     #[track_caller]
     pub(crate) fn run(&mut self, args: &[&str]) -> Output {
@@ -244,6 +259,7 @@ impl Folder {
     /// Serve the folder.
     #[track_caller]
     pub(crate) fn serve(&self) -> Server {
+        self.adopt();
         self.start(&["--dir", ".", "serve", "--ready-file", "ready.json"])
     }
 

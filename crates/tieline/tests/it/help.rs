@@ -4,12 +4,25 @@ use crate::folder::{empty, run, tieline};
 use crate::transcript::Transcript;
 
 /// Every command that a person is shown.
-const COMMANDS: [&[&str]; 36] = [
+const COMMANDS: [&[&str]; 50] = [
     &[],
     &["up"],
     &["serve"],
     &["check"],
     &["explain"],
+    &["demo"],
+    &["demo", "june-12"],
+    &["directive"],
+    &["directive", "key"],
+    &["directive", "new"],
+    &["directive", "sign"],
+    &["directive", "verify"],
+    &["directive", "rehearse"],
+    &["directive", "apply"],
+    &["directive", "amend"],
+    &["directive", "revoke"],
+    &["directive", "list"],
+    &["directive", "show"],
     &["grid"],
     &["ledger"],
     &["ledger", "verify"],
@@ -33,6 +46,7 @@ const COMMANDS: [&[&str]; 36] = [
     &["party", "expire"],
     &["party", "import"],
     &["policy"],
+    &["policy", "adopt"],
     &["policy", "check"],
     &["policy", "test"],
     &["policy", "explain"],

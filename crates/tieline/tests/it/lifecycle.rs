@@ -77,6 +77,9 @@ fn a_mask_that_shows_everything_shows_nothing_of_a_folder() {
         command.args(args).current_dir(folder.path());
         command
     };
+    let who = ["--officer", "An officer", "--entity", "Example GmbH"];
+    let args = [&["--dir", ".", "policy", "adopt", "packs/open"][..], &who].concat();
+    assert!(unmasked(&args).output().unwrap().status.success());
     let args = ["--dir", ".", "serve", "--ready-file", "ready.json"];
     let server = folder.start_by(&mut unmasked(&args));
     server.chat().must_be(200);

@@ -1,5 +1,6 @@
-//! `tieline policy`: one file a verb. Everything here only reads, whether a server runs or not.
+//! `tieline policy`: one file a verb. Everything but `adopt` only reads, whether a server runs or not.
 
+mod adopt;
 mod against;
 mod bench;
 mod check;
@@ -17,6 +18,7 @@ use crate::output::Result;
 
 pub(super) fn run(cli: &Cli, command: &Policy) -> Result<u8> {
     match command {
+        Policy::Adopt(args) => adopt::run(cli, args),
         Policy::Check(args) => check::run(cli, args),
         Policy::Coverage(args) => coverage::run(cli, args),
         Policy::Diff(args) => diff::run(cli, args),

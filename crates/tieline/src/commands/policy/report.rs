@@ -283,8 +283,43 @@ pub(super) struct TallyShown {
     pub(super) spend_permille: Option<u16>,
 }
 
+/// `tieline policy adopt`: a line for each pack.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct AdoptReport {
+    /// Always `tieline/policy-adopt/v1`.
+    pub(super) schema: &'static str,
+    /// False if the same text was adopted for this entity before.
+    pub(super) changed: bool,
+    /// SHA-256 of the pack.
+    pub(super) digest: String,
+    pub(super) entity: String,
+    pub(super) pack: String,
+    /// Rules and sets of it that nobody has verified: they may hold, and never deny.
+    pub(super) unverified: Vec<String>,
+}
+
+impl AdoptReport {
+    pub(super) fn text(&self, notice: &str) -> String {
+        let verb = if self.changed {
+            "adopted"
+        } else {
+            "was adopted before"
+        };
+        let mut text = format!(
+            "{} for {}: {verb} ({})\n{notice}",
+            self.pack, self.entity, self.digest
+        );
+        if !self.unverified.is_empty() {
+            text.push_str("\nunverified, so that it may hold and never deny: ");
+            text.push_str(&self.unverified.join(", "));
+        }
+        text
+    }
+}
+
 pub(in super::super) fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
+        ("policy-adopt", printed::<AdoptReport>()),
         ("policy-check", printed::<PolicyChecked>()),
         ("policy-coverage", printed::<PolicyCovered>()),
         ("policy-diff", printed::<PolicyDiffered>()),

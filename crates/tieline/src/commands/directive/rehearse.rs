@@ -1,0 +1,266 @@
+//! `tieline directive rehearse`: a directive laid over the rules in force and the calls that were recorded, before anybody
+//! signs it. Parties stand as their facts are today, for that is how it would meet them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tieline_core::grid::Candidate;
+use tieline_core::{Ruling, Tick};
+use tieline_drill::{OrderReport, Tally};
+use tieline_note::note;
+use tieline_policy::{Directive, FactName, Judge, Order, Overlay, Registry, Standing};
+
+use super::report::{MissingFact, PartyStanding, RehearsalReport};
+use super::{parse, read};
+use crate::cli::{Cli, DirectiveRehearse};
+use crate::commands::grid::{self, World};
+use crate::commands::serve::now_us;
+use crate::output::{self, Failure, Result};
+
+/// Where each party stands in the strictest case.
+type Standings = BTreeMap<Arc<str>, Standing>;
+
+pub(super) fn run(cli: &Cli, args: &DirectiveRehearse) -> Result<u8> {
+    let directive = directive(&args.file)?;
+    let world = World::open(cli, None)?;
+    let registry = Arc::new(World::registry(cli)?);
+    let begun = Instant::now();
+    let overlay = overlay(&directive, &world, &registry)?;
+    let judge = world.judge().with_overlay(Arc::new(overlay));
+    let compiled_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let now = Tick(now_us()).max(directive.valid_from);
+    let lay = Lay {
+        directive: &directive,
+        judge: &judge,
+        now,
+        world: &world,
+    };
+    let traffic = grid::recorded_between(cli, args.since, args.until)?;
+    let mut parties: BTreeSet<Arc<str>> = world.parties.iter().map(|member| member.party.clone()).collect();
+    let replay = traffic.as_ref().map(|traffic| {
+        parties.extend(tieline_drill::asked(traffic).into_keys());
+        let ruled = |party: &str, candidate: Candidate| lay.ruling(party, candidate);
+        tieline_drill::order(&world.snapshot, traffic, &ruled)
+    });
+    let standings = lay.standings(&parties);
+    let mut strangers = judge.overlay().strangers(judge.targets());
+    strangers.extend(unknown_parties(&directive, &registry));
+    let report = report(&directive, &standings, replay, strangers, compiled_us);
+    if cli.json {
+        output::json(&report)?;
+    } else {
+        output::line(report.text())?;
+    }
+    Ok(u8::from(!report.findings.is_empty()))
+}
+
+fn directive(file: &Path) -> Result<Arc<Directive>> {
+    let text = read(file)?;
+    let inner = note::peek(&text).map_or(text.as_str(), |(inner, _)| inner);
+    match parse(file, inner)? {
+        Order::Directive(directive) => Ok(directive),
+        Order::Revocation(revocation) => Err(Failure::input(format!(
+            "{} revokes `{}`; a revocation gives back what the directive took, and there is nothing to rehearse",
+            file.display(),
+            revocation.id
+        ))),
+    }
+}
+
+fn overlay(directive: &Arc<Directive>, world: &World, registry: &Arc<Registry>) -> Result<Overlay> {
+    let registry = registry.clone();
+    let lineage = move |party: &str| {
+        let above = |id: &Arc<str>| registry.record(id)?.parent.clone();
+        std::iter::successors(Some(Arc::from(party)), above)
+            .take(tieline_policy::DEPTH_MAX)
+            .collect()
+    };
+    let epoch = world.judge().epoch();
+    Overlay::build(
+        epoch.number() + 1,
+        vec![directive.clone()],
+        epoch,
+        Arc::new(lineage),
+    )
+    .map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Failure::report(lines.join("\n"))
+    })
+}
+
+/// A directive as it would lie.
+struct Lay<'a> {
+    directive: &'a Directive,
+    judge: &'a Judge,
+    now: Tick,
+    world: &'a World,
+}
+
+impl Lay<'_> {
+    fn standing(&self, party: &str, candidate: Candidate) -> Standing {
+        let Some(posture) = self.world.posture(party) else {
+            // Nobody knows the party any more: its facts cannot say.
+            return Standing::Undetermined(BTreeSet::new());
+        };
+        let question = World::question(posture, candidate);
+        let standings = self.judge.standings(question, party, self.now);
+        standings
+            .into_iter()
+            .next()
+            .map_or(Standing::Outside, |(_, standing)| standing)
+    }
+
+    fn ruling(&self, party: &str, candidate: Candidate) -> Ruling {
+        match self.standing(party, candidate) {
+            Standing::Outside | Standing::Exempt => Ruling::Allow,
+            Standing::Inside => self.directive.ruling(),
+            Standing::Undetermined(_) => Ruling::Hold,
+        }
+    }
+
+    /// The strictest standing of each party over every way to every model.
+    fn standings(&self, parties: &BTreeSet<Arc<str>>) -> Standings {
+        let models = &self.world.snapshot.models;
+        let candidates: Vec<Candidate> = models
+            .iter()
+            .flat_map(|model| model.candidates.iter().copied())
+            .collect();
+        let strictest = |party: &Arc<str>| {
+            let each = candidates
+                .iter()
+                .map(|candidate| self.standing(party, *candidate));
+            let worst = each.reduce(|one, other| if weight(&other) > weight(&one) { other } else { one });
+            (party.clone(), worst.unwrap_or(Standing::Outside))
+        };
+        parties.iter().map(strictest).collect()
+    }
+}
+
+/// From what changes nothing to what changes most.
+const fn weight(standing: &Standing) -> u8 {
+    match standing {
+        Standing::Outside => 0,
+        Standing::Exempt => 1,
+        Standing::Undetermined(_) => 2,
+        Standing::Inside => 3,
+    }
+}
+
+const fn name(standing: &Standing) -> &'static str {
+    match standing {
+        Standing::Exempt => "exempt",
+        Standing::Inside => "inside",
+        Standing::Outside => "outside",
+        Standing::Undetermined(_) => "undetermined",
+    }
+}
+
+/// Parties that the directive names and that are not here: somebody whom it means would be missed.
+fn unknown_parties(directive: &Directive, registry: &Registry) -> Vec<String> {
+    let selectors = [&directive.who, &directive.exempt].into_iter().flatten();
+    let named = selectors.flat_map(|selector| &selector.parties);
+    let unknown = named.filter(|party| registry.record(party).is_none());
+    unknown.map(|party| format!("party {party}")).collect()
+}
+
+fn report(
+    directive: &Directive,
+    standings: &Standings,
+    replay: Option<OrderReport>,
+    strangers: Vec<String>,
+    compiled_us: u64,
+) -> RehearsalReport {
+    let tally = |party: &str| {
+        let rows = replay.iter().flat_map(|replay| &replay.parties);
+        rows.into_iter()
+            .find(|row| row.party == party)
+            .map(|row| row.tally)
+    };
+    let of = |wanted: &str| {
+        let parties = standings.iter().filter(|(_, standing)| name(standing) == wanted);
+        parties
+            .map(|(party, _)| party.to_string())
+            .collect::<Vec<String>>()
+    };
+    let bystanders: Vec<String> = of("outside")
+        .into_iter()
+        .filter(|party| tally(party).is_some())
+        .collect();
+    let undetermined = of("undetermined");
+    let mut findings = Vec::new();
+    if !bystanders.is_empty() {
+        findings.push(format!(
+            "{} parties outside its scope would be hit",
+            bystanders.len()
+        ));
+    }
+    if !undetermined.is_empty() {
+        findings.push(format!(
+            "{} parties would be held because their facts do not say",
+            undetermined.len()
+        ));
+    }
+    findings.extend(
+        strangers
+            .iter()
+            .map(|stranger| format!("it names what is not here: {stranger}")),
+    );
+    let parties = rows(standings, &tally);
+    RehearsalReport {
+        schema: "tieline/directive-rehearse/v1",
+        bystanders,
+        compiled_us,
+        findings,
+        id: directive.id.to_string(),
+        missing: missing(standings),
+        parties,
+        replay,
+        strangers,
+        undetermined,
+        version: directive.version,
+    }
+}
+
+/// The facts for want of which parties are undetermined, those first that would help most of them.
+fn missing(standings: &Standings) -> Vec<MissingFact> {
+    let mut counts: BTreeMap<FactName, u64> = BTreeMap::new();
+    for standing in standings.values() {
+        if let Standing::Undetermined(facts) = standing {
+            for fact in facts {
+                *counts.entry(fact.clone()).or_default() += 1;
+            }
+        }
+    }
+    let mut missing: Vec<MissingFact> = counts
+        .into_iter()
+        .map(|(fact, parties)| MissingFact {
+            fact: fact.to_string(),
+            parties,
+        })
+        .collect();
+    missing.sort_by(|a, b| (b.parties, &a.fact).cmp(&(a.parties, &b.fact)));
+    missing
+}
+
+/// Every party, those first for whom most changes.
+fn rows(standings: &Standings, tally: &dyn Fn(&str) -> Option<Tally>) -> Vec<PartyStanding> {
+    let mut rows: Vec<(u8, PartyStanding)> = standings
+        .iter()
+        .map(|(party, standing)| {
+            let row = PartyStanding {
+                missing: match standing {
+                    Standing::Undetermined(facts) => facts.iter().map(ToString::to_string).collect(),
+                    _ => Vec::new(),
+                },
+                party: party.to_string(),
+                standing: name(standing),
+                tally: tally(party),
+            };
+            (weight(standing), row)
+        })
+        .collect();
+    rows.sort_by(|a, b| (b.0, &a.1.party).cmp(&(a.0, &b.1.party)));
+    rows.into_iter().map(|(_, row)| row).collect()
+}
