@@ -391,8 +391,8 @@ fn what_is_missing_is_tried_together_and_only_what_matters_is_named() {
         r#"{"headquarters":"DE","jurisdiction":"DE"}"#,
         &Standing::Outside,
     );
-    let mixed = r#"principal has headquarters && principal has jurisdiction &&
-        (if principal has kind then principal.headquarters else principal.headquarters) == principal.jurisdiction"#;
+    let mixed = "principal has headquarters && principal has jurisdiction &&
+        (if principal has kind then principal.headquarters else principal.headquarters) == principal.jurisdiction";
     stands(
         &mixed.replace('\n', " "),
         r#"{"headquarters":"DE"}"#,
@@ -406,7 +406,10 @@ fn what_is_missing_is_tried_together_and_only_what_matters_is_named() {
         "{}",
         &undetermined(&["listed"]),
     );
-    // What the call, the model or the channel does not say is missing, too.
+}
+
+#[test]
+fn what_the_call_the_model_or_the_channel_does_not_say_is_missing_too() {
     let purpose = r#"context has end_use && context.end_use == "targeting""#;
     stands(purpose, "{}", &undetermined(&[]));
     stands(
