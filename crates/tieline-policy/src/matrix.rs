@@ -105,7 +105,7 @@ impl<'a> Matrix<'a> {
         let listed = self.laid.as_ref().map(|laid| (laid, laid.listed(party)));
         let now = facts.at(self.now);
         // Papers and clearances may count for some models and places and not for others: then each is one of its kind.
-        let by_names = !now.limits.is_empty() || !now.cleared.is_empty();
+        let by_names = Self::tells_names(&now);
         let judged: Vec<Judged> = if by_names {
             Vec::new()
         } else {
@@ -152,6 +152,18 @@ impl<'a> Matrix<'a> {
         let verdicts: Vec<Judged> = column.channels.iter().zip(kinds).map(verdict).collect();
         let each: Vec<usize> = (0..verdicts.len()).collect();
         best(&column.channels, &each, &verdicts)
+    }
+
+    /// For each column and each of its channels, the number of its kind, and one pair of each kind: what no rule in force
+    /// can tell apart has one number. It says nothing of directives, nor of parties whose papers or clearances count for
+    /// some models or places alone ([`Matrix::tells_names`]).
+    pub fn kinds(&self) -> (&[Vec<usize>], &[(ModelIx, ChannelIx)]) {
+        (&self.kinds, &self.pairs)
+    }
+
+    /// Whether names of models and places matter to the facts of a party.
+    pub fn tells_names(facts: &PartyFacts) -> bool {
+        !facts.limits.is_empty() || !facts.cleared.is_empty()
     }
 
     pub const fn columns(&self) -> &'a [Column] {

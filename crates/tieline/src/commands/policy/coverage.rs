@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tieline_core::record::{DECISION_V1, DecisionEntry, OUTCOME_V1, OutcomeEntry};
 use tieline_core::{CallId, Tick};
-use tieline_policy::{Consumer, Coverage, Facts, Tally, Use, coverage};
+use tieline_policy::{Consumer, Coverage, Facts, Matrix, Tally, Use, coverage};
 
 use super::super::ledger::reader;
 use super::bench::{Field, Party, epoch, instant, packs, parties, time};
@@ -34,7 +34,7 @@ struct Traffic {
     uses: BTreeMap<Arc<str>, BTreeMap<usize, (u64, u128)>>,
 }
 
-/// Every channel of every model, as questions.
+/// What parties may ask, by channel and model.
 struct Questions {
     by_name: BTreeMap<(Arc<str>, Arc<str>), usize>,
     list: Vec<Facts>,
@@ -45,12 +45,14 @@ pub(super) fn run(cli: &Cli, args: &PolicyCoverage) -> Result<u8> {
     let checked = load::checked_in(&cli.dir)?;
     let epoch = epoch(packs(&checked.policy.packs)?, &checked.policy.enforce)?;
     let field = Field::new(&checked.grid)?;
-    let questions = Questions::new(&field);
+    let parties = parties(&cli.dir, now)?;
+    let matrix = Matrix::new(&epoch, &field.targets, &field.columns, None, now);
+    let by_names = parties.iter().any(|party| Matrix::tells_names(&party.facts));
+    let questions = Questions::new(&field, &matrix, by_names);
     let mut traffic = Traffic::default();
     if cli.dir.join("ledger.db").exists() {
         traffic.read(cli, &questions)?;
     }
-    let parties = parties(&cli.dir, now)?;
     let consumers: Vec<Consumer> = parties.iter().map(|party| traffic.consumer(party)).collect();
     // What is left were calls of parties that are no more.
     let gone = traffic
@@ -71,18 +73,31 @@ pub(super) fn run(cli: &Cli, args: &PolicyCoverage) -> Result<u8> {
 }
 
 impl Questions {
-    fn new(field: &Field) -> Self {
+    /// One question for each kind of model and channel that rules tell apart; for parties whose facts tell names, one for
+    /// each pair.
+    fn new(field: &Field, matrix: &Matrix<'_>, by_names: bool) -> Self {
         let mut out = Self {
             by_name: BTreeMap::new(),
             list: Vec::new(),
         };
-        for column in &field.columns {
-            for channel in &column.channels {
-                if let Some(facts) = field.targets.question(column.model, *channel, None) {
-                    let name = (facts.channel.name.clone(), facts.model.name.clone());
-                    out.by_name.insert(name, out.list.len());
+        let (kinds, _) = matrix.kinds();
+        let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
+        for (column, kinds) in field.columns.iter().zip(kinds) {
+            for (channel, kind) in column.channels.iter().zip(kinds) {
+                let Some(facts) = field.targets.question(column.model, *channel, None) else {
+                    continue;
+                };
+                let name = (facts.channel.name.clone(), facts.model.name.clone());
+                let next = out.list.len();
+                let number = if by_names {
+                    next
+                } else {
+                    *numbers.entry(*kind).or_insert(next)
+                };
+                if number == next {
                     out.list.push(facts);
                 }
+                out.by_name.insert(name, number);
             }
         }
         out
