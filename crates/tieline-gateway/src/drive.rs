@@ -29,6 +29,7 @@ use tokio::time::Sleep;
 
 use crate::answer::Answer;
 use crate::connector::{Inbound, Incoming, NotSent, Outbound};
+use crate::meter::Units;
 use crate::orders::Listener;
 use crate::outgoing::{self, Near};
 use crate::shared::{Live, Place, Shared};
@@ -76,6 +77,7 @@ pub(crate) struct Drive {
     row: Option<u8>,
     shared: Arc<Shared>,
     sleep: Option<Pin<Box<Sleep>>>,
+    units: Units,
     /// Why the last candidate could not be asked.
     unprepared: Option<Problem>,
     unreadable: Option<Problem>,
@@ -100,6 +102,7 @@ impl Drive {
         let shared = place.shared.clone();
         shared.metrics.call_began();
         let now = shared.now();
+        let units = Units::new(shared.meter.clone());
         Self {
             armed: None,
             call,
@@ -126,6 +129,7 @@ impl Drive {
             row: None,
             shared,
             sleep: None,
+            units,
             unprepared: None,
             unreadable,
         }
@@ -183,7 +187,10 @@ impl Drive {
                 Effect::ReserveKey { tokens } => self.reserve_key(tokens),
                 Effect::ReserveChannel { row, tokens } => self.reserve_channel(row, tokens),
                 Effect::Record { strict } => self.record(strict),
-                Effect::Dial { row, .. } => self.dial = Some(row),
+                Effect::Dial { row, .. } => {
+                    self.units.keep(row);
+                    self.dial = Some(row);
+                }
                 Effect::Release => self.released = true,
                 Effect::Cancel { .. } => self.incoming = None,
                 Effect::Observe(observation) => {
@@ -218,7 +225,8 @@ impl Drive {
         let mut verdicts = ArrayVec::<_, ROWS_MAX>::new();
         for (candidate, row) in self.call.candidates().iter().zip(0_u8..) {
             if rows & (1 << row) != 0 {
-                let _ = verdicts.try_push(current.verdict(&self.live, *candidate, &subject, now));
+                let units = (&mut self.units, row);
+                let _ = verdicts.try_push(current.covered(&self.live, *candidate, &subject, now, units));
             }
         }
         self.feed(Input::Verdicts(verdicts));

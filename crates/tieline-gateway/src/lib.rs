@@ -16,6 +16,7 @@ mod http1;
 mod intake;
 mod keys;
 mod members;
+mod meter;
 mod metrics;
 mod orders;
 mod outgoing;

@@ -23,6 +23,7 @@ use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::{GatewaySettings, Load, Loaded, OnFull};
 use crate::members::{self, MemberError};
+use crate::meter::Meter;
 use crate::metrics::Metrics;
 use crate::recorder::{Event, Recorder};
 use crate::shared::{ChildControl, Entropy, Shared};
@@ -121,7 +122,8 @@ impl Gateway {
         let public = tokio::spawn(serve::public(shared.clone(), listen, acceptor, until));
         let tasks = vec![
             tokio::spawn(admin::serve(shared.clone(), admin, stopped.clone())),
-            tokio::spawn(watch_files(shared.clone(), watched, stopped)),
+            tokio::spawn(watch_files(shared.clone(), watched, stopped.clone())),
+            tokio::spawn(write_uses(shared.clone(), stopped)),
         ];
         Ok(Started {
             admin: addresses.1,
@@ -141,6 +143,7 @@ impl Gateway {
         let postures = Arc::new(Postures::new());
         let registry = Arc::new(state.registry(clock.now())?);
         let keys = members::read_keys(&state, &registry, &postures, None)?;
+        let meter = Meter::new(registry.terms(), &state.licence_uses()?);
         let standing = reload::Standing {
             now: clock.now(),
             recorder: &recorder,
@@ -163,6 +166,7 @@ impl Gateway {
             keys: ArcSwap::from_pointee(keys),
             live: ArcSwap::from_pointee(live),
             load: self.load,
+            meter: Arc::new(meter),
             metrics: Metrics::new(),
             orders: Arc::default(),
             recorder,
@@ -219,6 +223,7 @@ impl Started {
         for task in self.tasks {
             task.abort();
         }
+        put_uses(&self.shared).await;
         note(&self.shared, "tieline/stop/v1")?;
         let shared = self.shared;
         let closed = tokio::task::spawn_blocking(move || shared.recorder.close()).await;
@@ -331,6 +336,36 @@ pub(crate) fn apply_out(board: &mut Board, out: &OutRow, is_out: bool) -> bool {
     };
     board.hold_out_uncarried();
     known
+}
+
+/// Write what calls use of counted licences, as soon as they do.
+async fn write_uses(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let goes_on = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => false,
+            () = shared.meter.changed() => true,
+        };
+        if !goes_on {
+            return;
+        }
+        put_uses(&shared).await;
+    }
+}
+
+/// What cannot be written stays due, and is written with the next unit or at the stop.
+async fn put_uses(shared: &Arc<Shared>) {
+    let shared = shared.clone();
+    let put = move || {
+        for (id, used) in shared.meter.unwritten() {
+            match shared.state().put_licence_use(&id, used) {
+                Ok(()) => shared.meter.written(&id, used),
+                Err(why) => {
+                    tracing::error!(licence = &*id, %why, "what was used of a licence was not written");
+                }
+            }
+        }
+    };
+    let _ = tokio::task::spawn_blocking(put).await;
 }
 
 /// Reload on SIGHUP, and when a watched file's time or size changes.

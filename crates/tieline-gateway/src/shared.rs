@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{ChannelWiring, GatewaySettings, Load};
 use crate::connector::Connector;
 use crate::keys::Keys;
+use crate::meter::{Meter, Units};
 use crate::metrics::Metrics;
 use crate::orders::Orders;
 use crate::recorder::Recorder;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) keys: ArcSwap<Keys>,
     pub(crate) live: ArcSwap<Live>,
     pub(crate) load: Load,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) metrics: Metrics,
     pub(crate) orders: Arc<Orders>,
     pub(crate) recorder: Recorder,
@@ -199,6 +201,30 @@ impl Live {
             Some(question) => judge.verdict(question, &subject.party, now),
             None => Arc::new(gone(judge.number())),
         }
+    }
+
+    /// The same for a candidate that may be tried next: of each counted licence on which the verdict rests, `units` has one
+    /// for the candidate's row.
+    pub(crate) fn covered(
+        &self,
+        of: &Live,
+        candidate: Candidate,
+        subject: &Subject,
+        now: Tick,
+        (units, row): (&mut Units, u8),
+    ) -> Arc<Verdict> {
+        let verdict = self.verdict(of, candidate, subject, now);
+        units.forget(row);
+        if verdict.consumes.is_empty() {
+            return verdict;
+        }
+        let Some(question) = self.question(of, candidate, subject) else {
+            return verdict;
+        };
+        let judge = self.judge.load();
+        units.cover(row, verdict, |spent| {
+            judge.verdict_without(question, &subject.party, now, spent)
+        })
     }
 
     /// What becomes of a call under way that directives refuse; `None` if none of them does.

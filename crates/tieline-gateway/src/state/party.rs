@@ -94,14 +94,15 @@ impl State {
         Ok(usize::try_from(count).unwrap_or_default())
     }
 
-    /// Every party's record, checked together as of `recorded`.
+    /// Every party's record, checked together as of `recorded`, under every licence, statement and clearance.
     pub fn registry(&self, recorded: Tick) -> Result<Registry, StateError> {
         let records = self.parties()?.into_iter().map(|party| party.record).collect();
-        Registry::new(recorded, records).map_err(|problems| {
+        let registry = Registry::new(recorded, records).map_err(|problems| {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
             let why = format!("{first} ({} problems in all)", problems.len());
             damaged("registry of parties", &why)
-        })
+        })?;
+        Ok(registry.with_terms(Arc::new(self.terms()?)))
     }
 }
 

@@ -1,9 +1,13 @@
 //! Licences and statements as they were recorded, and what has been used of licences that are counted. Bodies are texts
 //! of the policy library; this file only keeps them.
 
-use rusqlite::{OptionalExtension as _, params};
+use std::sync::Arc;
 
-use super::{State, StateError, us, us_opt};
+use rusqlite::{OptionalExtension as _, params};
+use tieline_core::Tick;
+use tieline_policy::{Clearance, Grant, Licence, Statement, Terms};
+
+use super::{State, StateError, damaged, from_json, us, us_opt};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LicenceRow {
@@ -110,6 +114,46 @@ impl State {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Every licence, statement and clearance, checked together. A hold that an officer granted is a clearance of its rules
+    /// for that party on that model.
+    pub fn terms(&self) -> Result<Terms, StateError> {
+        let licences = self.licences()?.into_iter().map(|row| {
+            let licence: Licence = from_json(&row.body, "licence")?;
+            Ok(Licence {
+                revoked: row.revoked_us.map(Tick).or(licence.revoked),
+                ..licence
+            })
+        });
+        let statements = self.statements()?.into_iter().map(|row| {
+            let statement: Statement = from_json(&row.body, "statement")?;
+            Ok(Statement {
+                revoked: row.revoked_us.map(Tick).or(statement.revoked),
+                ..statement
+            })
+        });
+        let mut grants = Vec::new();
+        for hold in self.holds()? {
+            let Some(said) = hold.disposition.filter(|said| said.grant) else {
+                continue;
+            };
+            grants.extend(hold.rules.iter().map(|rule| Grant {
+                clearance: Clearance {
+                    model: Some(Arc::from(&*hold.model)),
+                    rule: Arc::from(&**rule),
+                    ticket: Arc::from(&*hold.ticket),
+                },
+                party: Arc::from(&*hold.party),
+                until: Some(Tick(said.until_us)),
+            }));
+        }
+        let licences = licences.collect::<Result<_, StateError>>()?;
+        let statements = statements.collect::<Result<_, StateError>>()?;
+        Terms::new(licences, statements, grants).map_err(|problems| {
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            damaged("terms", &format!("{first} ({} problems in all)", problems.len()))
+        })
+    }
+
     /// `what` is the name of a table with an id.
     fn revoke(&self, what: &'static str, id: &str, at_us: u64) -> Result<bool, StateError> {
         let select = format!("SELECT revoked_us FROM {what} WHERE id = ?1");
@@ -161,6 +205,52 @@ mod tests {
         for error in [state.revoke_licence("x", 9), state.revoke_statement("x", 9)] {
             assert!(matches!(error, Err(StateError::Missing { .. })));
         }
+    }
+
+    #[test]
+    fn terms_are_made_of_what_is_recorded() {
+        use crate::state::{Disposition, HoldRow};
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        let body = r#"{"authority":"a","id":"l-1","issuer":"i","kind":"k","parties":[{"id":"p_1"}],
+            "t":"tieline/licence/v1","valid_from":5}"#;
+        let licence = |id: &str, body: &str| LicenceRow {
+            body: body.into(),
+            id: id.into(),
+            revoked_us: Some(7),
+        };
+        state.put_licence(&licence("l-1", body)).unwrap();
+        for (ticket, grant) in [("t_1", true), ("t_2", false)] {
+            let hold = HoldRow {
+                calls: 1,
+                disposition: Some(Disposition {
+                    decided_us: 1,
+                    grant,
+                    officer: "a_1".into(),
+                    reason: "r".into(),
+                    until_us: 9,
+                }),
+                model: "m".into(),
+                opened_us: 1,
+                party: "p_1".into(),
+                rules: vec!["p/r".into(), "p/q".into()],
+                ticket: ticket.into(),
+            };
+            state.put_hold(&hold).unwrap();
+        }
+        let terms = state.terms().unwrap();
+        assert_eq!(terms.licences()[0].revoked, Some(Tick(7)));
+        let tickets: Vec<_> = terms
+            .grants()
+            .iter()
+            .map(|grant| (&*grant.clearance.ticket, &*grant.clearance.rule, grant.until))
+            .collect();
+        assert_eq!(
+            tickets,
+            [("t_1", "p/r", Some(Tick(9))), ("t_1", "p/q", Some(Tick(9)))]
+        );
+        state.put_licence(&licence("l-2", "{}")).unwrap();
+        assert!(matches!(state.terms(), Err(StateError::Damaged { .. })));
     }
 
     #[test]

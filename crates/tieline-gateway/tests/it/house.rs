@@ -14,7 +14,7 @@ use tieline_core::grid::{
 use tieline_core::{Dialect, GridRecord, Limits, Price};
 use tieline_gateway::{
     AdminKeyRow, AdoptionRow, ChannelWiring, Endpoint, Gateway, GatewaySettings, KeyRow, LedgerSettings,
-    Loaded, Lock, PartyRow, Secret, StartError, Started, State, Token,
+    LicenceRow, Loaded, Lock, PartyRow, Secret, StartError, Started, State, Token,
 };
 use tieline_policy::{Pack, Signers, Source, Status};
 use tieline_testkit::Channel;
@@ -59,6 +59,8 @@ pub(crate) struct Plan {
     pub(crate) gateway: GatewaySettings,
     /// Further keys of the allowed party, before the first start.
     pub(crate) keys: Vec<(u8, Limits)>,
+    /// Licences as they were recorded, before the first start.
+    pub(crate) licences: Vec<LicenceRow>,
     pub(crate) models: Vec<&'static str>,
     pub(crate) packs: Vec<Pack>,
     pub(crate) signers: Option<Signers>,
@@ -143,6 +145,7 @@ impl Plan {
                 ..GatewaySettings::default()
             },
             keys: Vec::new(),
+            licences: Vec::new(),
             models: vec![MODEL],
             packs: vec![demo_pack()],
             pool: None,
@@ -171,6 +174,9 @@ impl Plan {
     pub(crate) async fn start(self) -> House {
         let dir = tempfile::tempdir().unwrap();
         furnish(dir.path(), &self.keys);
+        for licence in &self.licences {
+            State::open(dir.path()).unwrap().put_licence(licence).unwrap();
+        }
         self.start_in(dir).await.unwrap()
     }
 
@@ -391,6 +397,17 @@ pub(crate) fn demo_pack() -> Pack {
         include_str!("../../../../packs/demo/pack.toml"),
         include_str!("../../../../packs/demo/rules.cedar"),
     )
+}
+
+/// The same pack for those with a licence only.
+pub(crate) fn licensed_pack() -> Pack {
+    let rules = include_str!("../../../../packs/demo/rules.cedar");
+    let licensed = rules.replace(
+        "permit (principal, action == Action::\"call\", resource);",
+        "permit (principal, action == Action::\"call\", resource)\nwhen { principal.licences.contains(\"trial\") };",
+    );
+    assert_ne!(rules, licensed);
+    pack(include_str!("../../../../packs/demo/pack.toml"), &licensed)
 }
 
 /// The same pack without the one rule that permits anything.

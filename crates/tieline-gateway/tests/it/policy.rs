@@ -7,7 +7,7 @@ use tieline_core::{Code, FaultKind, Ruling};
 use tieline_testkit::{Act, Auto, Channel, Gate};
 
 use crate::caller::{Ask, Caller};
-use crate::house::{self, DENIED, HELD, House, LIMIT, Plan, strict_pack};
+use crate::house::{self, DENIED, HELD, House, LIMIT, Plan, licensed_pack, strict_pack};
 use crate::ledger::{attempts, ended};
 
 async fn refused(dialect: Dialect, stream: bool, key: u8, code: Code, rule: &str) {
@@ -105,6 +105,57 @@ async fn a_party_s_new_facts_hold_for_its_next_call() {
         digests[0], digests[1],
         "each decision cites the record of its time"
     );
+}
+
+/// A plan whose party has a licence for so many calls.
+fn licensed(channel: &Channel, calls: u64) -> Plan {
+    let body = serde_json::json!({
+        "authority": "a", "id": "l-1", "issuer": "i", "kind": "trial", "parties": [{ "id": "p_1" }],
+        "quantity": { "calls": calls }, "t": "tieline/licence/v1", "valid_from": 1,
+    });
+    let mut plan = Plan::new(vec![house::openai("a", channel)]);
+    plan.packs = vec![licensed_pack()];
+    plan.licences.push(tieline_gateway::LicenceRow {
+        body: body.to_string(),
+        id: "l-1".into(),
+        revoked_us: None,
+    });
+    plan
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_counted_licence_serves_as_many_calls_as_it_says_across_restarts() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let plan = licensed(&channel, 5);
+    let house = plan.clone().start().await;
+    let ask = || Ask::plain(OpenaiChat, false);
+    for _ in 0..3 {
+        assert_eq!(house.ask(ask()).await.status(), 200);
+    }
+    let book = house.stop().await;
+    let first = book.decisions.values().next().unwrap();
+    let consumed = first.inputs.iter().find_map(|step| match &step.fact {
+        Fact::Verdicts(verdicts) => Some(verdicts[0].0.consumes.clone()),
+        _ => None,
+    });
+    assert_eq!(consumed.as_deref(), Some(&[std::sync::Arc::from("l-1")][..]));
+    let house = plan.start_in(book.dir).await.unwrap();
+    // Two units are left for eight calls at once.
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let listen = house.listen;
+        callers.spawn(async move {
+            let mut caller = Caller::connect(listen).await;
+            caller.send(&Ask::plain(OpenaiChat, false)).await;
+            caller.reply().await
+        });
+    }
+    let replies = callers.join_all().await;
+    let count = |status| replies.iter().filter(|reply| reply.status() == status).count();
+    assert_eq!((count(200), count(403)), (2, 6));
+    let refused = replies.iter().find(|reply| reply.status() == 403).unwrap();
+    assert!(refused.text().contains("default/no-permit"), "{}", refused.text());
+    house.stop().await;
 }
 
 /// The call's first attempt waits at a gate on channel `a`, then fails; `b` stands by.
