@@ -459,6 +459,45 @@ def a_verifier_that_others_wrote_accepts_the_export(house: House) -> None:
         assert another_verifier("verify-checkpoint", "--tiles", changed, *key).returncode != 0, path
 
 
+def a_directive_goes_from_a_file_into_force_and_back(house: House) -> None:
+    letter, signed, end = (house.folder / name for name in ("letter.toml", "letter.signed", "end.toml"))
+    key = str(house.state / "orders.key")
+    house.good("directive", "new", str(letter))
+    model = next(model.id for model in openai_client(house).models.list() if model.id != "chat")
+    letter.write_text(letter.read_text().replace("model-name", model))
+    house.good("directive", "sign", str(letter), "--key", key, "--out", str(signed))
+    house.good("directive", "verify", str(signed))
+    # The party of `up` is in Germany: it is meant, nobody else is, and nobody is undetermined.
+    rehearsal = house.good("directive", "rehearse", str(signed), "--json").json()
+    assert rehearsal["undetermined"] == rehearsal["bystanders"] == [], rehearsal
+    assert rehearsal["replay"]["tally"]["lost"] > 10, rehearsal
+    applied = house.good("directive", "apply", str(signed), "--json").json()
+    assert applied["took_us"] <= 1_000_000, applied
+    error = refused(openai.PermissionDeniedError, lambda: chat(house))
+    assert error.code == "denied", error.body
+    said = house.good("explain", "last").out
+    assert "directive/example-2026-1@1" in said and "The way out of rule" in said, said
+    house.good("directive", "new", "--revoke", "example-2026-1", str(end))
+    house.good("directive", "sign", str(end), "--key", key, "--out", str(end))
+    house.good("directive", "revoke", str(end))
+    assert chat(house).choices[0].message.content
+
+
+def the_story_of_june_is_a_command(house: House) -> None:
+    done = house.run("demo", "june-12", "--json", "--keep", str(house.folder / "june"))
+    assert done.code == 0, done
+    report = done.json()
+    assert [phase["phase"] for phase in report["phases"]] == ["letter", "exemption", "withdrawal"], report
+    letter, exemption, withdrawal = report["phases"]
+    for phase in report["phases"]:
+        assert phase["in_force_seconds"] <= 1.0, phase
+        assert phase["bystanders"] == 0, phase
+    assert letter["refused"] > exemption["refused"] > withdrawal["refused"] == 0, report
+    assert letter["held"] > 0 and letter["undetermined"] == 1 and withdrawal["held"] == 0, report
+    assert letter["calls_in_flight"] == {"cut": 2, "went_on": 1}, letter
+    assert report["log"]["other_verifier_accepts"] is True, report["log"]
+
+
 def drill_replay_agrees_with_every_recorded_call(house: House) -> None:
     report = house.good("drill", "replay", "--json").json()
     assert report["differences"] == [], report["differences"]
@@ -646,6 +685,8 @@ CASES = [
     the_ledger_verifies_while_it_is_written,
     the_ledger_exports_tiles_and_a_backup,
     a_verifier_that_others_wrote_accepts_the_export,
+    a_directive_goes_from_a_file_into_force_and_back,
+    the_story_of_june_is_a_command,
     drill_replay_agrees_with_every_recorded_call,
     drill_n_minus_1_says_what_breaks,
     grid_shows_the_chokepoints,

@@ -152,6 +152,9 @@ fn attempted(number: usize, attempt: &AttemptRecord) -> String {
                 let _ = write!(line, " (status {status})");
             }
         }
+        None if attempt.is_ordered => {
+            let _ = write!(line, ", stopped after {ms} ms by an order that came into force");
+        }
         None => {
             let _ = write!(line, ", ended after {ms} ms");
         }

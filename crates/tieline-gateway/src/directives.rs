@@ -16,6 +16,7 @@ use tieline_policy::{
 
 use crate::keys::Admin;
 use crate::recorder::{Event, Recorder};
+use crate::reload;
 use crate::shared::Shared;
 use crate::state::{DirectiveRow, State, StateError};
 
@@ -95,7 +96,13 @@ pub(crate) fn apply(shared: &Shared, note: &str, admin: &Admin) -> Result<OrderA
             &shared.registry.load_full(),
         )?;
         next.keep(state, began)?;
-        next.log(shared, admin, &overlay, began)?;
+        next.log(
+            shared,
+            admin,
+            (&live.snapshot.digest, judge.epoch()),
+            &overlay,
+            began,
+        )?;
         Ok::<_, ApplyError>(overlay)
     })?;
     let overlay = Arc::new(overlay);
@@ -167,6 +174,7 @@ impl Next {
         &self,
         shared: &Shared,
         admin: &Admin,
+        (grid, epoch): (&[u8; 32], &Epoch),
         overlay: &Overlay,
         now: Tick,
     ) -> Result<(), tieline_ledger::PushError> {
@@ -176,6 +184,7 @@ impl Next {
         if is_told {
             recorder.archive_bytes(self.signed.text.as_bytes().to_vec())?;
         }
+        reload::activated(recorder, grid, epoch, overlay, now)?;
         let order = &self.signed.order;
         let body = Applied {
             admin: &admin.id,

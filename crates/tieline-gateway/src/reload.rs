@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 use tieline_core::{Snapshot, Tick};
 use tieline_note::{jcs, sha256};
-use tieline_policy::{Epoch, Judge, Pack, PackProblem, Postures, Registry, Status, Targets};
+use tieline_policy::{Epoch, Judge, Overlay, Pack, PackProblem, Postures, Registry, Status, Targets};
 
 use crate::config::{ChannelWiring, Loaded};
 use crate::connector::Connector;
@@ -86,23 +86,10 @@ pub(crate) fn build(
     for (_, pack) in &packs {
         recorder.archive(pack).map_err(archive)?;
     }
-    let epoch_record = recorder.archive(epoch.record()).map_err(archive)?;
+    recorder.archive(epoch.record()).map_err(archive)?;
     let judge = Judge::new(Arc::new(epoch), Arc::new(targets), postures);
     let judge = directives::lay_over(judge, number, state, registry, recorder, now)?;
-    let activation = Activation {
-        epoch: number,
-        epoch_record: epoch_record.to_string(),
-        grid: tieline_core::record::Hex32(digest).to_string(),
-        overlay: (!ordered.is_empty()).then(|| judge.overlay().digest().to_string()),
-        packs: packs.iter().map(|(digest, _)| digest.to_string()).collect(),
-    };
-    let event = Event {
-        at: now,
-        body: activation,
-        id: &number.to_string(),
-        t: ACTIVATION_V1,
-    };
-    recorder.event(&event).map_err(archive)?;
+    activated(recorder, &digest, judge.epoch(), judge.overlay(), now).map_err(archive)?;
     Ok(Live {
         connector,
         judge: ArcSwap::from_pointee(judge),
@@ -112,6 +99,34 @@ pub(crate) fn build(
         signers: loaded.signers,
         snapshot: Arc::new(snapshot),
         wirings,
+    })
+}
+
+/// Log what is in force from here on, under the number that verdicts bear.
+pub(crate) fn activated(
+    recorder: &Recorder,
+    grid: &[u8; 32],
+    epoch: &Epoch,
+    overlay: &Overlay,
+    now: Tick,
+) -> Result<(), tieline_ledger::PushError> {
+    let number = overlay.number().unwrap_or(epoch.number());
+    let body = Activation {
+        epoch: number,
+        epoch_record: epoch.digest().to_string(),
+        grid: tieline_core::record::Hex32(*grid).to_string(),
+        overlay: overlay.number().map(|_| overlay.digest().to_string()),
+        packs: epoch
+            .packs()
+            .iter()
+            .map(|pack| pack.digest().to_string())
+            .collect(),
+    };
+    recorder.event(&Event {
+        at: now,
+        body,
+        id: &number.to_string(),
+        t: ACTIVATION_V1,
     })
 }
 

@@ -5,11 +5,12 @@
 //! Bounds: [`ROWS_MAX`] entries for one id.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use tieline_ledger::{Index, LedgerError, ROWS_MAX, Reader, entry};
 use tieline_note::Digest;
-use tieline_policy::{EpochRecord, Pack, PackArchive};
+use tieline_policy::{Directive, EpochRecord, OverlayRecord, Pack, PackArchive, SignedOrder};
 
 use super::ledger::{failed, reader};
 use crate::output::{Failure, Result};
@@ -24,6 +25,8 @@ struct Activation {
 struct ActivationBody {
     epoch_record: Digest,
     grid: Digest,
+    #[serde(default)]
+    overlay: Option<Digest>,
     packs: Vec<Digest>,
 }
 
@@ -87,12 +90,7 @@ impl Book {
 
     /// What was activated as an epoch, from the archive; none if it was not, or not all of it is archived.
     pub(super) fn activation(&self, epoch: u64) -> Result<Option<Activated>> {
-        let entries = self.naming(&epoch.to_string())?;
-        let Some(found) = entries
-            .iter()
-            .rev()
-            .find_map(|bytes| serde_json::from_slice::<Activation>(bytes).ok())
-        else {
+        let Some(found) = self.entry_of(epoch)? else {
             return Ok(None);
         };
         let blob = |digest: &Digest| self.reader.blob(digest).map_err(|error| failed(&error));
@@ -113,13 +111,7 @@ impl Book {
     /// The packs of an epoch, from the archive; those that are not archived, or that this version cannot read, are left
     /// out.
     pub(super) fn packs(&self, epoch: u64) -> Result<Vec<Pack>> {
-        // An activation has the number of its epoch as its id.
-        let activations = self.naming(&epoch.to_string())?;
-        let Some(activation) = activations
-            .iter()
-            .rev()
-            .find_map(|bytes| serde_json::from_slice::<Activation>(bytes).ok())
-        else {
+        let Some(activation) = self.entry_of(epoch)? else {
             return Ok(Vec::new());
         };
         let mut packs = Vec::new();
@@ -131,6 +123,34 @@ impl Book {
             packs.extend(archive.and_then(|archive| Pack::from_archive(&archive).ok()));
         }
         Ok(packs)
+    }
+
+    /// The directives of an epoch, as far as they are archived: the notes of sealed ones are not.
+    pub(super) fn directives(&self, epoch: u64) -> Result<Vec<Arc<Directive>>> {
+        let overlay = self
+            .entry_of(epoch)?
+            .and_then(|activation| activation.body.overlay);
+        let record = overlay.map(|digest| self.reader.blob(&digest)).transpose();
+        let record = record.map_err(|error| failed(&error))?.flatten();
+        let record = record.and_then(|bytes| serde_json::from_slice::<OverlayRecord>(&bytes).ok());
+        let mut directives = Vec::new();
+        for digest in record.into_iter().flat_map(|record| record.directives) {
+            let Some(note) = self.reader.blob(&digest).map_err(|error| failed(&error))? else {
+                continue;
+            };
+            let order = std::str::from_utf8(&note)
+                .ok()
+                .and_then(|note| SignedOrder::from_archive(note).ok());
+            directives.extend(order.and_then(|order| order.directive().cloned()));
+        }
+        Ok(directives)
+    }
+
+    /// The newest activation of this number, which is its id.
+    fn entry_of(&self, epoch: u64) -> Result<Option<Activation>> {
+        let activations = self.naming(&epoch.to_string())?;
+        let mut newest_first = activations.iter().rev();
+        Ok(newest_first.find_map(|bytes| serde_json::from_slice(bytes).ok()))
     }
 
     /// Every entry whose head can be read.

@@ -154,6 +154,7 @@ fn cited(entry: &Value) -> Vec<(&'static str, &str)> {
         ("party record", "/intake/party_digest"),
         ("grid", "/body/grid"),
         ("epoch record", "/body/epoch_record"),
+        ("record of directives", "/body/overlay"),
     ];
     let single = places
         .iter()
