@@ -3,8 +3,9 @@
 //!
 //! No code stands for another here: whether Hong Kong counts as China is a pack's statement, not ours.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,25 +21,31 @@ pub struct Country(Arc<str>);
 )]
 pub struct BadCountry(pub String);
 
+/// The codes of whole countries, each once in memory however many parties are there.
+static CODES: LazyLock<BTreeMap<&'static str, Arc<str>>> = LazyLock::new(|| {
+    let codes = ALPHA2.split_ascii_whitespace();
+    codes.map(|code| (code, Arc::from(code))).collect()
+});
+
 impl Country {
     pub fn parse(code: &str) -> Result<Self, BadCountry> {
         let (country, part) = code
             .split_once('-')
             .map_or((code, None), |(country, part)| (country, Some(part)));
-        let listed = ALPHA2.split_ascii_whitespace().any(|known| known == country);
+        let listed = CODES.get(country);
         let part_fits = part.is_none_or(|p| {
             (1..=3).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
         });
-        if listed && part_fits {
-            Ok(Self(Arc::from(code)))
-        } else {
-            Err(BadCountry(code.chars().take(32).collect()))
+        match listed {
+            Some(known) if part.is_none() => Ok(Self(known.clone())),
+            Some(_) if part_fits => Ok(Self(Arc::from(code))),
+            _ => Err(BadCountry(code.chars().take(32).collect())),
         }
     }
 
     /// Every country, without subdivisions, by code.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        ALPHA2.split_ascii_whitespace().map(|code| Self(Arc::from(code)))
+        CODES.values().map(|code| Self(code.clone()))
     }
 
     pub fn code(&self) -> &str {

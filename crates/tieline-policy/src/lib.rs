@@ -44,6 +44,7 @@ mod representative;
 mod schema;
 mod targets;
 mod terms;
+mod texts;
 
 pub use alternative::{ALTERNATIVES_MAX, Alternative, FactValue, WORLDS_MAX};
 pub use cache::{Judge, Question, VERDICTS_MAX};
@@ -85,3 +86,4 @@ pub use terms::{
     STATEMENT_MAX, STATEMENT_V1, Statement, StatementSigner, TERMS_MAX, TermFault, TermParty, TermProblem,
     Terms, Undertakings,
 };
+pub use texts::Texts;

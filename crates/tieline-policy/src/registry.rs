@@ -44,6 +44,7 @@ use crate::facts::{FactName, Kind, PartyFacts};
 use crate::ownership::{Control, Holding};
 use crate::ownership_facts::{Conclusion, OwnershipFacts, Screening};
 use crate::terms::{self, Paper, Terms};
+use crate::texts::Texts;
 
 /// Parties of one registry, as many as there can be postures.
 pub const PARTIES_MAX: usize = crate::POSTURES_MAX;
@@ -207,7 +208,7 @@ struct Support {
 impl Registry {
     /// Checks records that were entered up to `recorded`. On failure, all problems, by party.
     pub fn new(recorded: Tick, records: Vec<PartyRecord>) -> Result<Self, Vec<PartyProblem>> {
-        Self::build(recorded, records.into_iter().map(Arc::new).collect())
+        Self::build(recorded, Texts::share_all(records).collect())
     }
 
     fn build(recorded: Tick, records: Vec<Arc<PartyRecord>>) -> Result<Self, Vec<PartyProblem>> {
@@ -261,7 +262,7 @@ impl Registry {
             .records
             .values()
             .filter(|record| !ids.contains(&record.id) && !removed.contains(&record.id));
-        let all = kept.cloned().chain(changed.into_iter().map(Arc::new)).collect();
+        let all = kept.cloned().chain(Texts::share_all(changed)).collect();
         let next = Self::build(recorded, all)?;
         Ok(next.with_terms(self.terms.clone()))
     }

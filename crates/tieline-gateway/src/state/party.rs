@@ -3,14 +3,11 @@
 //! Every change is checked by the registry before it is written, so what stands here makes a registry. Names stay in this
 //! file; what decisions cite and the ledger keeps is the opaque id.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use rusqlite::{Connection, OptionalExtension as _, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tieline_core::Tick;
-use tieline_policy::{PartyRecord, Registry};
+use tieline_policy::{PartyRecord, Registry, Texts};
 
 use super::{State, StateError, damaged, from_json, json};
 
@@ -23,10 +20,6 @@ pub struct PartyRow {
     #[schemars(with = "crate::admin::schemas::RecordSchema")]
     pub record: PartyRecord,
 }
-
-/// Texts that many records share, such as the issuer of their evidence: kept once, they cost a party nothing.
-#[derive(Debug, Default)]
-struct Texts(BTreeSet<Arc<str>>);
 
 impl PartyRow {
     pub fn id(&self) -> &str {
@@ -103,18 +96,6 @@ impl State {
             damaged("registry of parties", &why)
         })?;
         Ok(registry.with_terms(Arc::new(self.terms()?)))
-    }
-}
-
-impl Texts {
-    fn share(&mut self, record: &mut PartyRecord) {
-        for piece in &mut record.evidence {
-            if let Some(known) = self.0.get(&piece.issuer) {
-                piece.issuer = known.clone();
-            } else {
-                self.0.insert(piece.issuer.clone());
-            }
-        }
     }
 }
 
