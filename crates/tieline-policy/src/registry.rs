@@ -21,8 +21,8 @@
 //! alternatives that the engine judges too, and a [`RedFlag`] names the values and their sources. Weak evidence overrides
 //! nothing, and yet is judged: the most restrictive wins.
 //!
-//! Licences, statements and clearances may also come as [`Terms`], whose evidence is laid beside the record's own. A licence
-//! there may reach those below the party that it names; a statement speaks for its party alone.
+//! Licences, statements and clearances may also come as [`Terms`], whose evidence is laid beside the record's own. A
+//! licence there may reach those below the party that it names; a statement speaks for its party alone.
 //!
 //! What follows from recorded owners is laid beside the evidence: codes in `listed` ([`crate::OWNERSHIP_RULES`]), and where
 //! the topmost organisation has its headquarters, if no evidence says it of the ultimate parent.
@@ -346,8 +346,8 @@ impl Registry {
     }
 
     /// Whether a party's facts follow from the same records here and there: those of the party and of all above it are
-    /// not just equal but the same, as [`Registry::amend`] keeps what is not changed; terms are the same; and what follows from
-    /// ownership is equal. Whatever else facts follow from must be compared here too. False says nothing.
+    /// not just equal but the same, as [`Registry::amend`] keeps what is not changed; terms are the same; and what
+    /// follows from ownership is equal. Whatever else facts follow from must be compared here too. False says nothing.
     pub fn is_same_for(&self, other: &Self, id: &str) -> bool {
         if !Arc::ptr_eq(&self.terms, &other.terms)
             || self.conclusion(id) != other.conclusion(id)

@@ -36,6 +36,10 @@ pub(crate) struct FactsSchema {
     also: Option<Vec<AlternativeSchema>>,
     /// `academic`, `agency`, `consumer`, `enterprise` or `startup`.
     class: Option<String>,
+    /// Rules that officers cleared for the party.
+    cleared: Option<Vec<ClearanceSchema>>,
+    /// Those of its licences of which each call uses a unit.
+    counted: Option<Vec<String>>,
     /// Where the party's own computing is: ISO 3166-1 or 3166-2.
     data_centre: Option<String>,
     /// The uses that the party has declared; absent is undeclared, empty is none.
@@ -50,8 +54,12 @@ pub(crate) struct FactsSchema {
     jurisdiction: Option<String>,
     /// `organisation`, `person`, `service` or `unit`.
     kind: Option<String>,
+    /// The names by which rules ask for licences that have ids of their own, by those ids.
+    licence_kinds: Option<BTreeMap<String, String>>,
     /// Ids of licences that it holds.
     licences: Option<Vec<String>>,
+    /// Scopes of licences and statements, by the fact's name: each counts only for a question that one of them admits.
+    limits: Option<BTreeMap<String, Vec<LimitSchema>>>,
     /// Restricted-party lists on which it was found; absent is unscreened, empty is clear.
     listed: Option<Vec<String>>,
     /// Where its ultimate parent has its headquarters.
@@ -60,6 +68,45 @@ pub(crate) struct FactsSchema {
     person_class: Option<Vec<String>>,
     /// Kinds of signed statements that are in force.
     statements: Option<Vec<String>>,
+}
+
+/// An officer's disposition of a hold.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Clearance")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct ClearanceSchema {
+    /// The only model for which it counts; absent for every model.
+    model: Option<String>,
+    /// The rule's id.
+    rule: String,
+    /// The ticket that was disposed of.
+    ticket: String,
+}
+
+/// One scope within which a licence or statement counts, and from when to when.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Limit")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct LimitSchema {
+    /// Of the licence or statement.
+    digest: Option<String>,
+    /// µs UTC.
+    expires: Option<u64>,
+    /// µs UTC.
+    from: Option<u64>,
+    scope: Option<ScopeSchema>,
+}
+
+/// What a licence or statement is for; an empty list restricts nothing.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "TermScope")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct ScopeSchema {
+    end_uses: Option<Vec<String>>,
+    labs: Option<Vec<String>>,
+    models: Option<Vec<String>>,
+    /// Countries or regions.
+    places: Option<Vec<String>>,
 }
 
 /// One more value of a fact.
@@ -265,6 +312,12 @@ pub(super) mod tests {
             properties::<FactsSchema>(),
             fields::<tieline_policy::PartyFacts>()
         );
+        assert_eq!(
+            properties::<ClearanceSchema>(),
+            fields::<tieline_policy::Clearance>()
+        );
+        assert_eq!(properties::<LimitSchema>(), fields::<tieline_policy::Limit>());
+        assert_eq!(properties::<ScopeSchema>(), fields::<tieline_policy::TermScope>());
     }
 
     #[test]

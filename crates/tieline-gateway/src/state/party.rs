@@ -3,6 +3,8 @@
 //! Every change is checked by the registry before it is written, so what stands here makes a registry. Names stay in this
 //! file; what decisions cite and the ledger keeps is the opaque id.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
