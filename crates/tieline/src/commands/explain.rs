@@ -100,13 +100,12 @@ fn remedies(book: &Book, decision: &DecisionEntry, outcome: Option<&OutcomeEntry
             Entry::Vacant(place) => place.insert(book.packs(epoch)?),
         };
         let rule = packs.iter().flat_map(Pack::rules).find(|rule| rule.rule.id == id);
-        let remedy = match rule {
-            Some(rule) => rule.remedy.clone(),
-            None => {
-                let directives = book.directives(epoch)?;
-                let of_rule = directives.iter().find(|directive| directive.rule_id() == id);
-                of_rule.and_then(|directive| directive.remedy.clone())
-            }
+        let remedy = if let Some(rule) = rule {
+            rule.remedy.clone()
+        } else {
+            let directives = book.directives(epoch)?;
+            let of_rule = directives.iter().find(|directive| directive.rule_id() == id);
+            of_rule.and_then(|directive| directive.remedy.clone())
         };
         let Some(remedy) = remedy else { continue };
         let line = format!("The way out of rule {id}: {remedy}");
