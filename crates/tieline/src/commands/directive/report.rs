@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::Value;
-use tieline_drill::OrderReport;
+use tieline_drill::{CostChange, OrderReport};
 use tieline_gateway::DirectiveLine;
 use tieline_policy::{Order, SignedOrder};
 
@@ -210,6 +210,17 @@ impl RehearsalReport {
                     "Recorded calls: {} kept, {} moved, {} degraded, {} held, {} lost; {} were refused before.",
                     tally.kept, tally.moved, tally.degraded, tally.held, tally.lost, tally.refused_before
                 );
+                let _ = match replay.cost_change_nano {
+                    CostChange::Nano(nano) => writeln!(
+                        text,
+                        "Spend on calls that are still served changes by {nano} nano-USD."
+                    ),
+                    CostChange::Unknown => writeln!(
+                        text,
+                        "How spend changes is unknown: {} calls would be served where no price is known.",
+                        replay.cost_unknown_calls
+                    ),
+                };
             }
         }
         for party in self.parties.iter().take(PARTIES_SHOWN) {
