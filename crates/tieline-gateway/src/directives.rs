@@ -11,14 +11,14 @@ use serde::Serialize;
 use tieline_core::Tick;
 use tieline_note::Digest;
 use tieline_policy::{
-    Disclosure, Epoch, Judge, Lineage, Order, OrderError, Overlay, PackProblem, Registry, SignedOrder,
+    Disclosure, Epoch, Judge, Order, OrderError, Overlay, PackProblem, Registry, SignedOrder,
 };
 
 use crate::keys::Admin;
 use crate::recorder::{Event, Recorder};
 use crate::reload;
 use crate::shared::Shared;
-use crate::state::{DirectiveRow, State, StateError};
+use crate::state::{DirectiveRow, State, StateError, in_force};
 
 /// What applying an order did.
 #[derive(Clone, Debug, schemars::JsonSchema, Serialize)]
@@ -134,16 +134,16 @@ impl Next {
     fn after(signed: SignedOrder, rows: &[DirectiveRow], now: Tick) -> Result<Self, ApplyError> {
         let order = &signed.order;
         let of_id = || rows.iter().filter(|row| *row.id == **order.id());
-        let in_force = of_id()
+        let version = of_id()
             .filter(|row| row.revoked_us.is_none())
             .map(|row| row.version)
             .max();
-        order.check(now, in_force, of_id().map(|row| row.version).max())?;
-        let mut directives = in_force_at(rows, now)?;
+        order.check(now, version, of_id().map(|row| row.version).max())?;
+        let mut directives = in_force(rows, now)?;
         let done = match order {
             Order::Directive(directive) => {
                 directives.insert(directive.id.clone(), signed.clone());
-                if in_force.is_some() { "amend" } else { "apply" }
+                if version.is_some() { "amend" } else { "apply" }
             }
             Order::Revocation(revocation) => {
                 directives.remove(&revocation.id);
@@ -217,7 +217,7 @@ pub(crate) fn lay_over(
     now: Tick,
 ) -> Result<Judge, String> {
     let rows = state.directives().map_err(|error| error.to_string())?;
-    let directives = in_force_at(&rows, now).map_err(|error| error.to_string())?;
+    let directives = in_force(&rows, now).map_err(|error| error.to_string())?;
     if directives.is_empty() {
         return Ok(judge);
     }
@@ -234,7 +234,7 @@ pub(crate) fn lay_again(shared: &Shared, registry: &Arc<Registry>) {
     let overlay = judge.overlay();
     let Some(number) = overlay.number() else { return };
     let directives = overlay.directives().to_vec();
-    match Overlay::build(number, directives, judge.epoch(), membership(registry)) {
+    match Overlay::build(number, directives, judge.epoch(), registry.clone().into_lineage()) {
         Ok(again) => live.judge.store(Arc::new(judge.with_overlay(Arc::new(again)))),
         // The same directives over the same epoch were built before; the older tree stays in force.
         Err(problems) => tracing::error!(
@@ -246,7 +246,7 @@ pub(crate) fn lay_again(shared: &Shared, registry: &Arc<Registry>) {
 
 /// The digests of the directives that are in force, for the number of an activation.
 pub(crate) fn digests(state: &State, now: Tick) -> Result<Vec<Digest>, ApplyError> {
-    let directives = in_force_at(&state.directives()?, now)?;
+    let directives = in_force(&state.directives()?, now)?;
     Ok(directives.values().map(|signed| signed.digest).collect())
 }
 
@@ -266,25 +266,6 @@ pub(crate) fn activation_digest(packs: &[u8; 32], directives: &[Digest]) -> [u8;
     }
 }
 
-/// The newest version of each directive that is neither revoked nor over. Signatures were verified when it was applied:
-/// keys may change, and what is in force stays so until it is revoked.
-fn in_force_at(rows: &[DirectiveRow], now: Tick) -> Result<BTreeMap<Arc<str>, SignedOrder>, ApplyError> {
-    let mut directives = BTreeMap::new();
-    // In order of versions.
-    for row in rows.iter().filter(|row| row.revoked_us.is_none()) {
-        let signed = SignedOrder::from_archive(&row.note)?;
-        let Some(directive) = signed.directive() else {
-            continue;
-        };
-        if directive.valid_to.is_none_or(|to| to > now) {
-            directives.insert(directive.id.clone(), signed);
-        } else {
-            directives.remove(&directive.id);
-        }
-    }
-    Ok(directives)
-}
-
 fn lay(
     number: u64,
     directives: &BTreeMap<Arc<str>, SignedOrder>,
@@ -294,19 +275,13 @@ fn lay(
     let directives = directives
         .values()
         .filter_map(|signed| signed.directive().cloned());
-    Overlay::build(number, directives.collect(), epoch, membership(registry)).map_err(ApplyError::Overlay)
-}
-
-/// A party and those above it.
-fn membership(registry: &Arc<Registry>) -> Lineage {
-    let registry = registry.clone();
-    Arc::new(move |party| {
-        let above = |id: &Arc<str>| registry.record(id)?.parent.clone();
-        let first = Some(Arc::from(party));
-        std::iter::successors(first, above)
-            .take(tieline_policy::DEPTH_MAX)
-            .collect()
-    })
+    Overlay::build(
+        number,
+        directives.collect(),
+        epoch,
+        registry.clone().into_lineage(),
+    )
+    .map_err(ApplyError::Overlay)
 }
 
 /// What decisions under the overlay cite. The note of a sealed directive stays in the state file.

@@ -46,5 +46,5 @@ pub use run::{Gateway, StartError, Started};
 pub use shared::{ChildControl, ChildStatus};
 pub use state::{
     AdminKeyRow, AdoptionRow, DirectiveRow, Disposition, HoldRow, KeyRow, LicenceRow, Lock, OutRow, PartyRow,
-    State, StateError, StatementRow,
+    State, StateError, StatementRow, in_force,
 };

@@ -340,6 +340,11 @@ impl Registry {
         self.line(id).map(|record| record.id.clone()).collect()
     }
 
+    /// The same as an overlay keeps it, for as long as it lives.
+    pub fn into_lineage(self: Arc<Self>) -> crate::Lineage {
+        Arc::new(move |party| self.lineage(party))
+    }
+
     /// By id.
     pub fn records(&self) -> impl Iterator<Item = &PartyRecord> {
         self.records.values().map(|record| &**record)

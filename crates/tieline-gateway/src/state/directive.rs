@@ -1,6 +1,11 @@
 //! Directives as signed notes, whole, in every version that was applied.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use rusqlite::{OptionalExtension as _, params};
+use tieline_core::Tick;
+use tieline_policy::{OrderError, SignedOrder};
 
 use super::{State, StateError, us, us_opt};
 
@@ -14,6 +19,31 @@ pub struct DirectiveRow {
     pub note: String,
     pub revoked_us: Option<u64>,
     pub version: u32,
+}
+
+/// The directives that are in force at `now`, by id: of each the newest version that was applied by then, if it is neither
+/// revoked nor over. Signatures were verified when it was applied: keys may change, and what is in force stays so until it
+/// is revoked.
+pub fn in_force(rows: &[DirectiveRow], now: Tick) -> Result<BTreeMap<Arc<str>, SignedOrder>, OrderError> {
+    let mut newest = BTreeMap::new();
+    // Rows come by id and version.
+    for row in rows.iter().filter(|row| row.applied_us <= now.0) {
+        newest.insert(row.id.as_str(), row);
+    }
+    let mut directives = BTreeMap::new();
+    for row in newest.into_values() {
+        if row.revoked_us.is_some_and(|at| at <= now.0) {
+            continue;
+        }
+        let signed = SignedOrder::from_archive(&row.note)?;
+        let Some(directive) = signed.directive() else {
+            continue;
+        };
+        if directive.valid_to.is_none_or(|to| to > now) {
+            directives.insert(directive.id.clone(), signed);
+        }
+    }
+    Ok(directives)
 }
 
 impl State {

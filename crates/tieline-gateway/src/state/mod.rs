@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 
 pub use adoption::AdoptionRow;
-pub use directive::DirectiveRow;
+pub use directive::{DirectiveRow, in_force};
 pub use hold::{Disposition, HoldRow};
 pub use key::{AdminKeyRow, KeyRow};
 pub use lock::Lock;

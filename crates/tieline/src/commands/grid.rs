@@ -87,7 +87,12 @@ impl World {
         } else {
             Vec::new()
         };
-        let judge = Judge::new(Arc::new(epoch), Arc::new(targets), postures);
+        let epoch = Arc::new(epoch);
+        let mut judge = Judge::new(epoch.clone(), Arc::new(targets), postures);
+        if !parties.is_empty() {
+            let now = Tick(super::serve::now_us());
+            judge = judge.with_overlay(super::policy::overlay(&cli.dir, &epoch, now)?);
+        }
         Ok(Self {
             judge,
             parties,

@@ -70,19 +70,12 @@ fn directive(file: &Path) -> Result<Arc<Directive>> {
 }
 
 fn overlay(directive: &Arc<Directive>, world: &World, registry: &Arc<Registry>) -> Result<Overlay> {
-    let registry = registry.clone();
-    let lineage = move |party: &str| {
-        let above = |id: &Arc<str>| registry.record(id)?.parent.clone();
-        std::iter::successors(Some(Arc::from(party)), above)
-            .take(tieline_policy::DEPTH_MAX)
-            .collect()
-    };
     let epoch = world.judge().epoch();
     Overlay::build(
         epoch.number() + 1,
         vec![directive.clone()],
         epoch,
-        Arc::new(lineage),
+        registry.clone().into_lineage(),
     )
     .map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();

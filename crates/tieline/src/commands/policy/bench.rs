@@ -1,14 +1,14 @@
 //! What all verbs work on: packs, the grid, parties and an instant, as the state folder and its configuration have them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tieline_core::{GridRecord, Ruling, Snapshot, Tick};
-use tieline_gateway::{DirectiveRow, PartyRow, State, StateError};
+use tieline_gateway::{PartyRow, State, StateError, in_force};
 use tieline_policy::{
-    Column, DEPTH_MAX, Epoch, Evidence, Lineage, Overlay, Pack, PackProblem, PartyFacts, RedFlag, Registry,
-    SignedOrder, Status, Targets,
+    Column, DEPTH_MAX, Epoch, Evidence, Overlay, Pack, PackProblem, PartyFacts, RedFlag, Registry, Status,
+    Targets,
 };
 
 use crate::cli::At;
@@ -57,37 +57,18 @@ pub(super) fn parties(dir: &Path, now: Tick) -> Result<Vec<Party>> {
 }
 
 /// The directives in force at `now`, as the state folder has them, over an epoch.
-pub(super) fn overlay(dir: &Path, epoch: &Epoch, now: Tick) -> Result<Arc<Overlay>> {
+pub(in super::super) fn overlay(dir: &Path, epoch: &Epoch, now: Tick) -> Result<Arc<Overlay>> {
     let failed = |error: StateError| Failure::input(error.to_string());
     let state = State::read(dir).map_err(failed)?;
     let registry = state.registry(now).map_err(failed)?;
-    let mut newest: BTreeMap<String, DirectiveRow> = BTreeMap::new();
-    for row in state.directives().map_err(failed)? {
-        let is_revoked = row.revoked_us.is_some_and(|at| at <= now.0);
-        if row.applied_us <= now.0 && !is_revoked {
-            // Rows come by version, the newest last.
-            newest.insert(row.id.clone(), row);
-        }
-    }
-    if newest.is_empty() {
+    let rows = state.directives().map_err(failed)?;
+    let orders = in_force(&rows, now)
+        .map_err(|error| Failure::found(format!("a directive of the state file cannot be read: {error}")))?;
+    if orders.is_empty() {
         return Ok(Arc::new(Overlay::none()));
     }
-    let mut directives = Vec::new();
-    for row in newest.into_values() {
-        let order = SignedOrder::from_archive(&row.note)
-            .map_err(|error| Failure::found(format!("the directive {} cannot be read: {error}", row.id)))?;
-        directives.extend(order.directive().cloned());
-    }
-    let lineage: Lineage = Arc::new(move |party| {
-        let mut line = Vec::new();
-        let mut next = registry.record(party);
-        while let Some(record) = next.filter(|_| line.len() <= DEPTH_MAX) {
-            line.push(record.id.clone());
-            next = record.parent.as_ref().and_then(|parent| registry.record(parent));
-        }
-        line
-    });
-    Overlay::build(0, directives, epoch, lineage)
+    let directives = orders.values().filter_map(|order| order.directive().cloned());
+    Overlay::build(0, directives.collect(), epoch, Arc::new(registry).into_lineage())
         .map(Arc::new)
         .map_err(|problems| Failure::found(lines(&problems)))
 }

@@ -11,6 +11,7 @@ mod matrix;
 mod report;
 mod test;
 
+pub(super) use bench::overlay;
 pub(super) use report::schemas;
 
 use crate::cli::{Cli, Policy};
