@@ -15,6 +15,7 @@ use tieline_gateway::{AdminKeyRow, AdoptionRow, KeyRow, PartyRow, State, Token};
 use tieline_note::Signer;
 use tieline_policy::{Evidence, FactValue, Kind, Pack, PartyRecord, Source};
 
+use crate::check::kind;
 use crate::output::{Failure, Result};
 
 /// `DIR/server.json` while a server runs there.
@@ -201,7 +202,7 @@ pub(crate) fn make_signing_key(path: &Path, name: &str) -> Result<Signer> {
         .mode(0o600)
         .open(path)
         .and_then(|mut file| writeln!(file, "{}", signer.skey()));
-    written.map_err(|error| Failure::input(format!("cannot make {}: {error}", path.display())))?;
+    written.map_err(|error| Failure::input(format!("cannot make {}: {}", path.display(), kind(&error))))?;
     Ok(signer)
 }
 

@@ -185,6 +185,7 @@ pub(crate) fn kind(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
         io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        io::ErrorKind::AlreadyExists => "it is there already, and nothing is overwritten".to_owned(),
         other => other.to_string(),
     }
 }

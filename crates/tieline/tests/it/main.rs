@@ -15,6 +15,7 @@
 mod calls;
 mod checking;
 mod damage;
+mod directives;
 mod drilling;
 mod folder;
 mod help;

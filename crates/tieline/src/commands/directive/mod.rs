@@ -16,7 +16,7 @@ use tieline_policy::{Order, OrderError, SignedOrder};
 use self::report::{AppliedReport, DirectiveReport, KeyReport};
 use crate::cli::{Cli, Directive, DirectiveKey, DirectiveNew, DirectiveSign};
 use crate::output::{self, Failure, Result};
-use crate::{admin_client, folder, load};
+use crate::{admin_client, check, folder, load};
 
 pub(super) use self::report::schemas;
 
@@ -68,7 +68,13 @@ fn new(args: &DirectiveNew) -> Result<u8> {
         None => template::directive(now),
     };
     let made = std::fs::File::create_new(&args.file).and_then(|mut file| file.write_all(text.as_bytes()));
-    made.map_err(|error| Failure::input(format!("cannot make {}: {error}", args.file.display())))?;
+    made.map_err(|error| {
+        Failure::input(format!(
+            "cannot make {}: {}",
+            args.file.display(),
+            check::kind(&error)
+        ))
+    })?;
     output::progress(format!(
         "wrote {}; `tieline directive sign` checks and signs it",
         args.file.display()
@@ -158,6 +164,10 @@ fn offline(cli: &Cli, file: &Path, does: Does) -> Result<Value> {
     };
     if let Some(why) = wrong {
         return Err(Failure::input(format!("`{id}`: {why}")));
+    }
+    if let Order::Directive(directive) = &signed.order {
+        // A start must not fail over what was accepted before.
+        rehearse::lays(cli, directive)?;
     }
     match &signed.order {
         Order::Directive(_) => state.put_directive(&DirectiveRow {

@@ -56,6 +56,13 @@ pub(super) fn run(cli: &Cli, args: &DirectiveRehearse) -> Result<u8> {
     Ok(u8::from(!report.findings.is_empty()))
 }
 
+/// Whether a directive can be laid over the rules of the configuration.
+pub(super) fn lays(cli: &Cli, directive: &Arc<Directive>) -> Result<()> {
+    let world = World::open(cli, None)?;
+    let registry = Arc::new(World::registry(cli)?);
+    overlay(directive, &world, &registry).map(drop)
+}
+
 fn directive(file: &Path) -> Result<Arc<Directive>> {
     let text = read(file)?;
     let inner = note::peek(&text).map_or(text.as_str(), |(inner, _)| inner);
