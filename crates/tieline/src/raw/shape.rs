@@ -235,7 +235,7 @@ raw_table! {
     RawOrders {
         /// Verifier keys of those who may sign, as `tieline directive key` prints them (C2SP signed-note).
         keys: List<String>,
-        /// Different keys that must have signed a directive; 1 to the number of keys. 2 is the four-eyes principle. Default 1.
+        /// Different keys that must have signed a directive; 1 to the number of keys. With 2, four eyes see it. Default 1.
         signatures_min: u64,
     }
 

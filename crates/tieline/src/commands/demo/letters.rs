@@ -1,5 +1,5 @@
-//! The three papers of June 2026, as directives: the letter of 12 June, the exemption of 26 June, the withdrawal of 30 June.
-//! The texts are ours; dates, authority, and whom they name follow published accounts.
+//! The three papers of June 2026, as directives: the letter of the 12th, the exemption of the 26th, the withdrawal of the
+//! 30th. The texts are ours; dates, authority, and whom they name follow published accounts.
 
 use tieline_note::{Signer, note};
 
