@@ -85,6 +85,7 @@ impl World {
             body_bytes,
             call: CallId::new(NOW, self.calls.into()),
             dialect: Dialect::OpenaiChat,
+            end_use: None,
             output_tokens_max: Some(256),
             stream: is_stream,
             subject: self.subject.clone(),

@@ -47,6 +47,10 @@ fn asked(decision: &DecisionEntry) -> String {
         AskRecord::Unknown(None) => "a name that this grid does not have".into(),
         AskRecord::Unreadable(code) => format!("something that could not be read ({})", code.name()),
     };
+    let end_use = match &intake.end_use {
+        Some(code) => format!(" It said that it is for `{code}`."),
+        None => String::new(),
+    };
     let how = if intake.stream { "streamed" } else { "in one piece" };
     format!(
         "Call {}: party {} with key {} asked for {what} in dialect {}, {how}, {} bytes of request.",
@@ -55,7 +59,7 @@ fn asked(decision: &DecisionEntry) -> String {
         intake.key,
         intake.dialect.name(),
         intake.body_bytes
-    )
+    ) + &end_use
 }
 
 fn candidate(row: &PlanRecord) -> String {

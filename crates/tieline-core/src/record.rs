@@ -60,6 +60,9 @@ pub struct IntakeRecord {
     pub ask: AskRecord,
     pub body_bytes: u64,
     pub dialect: Dialect,
+    /// What the call said that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_use: Option<Arc<str>>,
     /// Whether the key's scope names what is asked for.
     pub in_scope: bool,
     pub key: Arc<str>,
@@ -225,6 +228,7 @@ impl Call {
             },
             body_bytes: self.intake.body_bytes,
             dialect: self.intake.dialect,
+            end_use: self.intake.end_use.clone(),
             in_scope: self.in_scope,
             key: self.intake.subject.key.clone(),
             output_tokens_max: self.intake.output_tokens_max,

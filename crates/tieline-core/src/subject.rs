@@ -67,6 +67,8 @@ pub struct Intake {
     pub call: CallId,
     /// The dialect that the application speaks.
     pub dialect: Dialect,
+    /// What the call says that it is for: one of the operator's codes.
+    pub end_use: Option<Arc<str>>,
     /// The output limit that the request states, in tokens.
     pub output_tokens_max: Option<u32>,
     pub stream: bool,

@@ -117,6 +117,8 @@ impl<'t> Laid<'t> {
             body_bytes: u64::from(call.body_bytes),
             call: CallId::new(call.at, ix as u128),
             dialect: shared.dialect,
+            // Policy says what it said: rulings were recorded with it.
+            end_use: None,
             output_tokens_max: (call.output_max != NONE).then_some(call.output_max),
             stream: call.flags & STREAMED != 0,
             subject: kind.subject.clone(),

@@ -16,6 +16,8 @@ pub type Load = Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
 #[derive(Debug)]
 pub struct Loaded {
     pub channels: Vec<ChannelWiring>,
+    /// Codes that calls may say they are for.
+    pub end_uses: Vec<Arc<str>>,
     pub enforce: Vec<Status>,
     pub grid: Arc<GridRecord>,
     pub packs: Vec<Pack>,

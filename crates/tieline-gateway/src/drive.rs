@@ -221,12 +221,17 @@ impl Drive {
         let now = self.now;
         self.generation = self.shared.orders.generation();
         let current = self.shared.live.load();
-        let subject = self.call.intake().subject.clone();
         let mut verdicts = ArrayVec::<_, ROWS_MAX>::new();
         for (candidate, row) in self.call.candidates().iter().zip(0_u8..) {
             if rows & (1 << row) != 0 {
                 let units = (&mut self.units, row);
-                let _ = verdicts.try_push(current.covered(&self.live, *candidate, &subject, now, units));
+                let _ = verdicts.try_push(current.covered(
+                    &self.live,
+                    *candidate,
+                    self.call.intake(),
+                    now,
+                    units,
+                ));
             }
         }
         self.feed(Input::Verdicts(verdicts));

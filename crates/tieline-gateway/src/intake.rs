@@ -52,10 +52,13 @@ pub(crate) async fn call(
     };
     // The body may have taken its time: the call begins in the grid of this moment.
     let live = shared.live.load_full();
-    let read = body.and_then(|body| Ok((tieline_wire::scan(dialect, &body)?, body)));
-    let (scanned, body, problem) = match read {
-        Ok((scanned, body)) => (Some(scanned), body, None),
-        Err(problem) => (None, Bytes::new(), Some(problem)),
+    let read = body.and_then(|body| {
+        let end_use = end_use(&live, &head.headers)?;
+        Ok((tieline_wire::scan(dialect, &body)?, end_use, body))
+    });
+    let (scanned, end_use, body, problem) = match read {
+        Ok((scanned, end_use, body)) => (Some(scanned), end_use, body, None),
+        Err(problem) => (None, None, Bytes::new(), Some(problem)),
     };
     let ask = match (&scanned, &problem) {
         (Some(scanned), _) => live.snapshot.resolve(&scanned.model),
@@ -69,6 +72,7 @@ pub(crate) async fn call(
         body_bytes: body.len() as u64,
         call: id,
         dialect,
+        end_use,
         output_tokens_max: scanned.as_ref().and_then(|head| head.output_tokens_max),
         stream: scanned.as_ref().is_some_and(|head| head.stream),
         subject,
@@ -144,6 +148,35 @@ fn subject(shared: &Shared, headers: &HeaderMap) -> Result<Arc<Subject>, Problem
         Some(Entry::Revoked) => nobody(Code::KeyRevoked),
         None => nobody(Code::KeyUnknown),
     }
+}
+
+/// The header in which a call says what it is for.
+const END_USE: &str = "x-tieline-end-use";
+
+/// What the call says that it is for: one of the operator's codes, so that no text of a caller's reaches a record.
+fn end_use(live: &Live, headers: &HeaderMap) -> Result<Option<Arc<str>>, Problem> {
+    let Some(stated) = headers.get(END_USE) else {
+        return Ok(None);
+    };
+    let judge = live.judge.load();
+    let codes = judge.targets().end_uses();
+    let found = stated
+        .to_str()
+        .ok()
+        .and_then(|stated| codes.iter().find(|code| ***code == *stated));
+    if let Some(code) = found {
+        return Ok(Some(code.clone()));
+    }
+    let known: Vec<&str> = codes.iter().map(|code| &**code).collect();
+    let says = if known.is_empty() {
+        format!("`{END_USE}` states an end use, and this gateway has agreed on none; leave it out.")
+    } else {
+        format!(
+            "`{END_USE}` states an end use that nobody agreed on; those agreed on: {}.",
+            known.join(", ")
+        )
+    };
+    Err(Problem::new(Code::FieldWrong, says))
 }
 
 /// A body is read as it came: nothing here decompresses, and what is small on the wire could be of any size.

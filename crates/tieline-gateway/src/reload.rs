@@ -80,7 +80,7 @@ pub(crate) fn build(
              its status under `enforce`"
         );
     }
-    let targets = Targets::of_grid(&snapshot, &[]).map_err(|error| error.to_string())?;
+    let targets = Targets::of_grid(&snapshot, &loaded.end_uses).map_err(|error| error.to_string())?;
     let archive = |error: tieline_ledger::PushError| format!("cannot archive the configuration: {error}");
     recorder.archive_bytes(record).map_err(archive)?;
     for (_, pack) in &packs {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use tieline_core::grid::Candidate;
-use tieline_core::{CallId, ChannelIx, Rule, Ruling, Seed, Snapshot, Subject, Tick, Verdict};
+use tieline_core::{CallId, ChannelIx, Intake, Rule, Ruling, Seed, Snapshot, Tick, Verdict};
 use tieline_policy::{Action, EndUseIx, InFlight, Judge, Question, RegionIx, Registry, Signers};
 
 use crate::board::{self, Board};
@@ -193,12 +193,12 @@ impl Live {
         &self,
         of: &Live,
         candidate: Candidate,
-        subject: &Subject,
+        intake: &Intake,
         now: Tick,
     ) -> Arc<Verdict> {
         let judge = self.judge.load();
-        match self.question(of, candidate, subject) {
-            Some(question) => judge.verdict(question, &subject.party, now),
+        match self.question(of, candidate, intake) {
+            Some(question) => judge.verdict(question, &intake.subject.party, now),
             None => Arc::new(gone(judge.number())),
         }
     }
@@ -209,21 +209,21 @@ impl Live {
         &self,
         of: &Live,
         candidate: Candidate,
-        subject: &Subject,
+        intake: &Intake,
         now: Tick,
         (units, row): (&mut Units, u8),
     ) -> Arc<Verdict> {
-        let verdict = self.verdict(of, candidate, subject, now);
+        let verdict = self.verdict(of, candidate, intake, now);
         units.forget(row);
         if verdict.consumes.is_empty() {
             return verdict;
         }
-        let Some(question) = self.question(of, candidate, subject) else {
+        let Some(question) = self.question(of, candidate, intake) else {
             return verdict;
         };
         let judge = self.judge.load();
         units.cover(row, verdict, |spent| {
-            judge.verdict_without(question, &subject.party, now, spent)
+            judge.verdict_without(question, &intake.subject.party, now, spent)
         })
     }
 
@@ -232,21 +232,31 @@ impl Live {
         &self,
         of: &Live,
         candidate: Candidate,
-        subject: &Subject,
+        intake: &Intake,
         now: Tick,
     ) -> Option<InFlight> {
-        let question = self.question(of, candidate, subject)?;
-        self.judge.load().in_flight(question, &subject.party, now)
+        let question = self.question(of, candidate, intake)?;
+        self.judge.load().in_flight(question, &intake.subject.party, now)
     }
 
-    fn question(&self, of: &Live, candidate: Candidate, subject: &Subject) -> Option<Question> {
+    fn question(&self, of: &Live, candidate: Candidate, intake: &Intake) -> Option<Question> {
         let here = board::place(&of.snapshot, &self.snapshot, candidate)?;
+        let end_use = match &intake.end_use {
+            // A code that is not in use any more is as good as none.
+            Some(code) => self
+                .judge
+                .load()
+                .targets()
+                .end_use(code)
+                .unwrap_or(EndUseIx::UNSTATED),
+            None => EndUseIx::UNSTATED,
+        };
         Some(Question {
             action: Action::Call,
             channel: here.channel,
-            end_use: EndUseIx::UNSTATED,
+            end_use,
             model: here.model,
-            posture: subject.posture,
+            posture: intake.subject.posture,
             region: RegionIx::OWN,
         })
     }

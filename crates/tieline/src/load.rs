@@ -56,6 +56,7 @@ fn resolve(checked: &Checked) -> Result<Loaded, String> {
     let channels = checked.channels.iter().map(wiring).collect();
     Ok(Loaded {
         channels,
+        end_uses: checked.policy.end_uses.clone(),
         enforce: checked.policy.enforce.clone(),
         grid: checked.grid.clone(),
         packs,

@@ -119,6 +119,7 @@ fn intake(snapshot: &Snapshot, decision: &DecisionEntry) -> Result<Intake, Diffe
         body_bytes: record.body_bytes,
         call: decision.id,
         dialect: record.dialect,
+        end_use: record.end_use.clone(),
         output_tokens_max: record.output_tokens_max,
         stream: record.stream,
         subject: Arc::new(subject),

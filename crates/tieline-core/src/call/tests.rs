@@ -75,6 +75,7 @@ fn intake(ask: Ask, scope: Scope) -> Intake {
         body_bytes: 400,
         call: CallId::new(START, 1),
         dialect: Dialect::OpenaiChat,
+        end_use: None,
         output_tokens_max: Some(100),
         stream: true,
         subject: Arc::new(Subject {

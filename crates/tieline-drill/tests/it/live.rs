@@ -90,6 +90,7 @@ impl Live {
             body_bytes: 4_000,
             call: CallId::new(self.now, 7),
             dialect: Dialect::OpenaiChat,
+            end_use: None,
             output_tokens_max: None,
             stream: true,
             subject: Arc::new(Subject {

@@ -246,6 +246,7 @@ impl<'f> Recording<'f> {
             body_bytes: fate.body_bytes,
             call: CallId::new(now, ix as u128),
             dialect: Dialect::AnthropicMessages,
+            end_use: None,
             output_tokens_max: fate.output_max,
             stream: fate.stream,
             subject: Arc::new(Subject {

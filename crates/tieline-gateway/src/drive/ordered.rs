@@ -59,8 +59,7 @@ impl Drive {
             return;
         };
         let current = self.shared.live.load();
-        let subject = &self.call.intake().subject;
-        match current.in_flight(&self.live, candidate, subject, self.now) {
+        match current.in_flight(&self.live, candidate, self.call.intake(), self.now) {
             None | Some(InFlight::Finish) => self.drained = None,
             Some(InFlight::Drain(span)) => {
                 let until = self.now.plus(span);
@@ -83,8 +82,7 @@ impl Drive {
 
     fn verdict_on(&self, row: u8) -> Option<Arc<Verdict>> {
         let candidate = self.call.candidate(row)?;
-        let subject = &self.call.intake().subject;
         let current = self.shared.live.load();
-        Some(current.verdict(&self.live, candidate, subject, self.now))
+        Some(current.verdict(&self.live, candidate, self.call.intake(), self.now))
     }
 }

@@ -211,6 +211,7 @@ impl Plan {
         Ok(Loaded {
             // In another order than the grid's, which no one promised.
             channels: self.ways.iter().rev().map(Way::wiring).collect(),
+            end_uses: vec!["research".into(), "translation".into()],
             enforce: vec![Status::Company],
             grid: Arc::new(self.grid()),
             packs: self.packs.clone(),

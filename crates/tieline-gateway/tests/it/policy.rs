@@ -234,3 +234,45 @@ async fn a_channel_that_was_cut_meanwhile_is_not_dialled() {
     assert_eq!(waiting.house.cut("b").await.status(), 200);
     waiting.not_dialled().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_says_what_it_is_for_in_the_operator_s_words() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let house = Plan::new(vec![house::openai("a", &channel)]).start().await;
+    let mut agency = house::party("p_1", Some("DE"));
+    for piece in &mut agency.record.evidence {
+        if let tieline_policy::FactValue::Class(class) = &mut piece.value {
+            *class = tieline_policy::Class::Agency;
+        }
+    }
+    let agency = serde_json::to_string(&agency).unwrap();
+    assert_eq!(
+        house
+            .admin(house::OFFICER, "POST", "/admin/v1/parties", &agency)
+            .await
+            .status(),
+        200
+    );
+    let ask = |stated: &str| Ask::plain(OpenaiChat, false).header("x-tieline-end-use", stated);
+    let code = |reply: &crate::caller::Reply| reply.problem(OpenaiChat).2;
+    let silent = house.ask(Ask::plain(OpenaiChat, false)).await;
+    assert_eq!(code(&silent).as_deref(), Some("held"));
+    assert!(silent.text().contains("demo/agency-end-use"), "{}", silent.text());
+    let served = house.ask(ask("research")).await;
+    assert_eq!(served.status(), 200, "{}", served.text());
+    let other = house.ask(ask("targeting of somebody")).await;
+    assert_eq!(
+        (other.status(), code(&other).as_deref()),
+        (400, Some("field_wrong"))
+    );
+    assert!(other.text().contains("research, translation"), "{}", other.text());
+    let book = house.stop().await;
+    let stated: Vec<_> = book
+        .decisions
+        .values()
+        .map(|decision| decision.intake.end_use.as_deref())
+        .collect();
+    assert_eq!(stated, [None, Some("research"), None]);
+    let all = std::fs::read(book.path().join("ledger.db")).unwrap();
+    assert!(!all.windows(9).any(|window| window == b"targeting"));
+}

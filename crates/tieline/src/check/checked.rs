@@ -98,6 +98,8 @@ pub(crate) enum CredentialSource {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PolicySettings {
+    /// Codes that calls may say they are for.
+    pub(crate) end_uses: Vec<Arc<str>>,
     /// Statuses whose rules enforce.
     pub(crate) enforce: Vec<Status>,
     pub(crate) orders: OrderSettings,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tieline_note::Verifier;
 use tieline_policy::Status;
@@ -258,10 +259,37 @@ pub(super) fn policy(raw: Option<&At<RawPolicy>>, world: World<'_>, sink: &mut S
         );
     }
     PolicySettings {
+        end_uses: end_uses(raw, sink),
         enforce,
         orders: orders(raw.orders.as_ref(), sink),
         packs,
     }
+}
+
+/// Codes that a header can carry and a rule can compare with.
+fn end_uses(raw: &RawPolicy, sink: &mut Sink) -> Vec<Arc<str>> {
+    let listed = raw.end_uses.as_ref().map_or(&[][..], |at| at.value.as_slice());
+    grid::listed_twice(listed, sink);
+    let is_code = |text: &str| {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_./".contains(&byte);
+        (1..=64).contains(&text.len()) && text.bytes().all(fits)
+    };
+    let mut codes = Vec::new();
+    for at in listed {
+        if is_code(&at.value) {
+            codes.push(Arc::from(at.value.as_str()));
+        } else {
+            sink.push(
+                Diagnostic::error(
+                    Code::EndUseBad,
+                    format!("`{}` is no code of an end use", shown(&at.value)),
+                )
+                .at(at.span, "1 to 64 of a-z, 0-9, `-`, `_`, `.` and `/`")
+                .hint("for example `citizen-services`"),
+            );
+        }
+    }
+    codes
 }
 
 /// Who may sign directives: keys that can be read, each once, and no more signatures than there are keys.

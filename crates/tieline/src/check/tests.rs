@@ -197,6 +197,7 @@ cases! {
     a_pack_that_is_not_there_is_named: add("[policy]\npacks = [\"packs/compny\"]");
     a_status_that_is_none_suggests: add("[policy]\npacks = [\"packs/company\"]\nenforce = [\"in_forc\"]");
     enforcing_nothing_is_warned_about: add("[policy]\nenforce = [\"company\"]");
+    an_end_use_that_is_no_code_is_refused: add("[policy]\nend_uses = [\"research\", \"Deep Research\"]");
     a_signer_that_is_no_key_is_refused: add("[policy.orders]\nkeys = [\"officer\"]");
     a_signer_named_twice_is_refused: add(&format!("[policy.orders]\nkeys = [\"{KEY}\", \"{KEY}\"]"));
     a_signer_under_two_names_is_refused: add(&format!("[policy.orders]\nkeys = [\"{KEY}\", \"{OTHER}\"]"));

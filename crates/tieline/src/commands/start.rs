@@ -210,6 +210,8 @@ resume = "same_model"
 [policy]
 packs = ["packs/demo"]
 enforce = ["company"]
+# What a call may say that it is for, in the header x-tieline-end-use.
+end_uses = ["citizen-services", "research", "translation"]
 
 # Who may sign directives: the key in orders.key. With several keys, `signatures_min` says how many must sign.
 [policy.orders]
