@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tieline_core::{Dialect, GridRecord};
+use tieline_note::Verifier;
 use tieline_policy::{Pack, Signers, Status};
 use tieline_wire::Provider;
 
@@ -24,6 +25,8 @@ pub struct Loaded {
     pub settings: GatewaySettings,
     /// Who may sign directives; nobody where none is configured.
     pub signers: Option<Signers>,
+    /// Whose signatures make a statement.
+    pub statement_keys: Vec<Verifier>,
 }
 
 /// How to reach a channel: what decisions do not depend on.

@@ -7,6 +7,7 @@
 //! [`ERROR_BYTES_MAX`]; every wait ends at the core's deadline.
 
 mod ordered;
+mod refusal;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -77,6 +78,8 @@ pub(crate) struct Drive {
     row: Option<u8>,
     shared: Arc<Shared>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Of the hold that the call was refused with.
+    ticket: Option<HeaderValue>,
     units: Units,
     /// Why the last candidate could not be asked.
     unprepared: Option<Problem>,
@@ -129,6 +132,7 @@ impl Drive {
             row: None,
             shared,
             sleep: None,
+            ticket: None,
             units,
             unprepared: None,
             unreadable,
@@ -163,6 +167,7 @@ impl Drive {
             }
             match self.reply.take() {
                 Some(Reply::Break(problem)) => {
+                    let problem = self.ticketed(problem);
                     let call = self.call.intake().call;
                     self.held
                         .push_back(tieline_wire::render_in_stream(self.near.dialect, &problem, call));
@@ -687,6 +692,7 @@ impl Drive {
             }
             // It broke before the first piece was handed on, but content is content.
             Reply::Break(problem) if self.near.stream => {
+                let problem = self.ticketed(problem);
                 let call = self.call.intake().call;
                 let event = tieline_wire::render_in_stream(self.near.dialect, &problem, call);
                 self.held.push_back(event);
@@ -697,20 +703,6 @@ impl Drive {
                 self.problem(&problem)
             }
             Reply::Relay => self.relay(),
-        }
-    }
-
-    /// The problem in more words than its record keeps.
-    fn in_full(&mut self, problem: Problem) -> Problem {
-        if let Some(unreadable) = self.unreadable.take() {
-            return unreadable;
-        }
-        match self.unprepared.take() {
-            Some(why) if problem.code == Code::TranslationImpossible => Problem {
-                says: why.says,
-                ..problem
-            },
-            _ => problem,
         }
     }
 
@@ -757,6 +749,9 @@ impl Drive {
         let text = self.call.intake().call.text();
         if let Ok(value) = HeaderValue::from_bytes(&text) {
             headers.insert(HeaderName::from_static("x-tieline-call"), value);
+        }
+        if let Some(ticket) = &self.ticket {
+            headers.insert(HeaderName::from_static("x-tieline-ticket"), ticket.clone());
         }
         if let Some(candidate) = self.call.answered_by() {
             let names = &self.live.names;

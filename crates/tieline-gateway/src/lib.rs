@@ -12,6 +12,7 @@ mod config;
 mod connector;
 mod directives;
 mod drive;
+mod holds;
 mod http1;
 mod intake;
 mod keys;
@@ -27,6 +28,7 @@ mod run;
 mod serve;
 mod shared;
 mod state;
+mod terms;
 mod tls;
 
 pub use admin::openapi::document as openapi;
@@ -48,3 +50,4 @@ pub use state::{
     AdminKeyRow, AdoptionRow, DirectiveRow, Disposition, HoldRow, KeyRow, LicenceRow, Lock, OutRow, PartyRow,
     State, StateError, StatementRow, in_force,
 };
+pub use terms::{Disposal, GRANT_SPAN, LicenceLine, StatementLine, TermChange, TermDone, TermError};

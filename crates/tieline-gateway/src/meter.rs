@@ -46,22 +46,38 @@ pub(crate) struct Units {
 impl Meter {
     /// For the counted licences of `terms`, of which `uses` were used before.
     pub(crate) fn new(terms: &Terms, uses: &[(String, u64)]) -> Self {
-        let counts = terms.licences().iter().filter_map(|licence| {
-            let limit = licence.quantity?.calls;
-            let known = uses.iter().find(|(id, _)| **id == *licence.id);
-            let kept = known.map_or(0, |(_, kept)| *kept);
+        let meter = Self::default();
+        meter.learn(terms, uses);
+        meter
+    }
+
+    /// Take up the counted licences of `terms` that are new. Of one that is known, the count here is the later one.
+    pub(crate) fn learn(&self, terms: &Terms, uses: &[(String, u64)]) {
+        let mut counts = self.counts();
+        for licence in terms.licences() {
+            let Some(quantity) = licence.quantity else {
+                continue;
+            };
+            let limit = quantity.calls;
+            if let Some(known) = counts.get_mut(&licence.id) {
+                known.limit = limit;
+                continue;
+            }
+            let used = uses.iter().find(|(id, _)| **id == *licence.id);
+            let kept = used.map_or(0, |(_, kept)| *kept);
             let count = Count {
                 kept,
                 limit,
                 taken: kept,
                 written: kept,
             };
-            Some((licence.id.clone(), count))
-        });
-        Self {
-            changed: Notify::new(),
-            counts: Mutex::new(counts.collect()),
+            counts.insert(licence.id.clone(), count);
         }
+    }
+
+    /// Units that calls kept, ever; none of a licence that is not counted.
+    pub(crate) fn used(&self, id: &str) -> Option<u64> {
+        self.counts().get(id).map(|count| count.kept)
     }
 
     /// Returns when units were kept that are not written.
@@ -246,6 +262,30 @@ mod tests {
         next.keep(0);
         drop(next);
         assert_eq!(cover(&mut Units::new(meter), 0, &["l"]).ruling, Ruling::Deny);
+    }
+
+    #[test]
+    fn a_licence_that_comes_while_serving_is_taken_up_and_known_counts_stay() {
+        let licence = |id: &str, calls: u64| {
+            let body = serde_json::json!({
+                "authority": "a", "id": id, "issuer": "i", "kind": "k", "parties": [{ "id": "p" }],
+                "quantity": { "calls": calls }, "t": "tieline/licence/v1", "valid_from": 1,
+            });
+            serde_json::from_value(body).unwrap()
+        };
+        let terms = |licences| Terms::new(licences, Vec::new(), Vec::new()).unwrap();
+        let meter = Arc::new(Meter::new(&terms(vec![licence("a", 2)]), &[]));
+        let mut units = Units::new(meter.clone());
+        cover(&mut units, 0, &["a"]);
+        units.keep(0);
+        let uses = [("a".to_owned(), 0), ("b".to_owned(), 4)];
+        meter.learn(&terms(vec![licence("a", 1), licence("b", 5)]), &uses);
+        assert_eq!(
+            (meter.used("a"), meter.used("b"), meter.used("c")),
+            (Some(1), Some(4), None)
+        );
+        let rulings = ["a", "b", "c"].map(|id| cover(&mut Units::new(meter.clone()), 0, &[id]).ruling);
+        assert_eq!(rulings, [Ruling::Deny, Ruling::Allow, Ruling::Deny]);
     }
 
     #[test]

@@ -16,6 +16,8 @@ use tieline_core::record::OutcomeEntry;
 pub(crate) struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     calls: Family<CallLabels, Counter>,
+    /// Holds that no officer will see.
+    pub(crate) holds_lost: Counter,
     in_flight: Gauge,
     registry: Registry,
     /// Requests that had no valid key.
@@ -67,6 +69,7 @@ impl Metrics {
         let metrics = Self {
             attempts: Family::default(),
             calls: Family::default(),
+            holds_lost: Counter::default(),
             in_flight: Gauge::default(),
             registry: Registry::default(),
             reloads: Family::default(),
@@ -97,6 +100,11 @@ impl Metrics {
             "tokens",
             "Tokens by kind, as channels report them",
             metrics.tokens.clone(),
+        );
+        registry.register(
+            "holds_lost",
+            "Holds that were not written for want of room",
+            metrics.holds_lost.clone(),
         );
         registry.register("reloads", "Reloads by result", metrics.reloads.clone());
         Self { registry, ..metrics }

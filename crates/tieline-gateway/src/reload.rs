@@ -98,6 +98,7 @@ pub(crate) fn build(
         settings: loaded.settings,
         signers: loaded.signers,
         snapshot: Arc::new(snapshot),
+        statement_keys: loaded.statement_keys,
         wirings,
     })
 }

@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::recorder::{Event, Recorder};
 use crate::shared::{ChildControl, Entropy, Shared};
 use crate::state::{Lock, OutRow, State, StateError};
-use crate::{admin, reload, serve, tls};
+use crate::{admin, holds, reload, serve, tls};
 
 /// A gateway that is being put together.
 pub struct Gateway {
@@ -123,7 +123,8 @@ impl Gateway {
         let tasks = vec![
             tokio::spawn(admin::serve(shared.clone(), admin, stopped.clone())),
             tokio::spawn(watch_files(shared.clone(), watched, stopped.clone())),
-            tokio::spawn(write_uses(shared.clone(), stopped)),
+            tokio::spawn(write_uses(shared.clone(), stopped.clone())),
+            tokio::spawn(holds::write(shared.clone(), stopped)),
         ];
         Ok(Started {
             admin: addresses.1,
@@ -163,6 +164,7 @@ impl Gateway {
             dir: self.dir,
             draining: AtomicBool::new(false),
             entropy: Entropy::from_os().map_err(StartError::Entropy)?,
+            holds: holds::Holds::default(),
             keys: ArcSwap::from_pointee(keys),
             live: ArcSwap::from_pointee(live),
             load: self.load,
@@ -224,6 +226,7 @@ impl Started {
             task.abort();
         }
         put_uses(&self.shared).await;
+        holds::flush(&self.shared).await;
         note(&self.shared, "tieline/stop/v1")?;
         let shared = self.shared;
         let closed = tokio::task::spawn_blocking(move || shared.recorder.close()).await;

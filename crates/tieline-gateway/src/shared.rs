@@ -9,12 +9,14 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use tieline_core::grid::Candidate;
 use tieline_core::{CallId, ChannelIx, Intake, Rule, Ruling, Seed, Snapshot, Tick, Verdict};
+use tieline_note::Verifier;
 use tieline_policy::{Action, EndUseIx, InFlight, Judge, Question, RegionIx, Registry, Signers};
 
 use crate::board::{self, Board};
 use crate::clock::Clock;
 use crate::config::{ChannelWiring, GatewaySettings, Load};
 use crate::connector::Connector;
+use crate::holds::Holds;
 use crate::keys::Keys;
 use crate::meter::{Meter, Units};
 use crate::metrics::Metrics;
@@ -30,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) draining: AtomicBool,
     pub(crate) entropy: Entropy,
+    pub(crate) holds: Holds,
     pub(crate) keys: ArcSwap<Keys>,
     pub(crate) live: ArcSwap<Live>,
     pub(crate) load: Load,
@@ -57,6 +60,8 @@ pub(crate) struct Live {
     /// Who may sign directives; nobody where none is configured.
     pub(crate) signers: Option<Signers>,
     pub(crate) snapshot: Arc<Snapshot>,
+    /// Whose signatures make a statement.
+    pub(crate) statement_keys: Vec<Verifier>,
     /// By channel index of the snapshot.
     pub(crate) wirings: Vec<ChannelWiring>,
 }

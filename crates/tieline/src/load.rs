@@ -62,6 +62,7 @@ fn resolve(checked: &Checked) -> Result<Loaded, String> {
         packs,
         settings: settings(checked),
         signers: signers(checked)?,
+        statement_keys: statement_keys(checked)?,
     })
 }
 
@@ -79,6 +80,13 @@ pub(crate) fn signers(checked: &Checked) -> Result<Option<Signers>, String> {
     Signers::new(keys, orders.signatures_min)
         .map(Some)
         .map_err(|error| error.to_string())
+}
+
+/// Whose signatures make a statement.
+pub(crate) fn statement_keys(checked: &Checked) -> Result<Vec<Verifier>, String> {
+    let keys = checked.policy.statement_keys.iter();
+    keys.map(|key| Verifier::parse(key).map_err(|error| error.to_string()))
+        .collect()
 }
 
 /// A pack from its folder: `pack.toml`, every `*.cedar`, `cases.toml`. The error is a line for each problem.

@@ -25,7 +25,7 @@ use crate::fault::{Fault, FaultKind, Phase};
 use crate::fleet::{Observation, View};
 use crate::grid::{Candidate, Settings, Snapshot};
 use crate::mark::{Mark, Stop, Usage};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::subject::Intake;
 use crate::time::{Span, Tick};
 use crate::verdict::Verdict;
@@ -389,6 +389,15 @@ impl Call {
                     .and_then(|attempt| self.candidate(attempt.row))
             })
             .flatten()
+    }
+
+    /// The candidate that an officer could open, and what holds it, if that is why the call was refused.
+    pub fn held(&self) -> Option<(Candidate, &Arc<Verdict>)> {
+        let (Ending::Broken(problem) | Ending::Refused(problem)) = self.ending()? else {
+            return None;
+        };
+        let (row, verdict) = self.plan.first_hold()?;
+        (problem.code == Code::Held).then_some((self.candidate(row)?, verdict))
     }
 
     /// How many attempts were dialled.

@@ -99,6 +99,14 @@ impl Plan {
         with(Ruling::Hold).or_else(|| with(Ruling::Deny))
     }
 
+    /// The first row that is held, and by which verdict.
+    pub(crate) fn first_hold(&self) -> Option<(u8, &Arc<Verdict>)> {
+        self.rows.iter().zip(0_u8..).find_map(|(row, ix)| {
+            let verdict = row.verdict.as_ref()?;
+            (verdict.ruling == Ruling::Hold).then_some((ix, verdict))
+        })
+    }
+
     /// Say of each row why it is where it is.
     pub(crate) fn look(&mut self, view: &View) {
         for (row, seen) in self.rows.iter_mut().zip(&view.rows) {

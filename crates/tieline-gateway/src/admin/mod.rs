@@ -10,6 +10,7 @@ pub(crate) mod orders;
 pub(crate) mod parties;
 mod routes;
 pub(crate) mod schemas;
+mod terms;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

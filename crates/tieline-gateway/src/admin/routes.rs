@@ -9,7 +9,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{api, identify, log, openapi, orders, parties, ready};
+use super::{api, identify, log, openapi, orders, parties, ready, terms};
 use crate::keys::Role;
 use crate::parties::IMPORT_BYTES_MAX;
 use crate::shared::Shared;
@@ -80,6 +80,8 @@ pub(super) fn operations() -> Vec<Operation> {
     all.extend(orders());
     all.extend(parties());
     all.extend(reading());
+    all.extend(terms());
+    all.extend(holds());
     all
 }
 
@@ -238,6 +240,71 @@ fn reading() -> Vec<Operation> {
         asked("/openapi.json", "openapi", get(openapi::serve))
             .says("This document.")
             .with(Answer::Document),
+    ]
+}
+
+fn terms() -> Vec<Operation> {
+    let asked = Operation::get;
+    let told = Operation::post;
+    let large = || DefaultBodyLimit::max(terms::TERM_BYTES_MAX);
+    vec![
+        asked("/admin/v1/licences", "licences", get(terms::licences))
+            .says("Every licence, those that have ended included, and what was used of those that are counted.")
+            .answers(json::<terms::LicenceList>)
+            .needs(OFFICIALS),
+        told("/admin/v1/licences", "add_licence", post(terms::add_licence).layer(large()))
+            .says("Record a licence: it counts for the next call. 422 names every problem by line and column.")
+            .takes(json::<terms::NewLicence>)
+            .answers(json::<terms::TermChanged>)
+            .needs(STEWARDS),
+        told("/admin/v1/licences/revoke", "revoke_licence", post(terms::revoke_licence))
+            .says("Revoke a licence: it counts for no call any more.")
+            .takes(json::<terms::TermId>)
+            .answers(json::<terms::TermChanged>)
+            .needs(STEWARDS),
+        asked("/admin/v1/statements", "statements", get(terms::statements))
+            .says("Every statement, those that have ended included, as it was made.")
+            .answers(json::<terms::StatementList>)
+            .needs(OFFICIALS),
+        told(
+            "/admin/v1/statements",
+            "add_statement",
+            post(terms::add_statement).layer(large()),
+        )
+        .says(
+            "Record a statement: it counts for the next call, and a later version replaces it. A text that nobody signed \
+             is recorded in the name of the key that records it. 422 names every problem by line and column.",
+        )
+        .takes(json::<terms::NewStatement>)
+        .answers(json::<terms::TermChanged>)
+        .needs(STEWARDS),
+        told(
+            "/admin/v1/statements/revoke",
+            "revoke_statement",
+            post(terms::revoke_statement),
+        )
+        .says("Revoke a statement: it counts for no call any more.")
+        .takes(json::<terms::TermId>)
+        .answers(json::<terms::TermChanged>)
+        .needs(STEWARDS),
+    ]
+}
+
+fn holds() -> Vec<Operation> {
+    vec![
+        Operation::get("/admin/v1/holds", "holds", get(terms::holds))
+            .says("Holds by their tickets, with what officers said of them; oldest first.")
+            .asks(&[("open?", "`true`: only those that nobody has disposed of.")])
+            .answers(json::<terms::HoldList>)
+            .needs(OFFICIALS),
+        Operation::post("/admin/v1/holds/dispose", "dispose_hold", post(terms::dispose))
+            .says(
+                "Grant a hold, for exactly this party, these rules and this model, or refuse it. A grant holds for the next \
+                 call; a denial is never lifted.",
+            )
+            .takes(json::<terms::NewDisposition>)
+            .answers(json::<crate::state::HoldRow>)
+            .needs(STEWARDS),
     ]
 }
 

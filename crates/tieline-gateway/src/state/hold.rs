@@ -1,8 +1,9 @@
-//! The queue of holds: what waits for an officer, and what the officer said. A disposition is written once.
+//! The queue of holds: what waits for an officer, and what the officer said last.
 
 use rusqlite::{OptionalExtension as _, Row, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tieline_core::Tick;
 
 use super::{State, StateError, from_json, json, us};
 
@@ -33,7 +34,7 @@ pub struct Disposition {
     /// The id of the officer's key.
     pub officer: String,
     pub reason: String,
-    /// µs UTC; from then on the rules hold again.
+    /// µs UTC; of a grant, from then on the rules hold again. Of a refusal, when it was said.
     pub until_us: u64,
 }
 
@@ -61,6 +62,42 @@ impl State {
         Ok(())
     }
 
+    /// Add these calls to their holds, in one transaction, and open those that are new; a grant that has ended makes way for
+    /// the officer's next word. How many holds found no room, of `holds_max`.
+    pub fn open_holds(&self, holds: &[HoldRow], holds_max: u64) -> Result<usize, StateError> {
+        self.atomically(|state| {
+            let count = state
+                .db
+                .query_row("SELECT COUNT(*) FROM hold", [], |row| us(row, 0))?;
+            let (mut room, mut lost) = (holds_max.saturating_sub(count), 0);
+            for hold in holds {
+                match state.hold(&hold.ticket)? {
+                    Some(known) => state.reopen(&known, hold)?,
+                    None if room > 0 => {
+                        room -= 1;
+                        state.put_hold(hold)?;
+                    }
+                    None => lost += 1,
+                }
+            }
+            Ok(lost)
+        })
+    }
+
+    fn reopen(&self, known: &HoldRow, more: &HoldRow) -> Result<(), StateError> {
+        let has_ended = |said: &&Disposition| said.grant && said.until_us <= more.opened_us;
+        if known.disposition.as_ref().is_some_and(|said| has_ended(&said)) {
+            self.db.execute(
+                "UPDATE hold SET disposition = NULL, opened_us = ?2 WHERE ticket = ?1",
+                params![known.ticket, more.opened_us.cast_signed()],
+            )?;
+        }
+        self.put_hold(&HoldRow {
+            calls: known.calls.saturating_add(more.calls),
+            ..known.clone()
+        })
+    }
+
     /// Oldest first.
     pub fn holds(&self) -> Result<Vec<HoldRow>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM hold ORDER BY opened_us, ticket");
@@ -82,19 +119,26 @@ impl State {
         found.transpose()
     }
 
-    /// Dispose of a hold; false if that was done before, which then stands.
-    pub fn dispose(&self, ticket: &str, disposition: &Disposition) -> Result<bool, StateError> {
-        if self.hold(ticket)?.is_none() {
+    /// Dispose of a hold. What was said of it before is replaced; the ledger has all of it.
+    pub fn dispose(&self, ticket: &str, disposition: &Disposition) -> Result<(), StateError> {
+        let changed = self.db.execute(
+            "UPDATE hold SET disposition = ?2 WHERE ticket = ?1",
+            params![ticket, json(disposition)?],
+        )?;
+        if changed == 0 {
             return Err(StateError::Missing {
                 what: "hold",
                 id: ticket.into(),
             });
         }
-        let changed = self.db.execute(
-            "UPDATE hold SET disposition = ?2 WHERE ticket = ?1 AND disposition IS NULL",
-            params![ticket, json(disposition)?],
-        )?;
-        Ok(changed == 1)
+        Ok(())
+    }
+}
+
+impl Disposition {
+    /// Whether it stands: a refusal until something else is said, a grant until it ends.
+    pub fn holds(&self, now: Tick) -> bool {
+        !self.grant || self.until_us > now.0
     }
 }
 
@@ -117,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hold_is_disposed_of_once() {
+    fn a_hold_keeps_the_last_word_and_reopens_when_a_grant_has_ended() {
         let dir = tempfile::tempdir().unwrap();
         let state = State::open(dir.path()).unwrap();
         let mut hold = HoldRow {
@@ -141,8 +185,8 @@ mod tests {
             grant: false,
             ..yes.clone()
         };
-        assert!(state.dispose("h_1", &yes).unwrap());
-        assert!(!state.dispose("h_1", &no).unwrap());
+        state.dispose("h_1", &no).unwrap();
+        state.dispose("h_1", &yes).unwrap();
         assert!(matches!(
             state.dispose("h_2", &yes),
             Err(StateError::Missing { .. })
@@ -155,5 +199,17 @@ mod tests {
             [hold],
             "a further call opens nothing again"
         );
+        let mut more = state.holds().unwrap().remove(0);
+        more.disposition = None;
+        more.calls = 3;
+        for (opened_us, expected) in [(8, (5, true)), (9, (9, false))] {
+            more.opened_us = opened_us;
+            assert_eq!(state.open_holds(&[more.clone()], 1).unwrap(), 0);
+            let hold = state.hold("h_1").unwrap().unwrap();
+            assert_eq!((hold.opened_us, hold.disposition.is_some()), expected);
+        }
+        assert_eq!(state.hold("h_1").unwrap().unwrap().calls, 8);
+        more.ticket = "h_2".into();
+        assert_eq!(state.open_holds(&[more], 1).unwrap(), 1, "there is no room");
     }
 }

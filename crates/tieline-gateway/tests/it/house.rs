@@ -16,6 +16,7 @@ use tieline_gateway::{
     AdminKeyRow, AdoptionRow, ChannelWiring, Endpoint, Gateway, GatewaySettings, KeyRow, LedgerSettings,
     LicenceRow, Loaded, Lock, PartyRow, Secret, StartError, Started, State, Token,
 };
+use tieline_note::Verifier;
 use tieline_policy::{Pack, Signers, Source, Status};
 use tieline_testkit::Channel;
 use tieline_wire::Provider;
@@ -64,6 +65,8 @@ pub(crate) struct Plan {
     pub(crate) models: Vec<&'static str>,
     pub(crate) packs: Vec<Pack>,
     pub(crate) signers: Option<Signers>,
+    /// Whose signatures make a statement.
+    pub(crate) statement_keys: Vec<Verifier>,
     /// Of the pool, where it has settings of its own.
     pub(crate) pool: Option<Settings>,
     pub(crate) settings: Settings,
@@ -151,6 +154,7 @@ impl Plan {
             pool: None,
             settings: Settings::default(),
             signers: None,
+            statement_keys: Vec::new(),
             watched: Vec::new(),
             ways,
         }
@@ -217,6 +221,7 @@ impl Plan {
             packs: self.packs.clone(),
             settings: self.gateway.clone(),
             signers: self.signers.clone(),
+            statement_keys: self.statement_keys.clone(),
         })
     }
 

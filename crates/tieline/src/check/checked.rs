@@ -105,6 +105,8 @@ pub(crate) struct PolicySettings {
     pub(crate) orders: OrderSettings,
     /// Folders, each with a `pack.toml`.
     pub(crate) packs: Vec<PathBuf>,
+    /// Verifier keys whose signatures make a statement, each with a name and key of its own.
+    pub(crate) statement_keys: Vec<String>,
 }
 
 /// Who may sign directives.

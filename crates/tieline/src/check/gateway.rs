@@ -14,7 +14,7 @@ use super::{World, grid, kind, value};
 use crate::diagnose::{Code, Diagnostic, Sink, shown};
 use crate::raw::At;
 use crate::raw::shape::{
-    RawGateway, RawLedger, RawLevel, RawLogFormat, RawOnFull, RawOrders, RawPolicy, RawStatus,
+    RawGateway, RawLedger, RawLevel, RawLogFormat, RawOnFull, RawOrders, RawPolicy, RawStatements, RawStatus,
 };
 
 /// The defaults of the listeners.
@@ -263,6 +263,7 @@ pub(super) fn policy(raw: Option<&At<RawPolicy>>, world: World<'_>, sink: &mut S
         enforce,
         orders: orders(raw.orders.as_ref(), sink),
         packs,
+        statement_keys: statement_keys(raw.statements.as_ref(), sink),
     }
 }
 
@@ -297,6 +298,29 @@ fn orders(raw: Option<&At<RawOrders>>, sink: &mut Sink) -> OrderSettings {
     let empty = RawOrders::default();
     let raw = raw.map_or(&empty, |at| &at.value);
     let listed = raw.keys.as_ref().map_or(&[][..], |at| at.value.as_slice());
+    let keys = verifier_keys(listed, sink);
+    let keys_max = u64::try_from(listed.len()).unwrap_or(u64::MAX).max(1);
+    let min = value::number(
+        raw.signatures_min.as_ref(),
+        "signatures_min",
+        1,
+        1,
+        keys_max,
+        sink,
+    );
+    OrderSettings {
+        keys,
+        signatures_min: usize::try_from(min).unwrap_or(usize::MAX),
+    }
+}
+
+fn statement_keys(raw: Option<&At<RawStatements>>, sink: &mut Sink) -> Vec<String> {
+    let listed = raw.and_then(|at| at.value.keys.as_ref());
+    verifier_keys(listed.map_or(&[][..], |at| at.value.as_slice()), sink)
+}
+
+/// Keys that can be read, each of a name and a key of its own.
+fn verifier_keys(listed: &[At<String>], sink: &mut Sink) -> Vec<String> {
     let mut known: Vec<Verifier> = Vec::new();
     for at in listed {
         let problem = match Verifier::parse(&at.value) {
@@ -318,19 +342,7 @@ fn orders(raw: Option<&At<RawOrders>>, sink: &mut Sink) -> OrderSettings {
             sink.push(Diagnostic::error(Code::SignerBad, says).at(at.span, "this key"));
         }
     }
-    let keys_max = u64::try_from(listed.len()).unwrap_or(u64::MAX).max(1);
-    let min = value::number(
-        raw.signatures_min.as_ref(),
-        "signatures_min",
-        1,
-        1,
-        keys_max,
-        sink,
-    );
-    OrderSettings {
-        keys: known.iter().map(Verifier::vkey).collect(),
-        signatures_min: usize::try_from(min).unwrap_or(usize::MAX),
-    }
+    known.iter().map(Verifier::vkey).collect()
 }
 
 /// What is the same of one key under two names: the base64 at the end of its text.

@@ -232,6 +232,13 @@ raw_table! {
         end_uses: List<String>,
         /// Who may sign directives, and how many of them must. Without it no directive is accepted.
         orders: RawOrders,
+        /// Whose signatures make a statement. Without it, an officer records each one and answers for it.
+        statements: RawStatements,
+    }
+
+    RawStatements {
+        /// Verifier keys of those who may sign statements, as `tieline directive key` prints them (C2SP signed-note).
+        keys: List<String>,
     }
 
     RawOrders {
