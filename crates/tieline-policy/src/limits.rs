@@ -2,8 +2,8 @@
 //! and a rule that an officer cleared for a party.
 //!
 //! A scope only ever takes a fact away: outside of it the paper is a missing fact, and what a question does not say (its
-//! end use, its place) is outside of every scope that asks for it. Each scope has an end of its own, so that of two papers of one
-//! name the longer does not lend its time to the other.
+//! end use, its place) is outside of every scope that asks for it. Each scope has an end of its own, so that of two
+//! papers of one name the longer does not lend its time to the other.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -337,8 +337,8 @@ impl Call {
         self.ask_for_verdicts();
     }
 
-    /// An order stops the attempt. What has left cannot be taken back, so an answer under way ends with why; a call that has
-    /// had nothing yet is judged anew, and may be served by what the order does not name.
+    /// An order stops the attempt. What has left cannot be taken back, so an answer under way ends with why; a call that
+    /// has had nothing yet is judged anew, and may be served by what the order does not name.
     fn ordered(&mut self, verdict: Arc<Verdict>) {
         if verdict.ruling == Ruling::Allow {
             return;

@@ -1,8 +1,8 @@
 //! Terms: licences, signed statements and officers' clearances, and the facts that follow from them for each party.
 //!
 //! Contract. A term that is not yet valid, has expired or was revoked asserts nothing; outside of its scope it counts for
-//! nothing. What follows from a term stands in the party's facts with the term's digest, so that a decision names every paper
-//! that it could rest on. Nothing here reads a clock: a revocation is an instant like an expiry.
+//! nothing. What follows from a term stands in the party's facts with the term's digest, so that a decision names every
+//! paper that it could rest on. Nothing here reads a clock: a revocation is an instant like an expiry.
 
 mod licence;
 mod read;

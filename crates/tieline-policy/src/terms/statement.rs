@@ -2,7 +2,8 @@
 //! 15 CFR Part 748, Supplement No. 3). It lasts at most twelve months and can be revoked.
 //!
 //! It comes as the text of a signed note. A text without a signature is its author's word, which establishes no statement,
-//! unless an officer records it and answers for it. Fields about people are counts and classes, never names of those covered.
+//! unless an officer records it and answers for it. Fields about people are counts and classes, never names of
+//! those covered.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

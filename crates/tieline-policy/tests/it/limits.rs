@@ -383,7 +383,8 @@ proptest! {
         let party = PartyFacts { counted: set(&counted), licences: set(&held), ..PartyFacts::default() };
         let verdict = epoch.judge(&call(party.clone()), JUNE_12);
         // All other counted licences can go, and the ruling stays; without any one more it does not.
-        let spare: Vec<Arc<str>> = counted.iter().map(|id| Arc::from(*id)).filter(|id| !verdict.consumes.contains(id)).collect();
+        let spare = counted.iter().map(|id| Arc::from(*id)).filter(|id| !verdict.consumes.contains(id));
+        let spare: Vec<Arc<str>> = spare.collect();
         let bare = party.without_licences(&spare);
         prop_assert_eq!(epoch.judge(&call(bare.clone()), JUNE_12).ruling, verdict.ruling);
         for id in verdict.consumes.iter() {

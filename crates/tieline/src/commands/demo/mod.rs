@@ -213,7 +213,8 @@ fn in_force(records: &[Record], asked: Instant, applied: Instant) -> Duration {
 fn tally(party: usize, ids: &[String; 3], records: &[&Record], house: &House) -> PartyReport {
     let first = house.models.first().map_or("", String::as_str);
     let of_party = || records.iter().filter(|record| record.party == party);
-    let is_moved = |record: &&&Record| matches!(&record.got, Got::Served(model) if record.ask == Ask::Pool && **model != *first);
+    let is_other = |got: &Got| matches!(got, Got::Served(model) if **model != *first);
+    let is_moved = |record: &&&Record| record.ask == Ask::Pool && is_other(&record.got);
     let count = |is: fn(&Got) -> bool| of_party().filter(|record| is(&record.got)).count() as u64;
     let moved = of_party().filter(is_moved).count() as u64;
     PartyReport {
