@@ -228,7 +228,7 @@ raw_table! {
         packs: List<String>,
         /// The statuses of rules that enforce; rules of other statuses are only evaluated in explanations and drills.
         enforce: List<RawStatus>,
-        /// What calls may say they are for, in the header `x-tieline-end-use`: codes that rules compare with, such as `research`.
+        /// What calls may say they are for, in the header `x-tieline-end-use`: codes that rules compare with.
         end_uses: List<String>,
         /// Who may sign directives, and how many of them must. Without it no directive is accepted.
         orders: RawOrders,
