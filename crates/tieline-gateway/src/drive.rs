@@ -8,6 +8,7 @@
 
 mod ordered;
 mod refusal;
+mod reply;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tieline_core::call::{Reply, WakeFor};
 use tieline_core::{
     Call, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Mark, Phase, Problem, ROWS_MAX, Tick,
@@ -658,109 +659,6 @@ impl Drive {
                 self.held_bytes + bytes.len()
             };
             self.held.push_back(bytes);
-        }
-    }
-
-    // === the reply ===
-
-    fn streaming(mut self: Box<Self>) -> Response<Answer> {
-        let mut response = Response::new(Answer::Whole(None));
-        *response.headers_mut() = std::mem::take(&mut self.reply_headers);
-        self.stamp(response.headers_mut());
-        response.headers_mut().insert(
-            http::header::CONTENT_TYPE,
-            HeaderValue::from_static("text/event-stream"),
-        );
-        response
-            .headers_mut()
-            .insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        *response.body_mut() = Answer::Stream(self);
-        response
-    }
-
-    fn respond(&mut self, reply: Reply) -> Response<Answer> {
-        match reply {
-            Reply::Finish if self.near.stream => self.finished_stream(),
-            Reply::Finish => {
-                let body = self.held.pop_front().unwrap_or_default();
-                let mut response = Response::new(Answer::whole(body));
-                *response.headers_mut() = std::mem::take(&mut self.reply_headers);
-                let json = HeaderValue::from_static("application/json");
-                response.headers_mut().insert(http::header::CONTENT_TYPE, json);
-                self.stamp(response.headers_mut());
-                response
-            }
-            // It broke before the first piece was handed on, but content is content.
-            Reply::Break(problem) if self.near.stream => {
-                let problem = self.ticketed(problem);
-                let call = self.call.intake().call;
-                let event = tieline_wire::render_in_stream(self.near.dialect, &problem, call);
-                self.held.push_back(event);
-                self.finished_stream()
-            }
-            Reply::Refuse(problem) | Reply::Break(problem) => {
-                let problem = self.in_full(problem);
-                self.problem(&problem)
-            }
-            Reply::Relay => self.relay(),
-        }
-    }
-
-    /// A stream that was whole before anything of it left.
-    fn finished_stream(&mut self) -> Response<Answer> {
-        let mut whole = BytesMut::new();
-        for bytes in self.held.drain(..) {
-            whole.extend_from_slice(&bytes);
-        }
-        let mut response = Response::new(Answer::whole(whole.freeze()));
-        *response.headers_mut() = std::mem::take(&mut self.reply_headers);
-        response.headers_mut().insert(
-            http::header::CONTENT_TYPE,
-            HeaderValue::from_static("text/event-stream"),
-        );
-        self.stamp(response.headers_mut());
-        response
-    }
-
-    fn problem(&self, problem: &Problem) -> Response<Answer> {
-        let rendered = tieline_wire::render(self.near.dialect, problem, self.call.intake().call);
-        let mut response = outgoing::rendered(rendered);
-        self.stamp(response.headers_mut());
-        response
-    }
-
-    /// The channel's own error, in the caller's dialect.
-    fn relay(&mut self) -> Response<Answer> {
-        let (near, call) = (self.near.dialect, self.call.intake().call);
-        let rendered = match self.relay.take() {
-            Some(Relayed::Reply(status, body, far)) => {
-                tieline_wire::relay_error(near, far, status.as_u16(), &body, call)
-            }
-            Some(Relayed::Event(frame, far)) => tieline_wire::relay_error_event(near, far, &frame, call),
-            None => return self.problem(&Problem::plain(Code::AnswerUnreadable)),
-        };
-        let mut response = outgoing::rendered(rendered);
-        self.stamp(response.headers_mut());
-        response
-    }
-
-    /// Every answer names its call; one that a channel gave names channel and model.
-    fn stamp(&self, headers: &mut HeaderMap) {
-        let text = self.call.intake().call.text();
-        if let Ok(value) = HeaderValue::from_bytes(&text) {
-            headers.insert(HeaderName::from_static("x-tieline-call"), value);
-        }
-        if let Some(ticket) = &self.ticket {
-            headers.insert(HeaderName::from_static("x-tieline-ticket"), ticket.clone());
-        }
-        if let Some(candidate) = self.call.answered_by() {
-            let names = &self.live.names;
-            if let Some(Some(channel)) = names.channels.get(usize::from(candidate.channel.0)) {
-                headers.insert(HeaderName::from_static("x-tieline-channel"), channel.clone());
-            }
-            if let Some(Some(model)) = names.models.get(usize::from(candidate.model.0)) {
-                headers.insert(HeaderName::from_static("x-tieline-model"), model.clone());
-            }
         }
     }
 }
