@@ -15,6 +15,7 @@ use super::split::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, split};
 use crate::country::Country;
 use crate::fields::{ID_HELP, is_id, one_line};
 use crate::problem::{PackProblem, Problems, Sheet, place};
+use crate::representative::{Reads, Sets};
 use crate::schema::{self, Type};
 
 /// Rules of one pack. Sixty-one policies of the EAR were measured at 85 µs, so 512 would take about 700 µs a verdict;
@@ -110,6 +111,7 @@ pub(crate) fn read(sheets: &[Sheet<'_>], manifest: Option<&Manifest>, problems: 
     let mut list = Vec::new();
     for one in &parsed {
         check_names(one, manifest, problems);
+        check_guards(one, problems);
         check_verified(one, manifest, problems);
         let rule = annotate(one, manifest, problems);
         let id = one.policy.annotation("id").unwrap_or_default();
@@ -280,6 +282,20 @@ fn check_names(one: &Parsed<'_>, manifest: Option<&Manifest>, problems: &mut Pro
             && let Some((says, help)) = wrong_set(id, manifest)
         {
             problems.push(one.at_literal(&literal, says, Some(&help)));
+        }
+    }
+}
+
+/// Cedar takes `has` of a name that nothing has as false, so that a misspelt guard would switch its rule off.
+fn check_guards(one: &Parsed<'_>, problems: &mut Problems) {
+    let reads = Reads::of_policy(&one.policy, &[], &Sets::default());
+    for name in reads.attributes.iter().filter(|name| !schema::is_attribute(name)) {
+        let text = one.fragment.text;
+        let guard = [format!("has {name}"), format!("has \"{name}\"")];
+        if let Some(at) = guard.iter().find_map(|guard| text.find(guard.as_str())) {
+            let says = format!("nothing has an attribute `{name}`");
+            let help = "it would never be there, as if nobody knew it";
+            problems.push(one.sheet.problem(one.fragment.offset + at, says, Some(help)));
         }
     }
 }

@@ -126,6 +126,7 @@ fn rules_that_mean_nothing() {
             "an unknown class",
             has("class", "principal.class == Class::\"bank\""),
         ),
+        ("a misspelt guard", has("juristiction", "principal has class")),
         (
             "a country that is none",
             has("headquarters", "principal.headquarters in Country::\"UK\""),
