@@ -3,6 +3,7 @@
 mod directive;
 mod party;
 mod policy;
+mod term;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub(crate) use self::directive::{
 };
 pub(crate) use self::party::*;
 pub(crate) use self::policy::*;
+pub(crate) use self::term::*;
 
 /// The interconnect for AI models: carries calls over any channel, admits them under cited rules, records every decision
 /// in a log that outsiders can verify, and rehearses what breaks when a supplier is gone.
@@ -93,6 +95,12 @@ Examples:
 
 A chokepoint of a party is a component whose loss alone leaves it nothing.")]
     Grid(Grid),
+    /// List what waits for an officer's word, and dispose of it.
+    #[command(subcommand)]
+    Hold(Hold),
+    /// Record and revoke licences: permissions of an authority, for parties, models and calls.
+    #[command(subcommand)]
+    Licence(Licence),
     /// Read, verify, export and back up the log.
     #[command(subcommand)]
     Ledger(Ledger),
@@ -105,6 +113,9 @@ A chokepoint of a party is a component whose loss alone leaves it nothing.")]
     /// Say who parties are and what is known about them, by whose word and until when.
     #[command(subcommand)]
     Party(Party),
+    /// Write, sign, record and revoke end-use statements.
+    #[command(subcommand)]
+    Statement(Statement),
     /// Check, test, explain and compare rules: the tools of whoever answers for them.
     #[command(subcommand)]
     Policy(Policy),

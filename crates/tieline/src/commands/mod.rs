@@ -15,6 +15,7 @@ mod policy;
 mod reports;
 mod serve;
 mod start;
+mod term;
 
 use tieline_policy::Epoch;
 
@@ -37,11 +38,14 @@ pub(crate) fn run(cli: &Cli) -> Result<u8> {
         Command::Demo(Demo::June12(args)) => demo::june_12(cli, args),
         Command::Directive(command) => directive::run(cli, command),
         Command::Grid(args) => grid::run(cli, args.config.as_deref()),
+        Command::Hold(command) => term::hold(cli, command),
+        Command::Licence(command) => term::licence(cli, command),
         Command::Ledger(command) => ledger::run(cli, command),
         Command::Drill(command) => drill::run(cli, command),
         Command::Keys(command) => keys::run(cli, command),
         Command::Party(command) => party::run(cli, command),
         Command::Policy(command) => policy::run(cli, command),
+        Command::Statement(command) => term::statement(cli, command),
         Command::Cut(target) => operate::run(cli, &target.name, true),
         Command::Restore(target) => operate::run(cli, &target.name, false),
         Command::Relay(args) => match serve::runtime(1)?.block_on(up::relay::run(args.port, &args.to)) {

@@ -167,6 +167,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
     let mut all = super::policy::schemas();
     all.extend(super::party::schemas());
     all.extend(super::directive::schemas());
+    all.extend(super::term::schemas());
     all.push(("demo-june-12", printed::<super::demo::JuneReport>()));
     all.extend([
         ("check", printed::<crate::diagnose::CheckReport>()),

@@ -120,7 +120,7 @@ codes! {
         "Name a folder that holds `pack.toml`; paths are relative to the folder of `tieline.toml`."
     PackBad "TL0172" "pack_bad" "A pack does not hold what a pack should."
         "Correct the place that the message shows: file, line and column in the pack's folder."
-    SignerBad "TL0173" "signer_bad" "A key that may sign directives is none, or is named twice."
+    SignerBad "TL0173" "signer_bad" "A key that may sign directives or statements is none, or is named twice."
         "Paste the whole line that `tieline directive key` prints: a name, eight hexadecimal digits and base64, with `+` between."
     EndUseBad "TL0174" "end_use_bad" "An end use is no code that a call could state."
         "Use 1 to 64 of a-z, 0-9, `-`, `_`, `.` and `/`, as the rules that compare it do."

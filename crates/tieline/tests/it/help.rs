@@ -4,7 +4,7 @@ use crate::folder::{empty, run, tieline};
 use crate::transcript::Transcript;
 
 /// Every command that a person is shown.
-const COMMANDS: [&[&str]; 50] = [
+const COMMANDS: [&[&str]; 66] = [
     &[],
     &["up"],
     &["serve"],
@@ -24,6 +24,15 @@ const COMMANDS: [&[&str]; 50] = [
     &["directive", "list"],
     &["directive", "show"],
     &["grid"],
+    &["hold"],
+    &["hold", "list"],
+    &["hold", "show"],
+    &["hold", "dispose"],
+    &["licence"],
+    &["licence", "add"],
+    &["licence", "show"],
+    &["licence", "list"],
+    &["licence", "revoke"],
     &["ledger"],
     &["ledger", "verify"],
     &["ledger", "show"],
@@ -45,6 +54,13 @@ const COMMANDS: [&[&str]; 50] = [
     &["party", "change"],
     &["party", "expire"],
     &["party", "import"],
+    &["statement"],
+    &["statement", "new"],
+    &["statement", "sign"],
+    &["statement", "add"],
+    &["statement", "show"],
+    &["statement", "list"],
+    &["statement", "revoke"],
     &["policy"],
     &["policy", "adopt"],
     &["policy", "check"],

@@ -28,5 +28,6 @@ mod parties;
 mod policy;
 mod reloading;
 mod schema;
+mod terms;
 mod transcript;
 mod up;

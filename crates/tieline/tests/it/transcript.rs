@@ -49,7 +49,7 @@ fn filters(dir: &str) -> Vec<(&str, &'static str)> {
         (r"\bpid \d+", "pid [PID]"),
         (r"\btla_[a-z2-7]{52}", "[ADMIN_KEY]"),
         (r"\btl_[a-z2-7]{52}", "[KEY]"),
-        (r"\b([apk])_[0-9a-f]{16}\b", "${1}_[ID]"),
+        (r"\b([ahpk])_[0-9a-f]{16}\b", "${1}_[ID]"),
         (r"\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44}", "+[VKEY]"),
         (r"\b[0-9a-f]{64}\b", "[DIGEST]"),
         (r"\b[0-7][0-9a-hjkmnp-tv-z]{25}\b", "[CALL]"),
