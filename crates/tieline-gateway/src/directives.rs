@@ -13,12 +13,13 @@ use tieline_note::Digest;
 use tieline_policy::{
     Disclosure, Epoch, Judge, Order, OrderError, Overlay, PackProblem, Registry, SignedOrder,
 };
+use tokio::sync::watch;
 
 use crate::keys::Admin;
 use crate::recorder::{Event, Recorder};
 use crate::reload;
 use crate::shared::Shared;
-use crate::state::{DirectiveRow, State, StateError, in_force};
+use crate::state::{DirectiveRow, State, StateError, standing};
 
 /// What applying an order did.
 #[derive(Clone, Debug, schemars::JsonSchema, Serialize)]
@@ -41,6 +42,11 @@ pub struct OrderApplied {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
+    #[error(
+        "it begins later, and until then nothing would stand in the place of `{0}`, which it replaces; apply it once it \
+         has begun, or let it begin now"
+    )]
+    Gap(Arc<str>),
     #[error("the ledger cannot record the order, so it is not applied: {0}")]
     Ledger(#[from] tieline_ledger::PushError),
     #[error(
@@ -85,25 +91,26 @@ pub(crate) fn apply(shared: &Shared, note: &str, admin: &Admin) -> Result<OrderA
     let live = shared.live.load_full();
     let signers = live.signers.as_ref().ok_or(ApplyError::NoSigners)?;
     let signed = SignedOrder::open(note.as_bytes(), signers)?;
-    let next = Next::after(signed, &state.directives()?, began)?;
+    // As late as can be: whatever waited for the lock comes after what had it.
+    let now = shared.now();
+    let next = Next::after(signed, &state.directives()?, now)?;
     let judge = live.judge.load_full();
-    let overlay = state.atomically(|state| {
-        let (number, _) = state.epoch(&activation_digest(&live.packs_digest, &next.digests()))?;
-        let overlay = lay(
-            number,
-            &next.directives,
-            judge.epoch(),
-            &shared.registry.load_full(),
-        )?;
-        next.keep(state, began)?;
+    let registry = shared.registry.load_full();
+    // An order that cannot be laid over takes no number. One that is taken is never given again, even if the order then
+    // fails or the process dies, for the ledger may have it already.
+    lay(0, &next.directives, judge.epoch(), &registry)?;
+    let (number, _) = state.epoch(&activation_digest(&live.packs_digest, &next.digests()))?;
+    let overlay = lay(number, &next.directives, judge.epoch(), &registry)?;
+    state.atomically(|state| {
+        next.keep(state, now)?;
         next.log(
             shared,
             admin,
             (&live.snapshot.digest, judge.epoch()),
             &overlay,
-            began,
-        )?;
-        Ok::<_, ApplyError>(overlay)
+            now,
+        )
+        .map_err(ApplyError::from)
     })?;
     let overlay = Arc::new(overlay);
     live.judge.store(Arc::new(judge.with_overlay(overlay.clone())));
@@ -139,9 +146,15 @@ impl Next {
             .map(|row| row.version)
             .max();
         order.check(now, version, of_id().map(|row| row.version).max())?;
-        let mut directives = in_force(rows, now)?;
+        let mut directives = standing(rows, now)?;
         let done = match order {
             Order::Directive(directive) => {
+                let earlier = directives.get(&directive.id).and_then(SignedOrder::directive);
+                if directive.valid_from > now
+                    && let Some(earlier) = earlier.filter(|earlier| earlier.holds(now))
+                {
+                    return Err(ApplyError::Gap(earlier.label()));
+                }
                 directives.insert(directive.id.clone(), signed.clone());
                 if version.is_some() { "amend" } else { "apply" }
             }
@@ -217,7 +230,7 @@ pub(crate) fn lay_over(
     now: Tick,
 ) -> Result<Judge, String> {
     let rows = state.directives().map_err(|error| error.to_string())?;
-    let directives = in_force(&rows, now).map_err(|error| error.to_string())?;
+    let directives = standing(&rows, now).map_err(|error| error.to_string())?;
     if directives.is_empty() {
         return Ok(judge);
     }
@@ -244,9 +257,42 @@ pub(crate) fn lay_again(shared: &Shared, registry: &Arc<Registry>) {
     }
 }
 
+/// Directives begin and end by their dates too: at each such instant, calls under way are judged again as if an order had
+/// just been applied.
+pub(crate) async fn keep_dates(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    loop {
+        // Listens before it looks, so that no order is missed.
+        let told = shared.orders.told();
+        let now = shared.now();
+        let next = next_date(&shared, now);
+        let wake = tokio::time::Instant::from_std(shared.clock.instant(next));
+        let has_come = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = told => false,
+            () = tokio::time::sleep_until(wake) => true,
+        };
+        if has_come {
+            let shared = shared.clone();
+            // It waits for writes to sockets, as an order does.
+            let _ = tokio::task::spawn_blocking(move || shared.orders.changed()).await;
+        }
+    }
+}
+
+/// The first instant after `now` at which a directive begins or ends, or a day on, which is sooner than timers overflow.
+fn next_date(shared: &Shared, now: Tick) -> Tick {
+    let judge = shared.live.load().judge.load_full();
+    let dates = judge.overlay().directives().iter();
+    let dates = dates
+        .flat_map(|one| [Some(one.valid_from), one.valid_to])
+        .flatten();
+    let day = now.plus(tieline_core::Span(86_400_000_000));
+    dates.filter(|at| *at > now).fold(day, Tick::min)
+}
+
 /// The digests of the directives that are in force, for the number of an activation.
 pub(crate) fn digests(state: &State, now: Tick) -> Result<Vec<Digest>, ApplyError> {
-    let directives = in_force(&state.directives()?, now)?;
+    let directives = standing(&state.directives()?, now)?;
     Ok(directives.values().map(|signed| signed.digest).collect())
 }
 

@@ -57,6 +57,11 @@ impl Orders {
         }
     }
 
+    /// Ready at the first change after this was called.
+    pub(crate) fn told(&self) -> OwnedNotified {
+        self.changes.clone().notified_owned()
+    }
+
     pub(crate) fn gate(self: &Arc<Self>, generation: u64) -> Gate {
         Gate {
             generation,

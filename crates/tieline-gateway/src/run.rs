@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::recorder::{Event, Recorder};
 use crate::shared::{ChildControl, Entropy, Shared};
 use crate::state::{Lock, OutRow, State, StateError};
-use crate::{admin, holds, reload, serve, tls};
+use crate::{admin, directives, holds, reload, serve, tls};
 
 /// A gateway that is being put together.
 pub struct Gateway {
@@ -124,7 +124,8 @@ impl Gateway {
             tokio::spawn(admin::serve(shared.clone(), admin, stopped.clone())),
             tokio::spawn(watch_files(shared.clone(), watched, stopped.clone())),
             tokio::spawn(write_uses(shared.clone(), stopped.clone())),
-            tokio::spawn(holds::write(shared.clone(), stopped)),
+            tokio::spawn(holds::write(shared.clone(), stopped.clone())),
+            tokio::spawn(directives::keep_dates(shared.clone(), stopped)),
         ];
         Ok(Started {
             admin: addresses.1,

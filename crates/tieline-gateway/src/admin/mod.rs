@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::keys::{Admin, Role};
 use crate::shared::Shared;
+use crate::state::StateError;
 
 /// An answer that is not what was asked for.
 #[derive(Debug)]
@@ -102,6 +103,12 @@ pub(crate) fn require(admin: &Admin, roles: &[Role]) -> Result<(), Refusal> {
         admin.role.name()
     );
     Err(Refusal(StatusCode::FORBIDDEN, says))
+}
+
+impl From<StateError> for Refusal {
+    fn from(error: StateError) -> Self {
+        api::failed(&error)
+    }
 }
 
 impl IntoResponse for Refusal {

@@ -173,19 +173,15 @@ pub(super) async fn adopt(
         officer: new.officer,
         pack: new.pack,
     };
-    let changed = shared
-        .state()
-        .put_adoption(&row)
-        .map_err(|error| failed(&error))?;
-    if changed {
-        record(
-            &shared,
-            &admin,
-            "adopt",
-            &format!("{} {}", row.pack, row.digest),
-            None,
-        )?;
-    }
+    // What cannot be recorded is not adopted: asked for again, it would count as adopted before and never be recorded.
+    let changed = shared.state().atomically(|state| {
+        let changed = state.put_adoption(&row)?;
+        if changed {
+            let name = format!("{} {}", row.pack, row.digest);
+            record(&shared, &admin, "adopt", &name, None)?;
+        }
+        Ok::<_, Refusal>(changed)
+    })?;
     Ok(Json(Adopted {
         changed,
         digest: row.digest.to_string(),
@@ -204,7 +200,7 @@ pub(super) async fn adoptions(State(shared): Shell) -> Result<Json<AdoptionList>
 fn refused(error: &ApplyError) -> Refusal {
     let status = match error {
         ApplyError::Order(_) | ApplyError::Overlay(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        ApplyError::NoSigners => StatusCode::CONFLICT,
+        ApplyError::Gap(_) | ApplyError::NoSigners => StatusCode::CONFLICT,
         ApplyError::Ledger(_) | ApplyError::State(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     Refusal(status, error.to_string())

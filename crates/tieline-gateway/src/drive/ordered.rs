@@ -34,13 +34,20 @@ impl Drive {
     pub(super) fn is_still_allowed(&mut self, row: u8) -> bool {
         self.generation = self.shared.orders.generation();
         self.wake();
-        match self.verdict_on(row) {
-            Some(verdict) if verdict.ruling != Ruling::Allow => {
-                self.feed(Input::Ordered(verdict));
-                false
-            }
-            _ => true,
+        let Some(candidate) = self.call.candidate(row) else {
+            return true;
+        };
+        let current = self.shared.live.load();
+        // What is in force may ask for licences that the first verdict did not rest on.
+        let units = (&mut self.units, row);
+        let verdict = current.covered(&self.live, candidate, self.call.intake(), self.now, units);
+        let is_allowed = verdict.ruling == Ruling::Allow;
+        if is_allowed {
+            self.units.keep(row);
+        } else {
+            self.feed(Input::Ordered(verdict));
         }
+        is_allowed
     }
 
     /// The time to drain has passed.

@@ -25,14 +25,29 @@ pub struct DirectiveRow {
 /// revoked nor over. Signatures were verified when it was applied: keys may change, and what is in force stays so until it
 /// is revoked.
 pub fn in_force(rows: &[DirectiveRow], now: Tick) -> Result<BTreeMap<Arc<str>, SignedOrder>, OrderError> {
-    let mut newest = BTreeMap::new();
-    // Rows come by id and version.
-    for row in rows.iter().filter(|row| row.applied_us <= now.0) {
-        newest.insert(row.id.as_str(), row);
-    }
+    let applied = rows.iter().filter(|row| row.applied_us <= now.0);
+    unrevoked(applied, |at| at <= now.0, now)
+}
+
+/// The directives that the state file says are in force. What stands there was applied, whatever this machine's clock says
+/// by now: one that was set back must not undo an order.
+pub(crate) fn standing(
+    rows: &[DirectiveRow],
+    now: Tick,
+) -> Result<BTreeMap<Arc<str>, SignedOrder>, OrderError> {
+    unrevoked(rows.iter(), |_| true, now)
+}
+
+/// Of rows by id and version the newest of each id, unless it is revoked or over.
+fn unrevoked<'a>(
+    rows: impl Iterator<Item = &'a DirectiveRow>,
+    is_past: impl Fn(u64) -> bool,
+    now: Tick,
+) -> Result<BTreeMap<Arc<str>, SignedOrder>, OrderError> {
+    let newest: BTreeMap<&str, &DirectiveRow> = rows.map(|row| (row.id.as_str(), row)).collect();
     let mut directives = BTreeMap::new();
     for row in newest.into_values() {
-        if row.revoked_us.is_some_and(|at| at <= now.0) {
+        if row.revoked_us.is_some_and(&is_past) {
             continue;
         }
         let signed = SignedOrder::from_archive(&row.note)?;
@@ -136,5 +151,28 @@ mod tests {
             state.revoke_directive("other", 6),
             Err(StateError::Missing { .. })
         ));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_undoes_no_order() {
+        let text = "t = \"tieline/directive/v1\"\nid = \"us-1\"\nversion = 1\nissuer = \"An authority\"\n\
+                    authority = \"15 CFR 744.22\"\ntitle = \"A letter\"\nreason = \"A licence is required.\"\n\
+                    issued = 2026-01-01T00:00:00Z\nvalid_from = 2026-01-01T00:00:00Z\neffect = \"deny\"\n\
+                    in_flight = \"cut\"\n[scope]\nmodels = [\"m1\"]\n";
+        let signer = tieline_note::Signer::new("tieline.example/officer", &[1; 32]).unwrap();
+        let row = |revoked_us| DirectiveRow {
+            applied_us: 1_000,
+            digest: [7; 32],
+            id: "us-1".into(),
+            note: tieline_note::note::sign(text, &signer).unwrap(),
+            revoked_us,
+            version: 1,
+        };
+        for now in [Tick(0), Tick(999), Tick(1_000)] {
+            assert_eq!(standing(&[row(None)], now).unwrap().len(), 1, "{now:?}");
+            assert_eq!(standing(&[row(Some(2_000))], now).unwrap().len(), 0, "{now:?}");
+        }
+        assert_eq!(in_force(&[row(None)], Tick(999)).unwrap().len(), 0);
+        assert_eq!(in_force(&[row(Some(2_000))], Tick(1_999)).unwrap().len(), 1);
     }
 }

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 
 pub use adoption::AdoptionRow;
+pub(crate) use directive::standing;
 pub use directive::{DirectiveRow, in_force};
 pub use hold::{Disposition, HoldRow};
 pub use key::{AdminKeyRow, KeyRow};

@@ -410,3 +410,61 @@ async fn a_pack_that_nobody_adopted_does_not_enforce() {
     assert_eq!(code(&house, ALLOWED, OpenaiChat).await.as_deref(), Some("denied"));
     house.stop().await;
 }
+
+/// The letter, valid from `seconds` after the second that is under way.
+fn later(seconds: i64, version: u32, in_flight: &str) -> String {
+    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+    let from = at.strftime("valid_from = %Y-%m-%dT%H:%M:%SZ").to_string();
+    let text = letter("us-1", version, in_flight, GERMANS);
+    let dated = text.replace("valid_from = 2026-01-01T00:00:00Z", &from);
+    assert_ne!(dated, text);
+    dated
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directive_that_begins_by_its_date_reaches_answers_under_way() {
+    let gate = Gate::new();
+    let channel = Channel::start(Act::from(Auto::default().chunks(3)).gate_before_frame(3, &gate)).unwrap();
+    let house = plan(&channel).start().await;
+    let mut caller = streaming(&house, &gate, OpenaiChat).await;
+    applied(&send(&house, &signed(&later(3, 1, "cut"))).await);
+    let (pieces, _) = tokio::time::timeout(LIMIT, caller.rest()).await.unwrap();
+    let text = String::from_utf8(pieces.concat()).unwrap();
+    assert!(text.contains("A licence is required."), "{text}");
+    gate.open();
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_amendment_that_begins_later_leaves_no_gap() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let house = plan(&channel).start().await;
+    applied(&send(&house, &signed(&letter("us-1", 1, "finish", GERMANS))).await);
+    let refused = send(&house, &signed(&later(3600, 2, "finish"))).await;
+    assert_eq!(refused.status(), 409, "{}", refused.text());
+    assert!(refused.text().contains("us-1@1"), "{}", refused.text());
+    assert_eq!(code(&house, ALLOWED, OpenaiChat).await.as_deref(), Some("denied"));
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_that_come_together_are_all_in_force() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let house = plan(&channel).start().await;
+    let note = |id: &str, round: u32| signed(&letter(id, round, "finish", GERMANS));
+    for round in 1..=10 {
+        let [a, b, c, d] = ["us-1", "us-2", "us-3", "us-4"].map(|id| note(id, round));
+        let replies = tokio::join!(
+            send(&house, &a),
+            send(&house, &b),
+            send(&house, &c),
+            send(&house, &d)
+        );
+        let replies = [replies.0, replies.1, replies.2, replies.3];
+        let last = replies.iter().max_by_key(|reply| applied(reply)).unwrap();
+        let mut in_force = last.json()["in_force"].as_array().unwrap().clone();
+        in_force.retain(|label| label.as_str().unwrap().ends_with(&format!("@{round}")));
+        assert_eq!(in_force.len(), 4, "{}", last.text());
+    }
+    house.stop().await;
+}
