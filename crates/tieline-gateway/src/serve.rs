@@ -195,15 +195,13 @@ fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> impl Future<Output 
             }
             Surface::Root => status(StatusCode::OK, "tieline\n"),
             Surface::MethodWrong { allow } => method_wrong(&shared, &request, allow),
-            Surface::CountTokens | Surface::PathUnknown => match request.uri().path() {
-                "/healthz" => status(StatusCode::OK, "ok\n"),
-                "/readyz" => readiness(&shared),
-                _ => plain(
-                    &shared,
-                    guess_dialect(&request),
-                    &Problem::plain(Code::PathUnknown),
-                ),
-            },
+            Surface::Alive => status(StatusCode::OK, "ok\n"),
+            Surface::Ready => readiness(&shared),
+            Surface::CountTokens | Surface::PathUnknown => plain(
+                &shared,
+                guess_dialect(&request),
+                &Problem::plain(Code::PathUnknown),
+            ),
         };
         if is_head { head_alone(response) } else { response }
     }

@@ -1,8 +1,8 @@
 //! Signed notes: text with Ed25519 signatures below it, by the C2SP signed-note specification v1.0.0.
 //!
 //! [`sign`] writes a note, [`cosign`] adds a signature, [`open`] checks one. Signatures by keys that the caller does not
-//! know are ignored; a signature that claims a known key and does not verify refuses the whole note. Only type 0x01 (Ed25519) is
-//! made or checked. Bounds: [`NOTE_BYTES_MAX`], [`SIGNATURES_MAX`]. The seed is an argument.
+//! know are ignored; a signature that claims a known key and does not verify refuses the whole note. Only type 0x01
+//! (Ed25519) is made or checked. Bounds: [`NOTE_BYTES_MAX`], [`SIGNATURES_MAX`]. The seed is an argument.
 
 use std::fmt;
 

@@ -4,20 +4,29 @@
 //!
 //! A body of law only forbids, so alone it denies everything. Its cases run on [`bench()`], where a neutral base permits
 //! what no rule of the pack forbids: an expected allow says that the pack lets the call through, not that it may be made.
+//!
+//! A case may lay orders over that, which `[directives.NAME]` tables of the file hold in the form of an order's text. What
+//! is in force is what an operator would have who applied each on the day it was issued: of each id the last version that
+//! is issued by then, and nothing where that is a revocation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tieline_core::{Rule, Ruling, Tick};
+use tieline_core::{Rule, Ruling, Tick, Verdict};
+use tieline_note::sha256;
 use toml::Spanned;
 use toml::value::Datetime;
 
 use crate::date::{self, Edge};
-use crate::engine::Epoch;
+use crate::directive::{Order, order_of_table};
+use crate::engine::{Epoch, Judged};
 use crate::facts::{Action, ChannelFacts, FactName, Facts, ModelFacts, PartyFacts};
+use crate::fields::{self, Fields};
+use crate::overlay::{Laid, Lineage, Overlay};
 use crate::pack::{Pack, Source, is_long};
 use crate::problem::{PackProblem, Problems, Sheet, place};
+use crate::targets::Targets;
 
 /// Cases of one file.
 pub const CASES_MAX: usize = 10_000;
@@ -35,6 +44,10 @@ pub struct Case {
     pub line: u32,
     /// Ids of all duties that the verdict must name, ascending, if the case says.
     pub obligations: Option<Vec<Arc<str>>>,
+    /// Orders that are laid over the epoch as far as they are issued.
+    pub orders: Vec<Order>,
+    /// The party's id and those of all above it, which lists of orders name.
+    pub lineage: Vec<Arc<str>>,
     /// Ids of all rules that the verdict must name, ascending; none for an allow, of which any permit will do.
     pub rules: Vec<Arc<str>>,
     /// What the case shows, in a sentence.
@@ -91,7 +104,7 @@ pub fn bench(pack: &Pack, library: &[Pack]) -> Result<Epoch, Vec<PackProblem>> {
 
 /// Runs one case against an epoch.
 pub fn run(epoch: &Epoch, case: &Case) -> CaseOutcome {
-    let verdict = epoch.judge(&case.facts, case.at);
+    let verdict = judge(epoch, case, &case.facts);
     let rules = full_ids(epoch, &verdict.rules);
     // Which permits apply to what is allowed, a case does not say.
     let are_named = verdict.ruling == Ruling::Allow || rules == case.rules;
@@ -114,11 +127,49 @@ pub fn run(epoch: &Epoch, case: &Case) -> CaseOutcome {
     if verdict.ruling == Ruling::Allow {
         return CaseOutcome::Pass;
     }
-    let allows = |(_, facts): &(Arc<str>, Facts)| epoch.judge(facts, case.at).ruling == Ruling::Allow;
+    let allows = |(_, facts): &(Arc<str>, Facts)| judge(epoch, case, facts).ruling == Ruling::Allow;
     match poorer(&case.facts).find(allows) {
         Some((fact, _)) => CaseOutcome::FavoursMissing { fact },
         None => CaseOutcome::Pass,
     }
+}
+
+/// The verdict on `facts` in place of the case's own.
+fn judge(epoch: &Epoch, case: &Case, facts: &Facts) -> Verdict {
+    let verdict = epoch.judge(facts, case.at);
+    if case.orders.is_empty() {
+        return verdict;
+    }
+    // What cannot be laid over holds by a rule that no case expects.
+    laid(epoch, case, facts, verdict).unwrap_or_else(|| epoch.unreadable(case.at).verdict)
+}
+
+fn laid(epoch: &Epoch, case: &Case, facts: &Facts, verdict: Verdict) -> Option<Verdict> {
+    let mut last: BTreeMap<&Arc<str>, &Order> = BTreeMap::new();
+    for order in case.orders.iter().filter(|order| order.issued() <= case.at) {
+        let known = last.entry(order.id()).or_insert(order);
+        if known.version() < order.version() {
+            *known = order;
+        }
+    }
+    let in_force = last.into_values().filter_map(|order| match order {
+        Order::Directive(directive) => Some(directive.clone()),
+        Order::Revocation(_) => None,
+    });
+    let lineage = case.lineage.clone();
+    let lineage: Lineage = Arc::new(move |_| lineage.clone());
+    let overlay = Overlay::build(1, in_force.collect(), epoch, lineage).ok()?;
+    let targets = Targets::new(vec![facts.model.clone()], vec![facts.channel.clone()], &[], &[]).ok()?;
+    let Some(laid) = Laid::new(Arc::new(overlay), epoch, &targets) else {
+        return Some(verdict);
+    };
+    let party = case.lineage.first()?;
+    let base = Judged {
+        from: Tick(0),
+        verdict,
+    };
+    let judged = laid.combine(&base, facts, &facts.party, laid.listed(party), epoch, case.at);
+    Some(judged.verdict)
 }
 
 /// The ids by which a pack knows its rules, whatever they disclose, ascending.
@@ -170,10 +221,43 @@ pub(crate) fn read(sheet: Sheet<'_>, default_at: Option<Tick>, problems: &mut Pr
         ));
         return Vec::new();
     }
+    let orders = orders(sheet, problems);
     raw.case
         .iter()
-        .filter_map(|case| raw.check(case, sheet, default_at, problems))
+        .filter_map(|case| raw.check(case, &orders, sheet, default_at, problems))
         .collect()
+}
+
+/// The orders that the file defines, by their names in it, read as those of a file of their own are.
+fn orders(sheet: Sheet<'_>, problems: &mut Problems) -> BTreeMap<String, Order> {
+    let mut out = BTreeMap::new();
+    let Some(root) = fields::parse(sheet, problems) else {
+        return out;
+    };
+    let Some(value) = root.get_ref().get("directives") else {
+        return out;
+    };
+    let Some(tables) = value.get_ref().as_table() else {
+        problems.push(sheet.problem(value.span().start, "`directives` is a table of tables", None));
+        return out;
+    };
+    for (name, value) in tables {
+        let Some(table) = value.get_ref().as_table() else {
+            problems.push(sheet.problem(value.span().start, "a directive is a table", None));
+            continue;
+        };
+        let mut fields = Fields {
+            sheet,
+            table,
+            place: value.span(),
+            problems,
+        };
+        let digest = sha256(format!("{}\n{}", name.get_ref(), sheet.text).as_bytes());
+        if let Some(order) = order_of_table(&mut fields, digest) {
+            out.insert(name.get_ref().to_string(), order);
+        }
+    }
+    out
 }
 
 /// The neutral base of [`bench()`]; it is never in force outside of it.
@@ -199,10 +283,16 @@ permit (principal, action, resource);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawCases {
+    /// The ids of parties above each, which lists of orders may name.
+    #[serde(default)]
+    above: BTreeMap<String, Vec<Arc<str>>>,
     #[serde(default)]
     case: Vec<Spanned<RawCase>>,
     #[serde(default)]
     channels: BTreeMap<String, ChannelFacts>,
+    /// Orders, which [`orders`] reads with their places.
+    #[serde(default, rename = "directives")]
+    _directives: serde::de::IgnoredAny,
     #[serde(default)]
     models: BTreeMap<String, ModelFacts>,
     #[serde(default)]
@@ -217,6 +307,9 @@ struct RawCase {
     at: Option<Spanned<Datetime>>,
     channel: Spanned<String>,
     consumes: Option<Vec<Arc<str>>>,
+    /// Names of orders of the file.
+    #[serde(default)]
+    directives: Vec<Spanned<String>>,
     end_use: Option<Arc<str>>,
     expect: Ruling,
     #[serde(default)]
@@ -236,6 +329,7 @@ impl RawCases {
     fn check(
         &self,
         case: &Spanned<RawCase>,
+        orders: &BTreeMap<String, Order>,
         sheet: Sheet<'_>,
         default_at: Option<Tick>,
         problems: &mut Problems,
@@ -254,27 +348,11 @@ impl RawCases {
         }
         let party = party.without_licences(&raw.spent);
         let channel = channel?.clone();
-        let rules_place = raw
-            .rules
-            .as_ref()
-            .map_or(case.span().start, |rules| rules.span().start);
-        let mut rules = raw
-            .rules
-            .as_ref()
-            .map(|rules| rules.get_ref().clone())
-            .unwrap_or_default();
-        rules.sort();
-        if rules.is_empty() != (raw.expect == Ruling::Allow) {
-            let help = "name the rules that forbid, all of them; an allow names none";
-            let says = "the rules do not fit the ruling that the case expects";
-            problems.push(sheet.problem(rules_place, says, Some(help)));
-            return None;
-        }
-        if let Some(short) = rules.iter().find(|id| !is_long(id)) {
-            let says = format!("`{short}` is no id of a rule in an epoch");
-            problems.push(sheet.problem(rules_place, says, Some("write it as `pack/rule`")));
-            return None;
-        }
+        let rules = raw.rules(case.span().start, sheet, problems)?;
+        let named = |name| find(orders, name, "directive", sheet, problems).cloned();
+        let orders: Option<Vec<Order>> = raw.directives.iter().map(named).collect();
+        let above = self.above.get(raw.party.get_ref()).into_iter().flatten();
+        let own: Arc<str> = Arc::from(raw.party.get_ref().as_str());
         Some(Case {
             at: at?,
             consumes: raw.consumes.clone().map(sorted),
@@ -288,11 +366,35 @@ impl RawCases {
                 channel,
             },
             file: sheet.path.clone(),
+            lineage: std::iter::once(own).chain(above.cloned()).collect(),
             obligations: raw.obligations.clone().map(sorted),
+            orders: orders?,
             line: place(sheet.text, raw.says.span().start).0,
             rules,
             says: raw.says.get_ref().clone(),
         })
+    }
+}
+
+impl RawCase {
+    /// The rules that the verdict must name, ascending.
+    fn rules(&self, place: usize, sheet: Sheet<'_>, problems: &mut Problems) -> Option<Vec<Arc<str>>> {
+        let place = self.rules.as_ref().map_or(place, |rules| rules.span().start);
+        let rules = self.rules.as_ref().map(|rules| rules.get_ref().clone());
+        let rules = sorted(rules.unwrap_or_default());
+        if rules.is_empty() != (self.expect == Ruling::Allow) {
+            let help = "name the rules that forbid, all of them; an allow names none";
+            let says = "the rules do not fit the ruling that the case expects";
+            problems.push(sheet.problem(place, says, Some(help)));
+            return None;
+        }
+        let is_order = |id: &str| !self.directives.is_empty() && id.starts_with("directive/");
+        if let Some(short) = rules.iter().find(|id| !is_long(id) && !is_order(id)) {
+            let says = format!("`{short}` is no id of a rule in an epoch");
+            problems.push(sheet.problem(place, says, Some("write it as `pack/rule`")));
+            return None;
+        }
+        Some(rules)
     }
 }
 

@@ -33,4 +33,4 @@ pub use provider::{Provider, auth_header, url_path};
 pub use render::{
     Headers, Rendered, model_card, models_list, relay_error, relay_error_event, render, render_in_stream,
 };
-pub use surface::{Surface, auth_from_headers, forwards, model_asked, returns, surface};
+pub use surface::{PATHS, Path, Surface, auth_from_headers, forwards, model_asked, returns, surface};

@@ -20,6 +20,10 @@ pub enum Surface {
     /// Anthropic's form, which the caller of this function knows.
     Models(Dialect),
     PathUnknown,
+    /// Whether the process lives.
+    Alive,
+    /// Whether it takes calls.
+    Ready,
     /// Nothing: clients ask for it to see whether anybody is there (Claude Code sends `HEAD /` and wants any 2xx).
     Root,
 }
@@ -27,22 +31,52 @@ pub enum Surface {
 /// Methods of what is only read; HEAD is GET without its content (RFC 9110, section 9.3.2).
 const READ: &str = "GET, HEAD";
 
+/// One path of the public listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Path {
+    /// Its methods, as an `allow` header lists them.
+    pub allow: &'static str,
+    /// With `/v1` before it or without. What ends with `/{name}` takes any name there.
+    pub path: &'static str,
+    pub surface: Surface,
+}
+
+/// Every path that the public listener has. Whatever carries a model's answer is a [`Surface::Call`], which passes the
+/// gate of policy; a test asks all of them.
+pub const PATHS: [Path; 8] = [
+    path("/chat/completions", "POST", Surface::Call(Dialect::OpenaiChat)),
+    path("/messages", "POST", Surface::Call(Dialect::AnthropicMessages)),
+    path("/messages/count_tokens", "POST", Surface::CountTokens),
+    path("/models", READ, Surface::Models(Dialect::OpenaiChat)),
+    path("/models/{name}", READ, Surface::Model),
+    path("/healthz", READ, Surface::Alive),
+    path("/readyz", READ, Surface::Ready),
+    path("/", READ, Surface::Root),
+];
+
+const fn path(path: &'static str, allow: &'static str, surface: Surface) -> Path {
+    Path { allow, path, surface }
+}
+
 /// Reads a request line. `path` may carry a query.
 pub fn surface(method: &str, path: &str) -> Surface {
     let path = unversioned(path);
-    let (surface, allow) = match path {
-        "/chat/completions" => (Surface::Call(Dialect::OpenaiChat), "POST"),
-        "/messages" => (Surface::Call(Dialect::AnthropicMessages), "POST"),
-        "/messages/count_tokens" => (Surface::CountTokens, "POST"),
-        "/models" => (Surface::Models(Dialect::OpenaiChat), READ),
-        "/" => (Surface::Root, READ),
-        _ if path.strip_prefix("/models/").is_some_and(|name| !name.is_empty()) => (Surface::Model, READ),
-        _ => return Surface::PathUnknown,
+    let Some(found) = PATHS.iter().find(|one| one.fits(path)) else {
+        return Surface::PathUnknown;
     };
-    if allow.split(", ").any(|allowed| allowed == method) {
-        surface
+    if found.allow.split(", ").any(|allowed| allowed == method) {
+        found.surface
     } else {
-        Surface::MethodWrong { allow }
+        Surface::MethodWrong { allow: found.allow }
+    }
+}
+
+impl Path {
+    fn fits(&self, path: &str) -> bool {
+        match self.path.strip_suffix("{name}") {
+            Some(begin) => path.strip_prefix(begin).is_some_and(|name| !name.is_empty()),
+            None => self.path == path,
+        }
     }
 }
 
@@ -150,6 +184,9 @@ mod tests {
             ("HEAD", "/v1/messages", Surface::MethodWrong { allow: "POST" }),
             ("POST", "/v1", Surface::PathUnknown),
             ("POST", "/v1messages", Surface::PathUnknown),
+            ("GET", "/healthz", Surface::Alive),
+            ("HEAD", "/readyz", Surface::Ready),
+            ("POST", "/readyz", Surface::MethodWrong { allow: READ }),
             ("GET", "/", Surface::Root),
             ("HEAD", "/", Surface::Root),
             ("POST", "/", Surface::MethodWrong { allow: READ }),

@@ -114,11 +114,17 @@ impl Ask {
     pub(crate) fn key(mut self, number: u8) -> Self {
         self.headers
             .retain(|(name, _)| name != "authorization" && name != "x-api-key");
-        if self.path == "/v1/messages" {
+        if self.path.ends_with("/messages") {
             self.header("x-api-key", &key(number))
         } else {
             self.header("authorization", &format!("Bearer {}", key(number)))
         }
+    }
+
+    /// The same to another path.
+    pub(crate) fn at(mut self, path: &str) -> Self {
+        self.path = path.into();
+        self
     }
 
     /// The head alone, without the headers of framing.

@@ -21,10 +21,11 @@ fn signer(number: u8) -> Signer {
 }
 
 /// Whom a directive is about in these tests: the party of [`ALLOWED`] is in Germany, of that of [`HELD`] nothing is known.
-const GERMANS: &str = "condition = 'principal has jurisdiction && principal.jurisdiction == Country::\"DE\"'";
+pub(crate) const GERMANS: &str =
+    "condition = 'principal has jurisdiction && principal.jurisdiction == Country::\"DE\"'";
 
 /// Version 1 of a directive on the house's model.
-fn letter(id: &str, version: u32, in_flight: &str, who: &str) -> String {
+pub(crate) fn letter(id: &str, version: u32, in_flight: &str, who: &str) -> String {
     format!(
         "t = \"tieline/directive/v1\"\nid = \"{id}\"\nversion = {version}\nissuer = \"An authority\"\n\
          authority = \"15 CFR 744.22\"\ntitle = \"A letter\"\nreason = \"A licence is required.\"\n\
@@ -40,23 +41,23 @@ fn revocation(id: &str, version: u32) -> String {
     )
 }
 
-fn signed(text: &str) -> String {
+pub(crate) fn signed(text: &str) -> String {
     note::sign(text, &signer(1)).unwrap()
 }
 
-fn plan(channel: &Channel) -> Plan {
+pub(crate) fn plan(channel: &Channel) -> Plan {
     let mut plan = Plan::new(vec![house::openai("a", channel)]);
     plan.signers = Some(Signers::new(vec![signer(1).verifier().clone()], 1).unwrap());
     plan
 }
 
-async fn send(house: &House, note: &str) -> Reply {
+pub(crate) async fn send(house: &House, note: &str) -> Reply {
     let body = serde_json::json!({ "note": note }).to_string();
     house.admin(OFFICER, "POST", "/admin/v1/directives", &body).await
 }
 
 #[track_caller]
-fn applied(reply: &Reply) -> u64 {
+pub(crate) fn applied(reply: &Reply) -> u64 {
     assert_eq!(reply.status(), 200, "{}", reply.text());
     reply.json()["epoch"].as_u64().unwrap()
 }

@@ -63,6 +63,8 @@ pub(crate) struct Plan {
     /// Licences as they were recorded, before the first start.
     pub(crate) licences: Vec<LicenceRow>,
     pub(crate) models: Vec<&'static str>,
+    /// Further pools: a name, and the models that it stands for.
+    pub(crate) aliases: Vec<(&'static str, Vec<&'static str>)>,
     pub(crate) packs: Vec<Pack>,
     pub(crate) signers: Option<Signers>,
     /// Whose signatures make a statement.
@@ -136,6 +138,7 @@ impl Plan {
     pub(crate) fn new(ways: Vec<Way>) -> Self {
         let here = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
+            aliases: Vec::new(),
             broken: None,
             gateway: GatewaySettings {
                 admin: here,
@@ -234,11 +237,14 @@ impl Plan {
                 name: "lab-a".into(),
             }],
             models: self.models.iter().map(|name| model(name)).collect(),
-            pools: vec![PoolRecord {
-                models: self.models.iter().map(|name| Arc::from(*name)).collect(),
-                name: POOL.into(),
-                settings: self.pool.unwrap_or(self.settings),
-            }],
+            pools: std::iter::once((POOL, self.models.clone()))
+                .chain(self.aliases.clone())
+                .map(|(name, models)| PoolRecord {
+                    models: models.into_iter().map(Arc::from).collect(),
+                    name: name.into(),
+                    settings: self.pool.unwrap_or(self.settings),
+                })
+                .collect(),
             settings: self.settings,
             t: GRID_V1.into(),
         }

@@ -9,6 +9,7 @@
     reason = "helpers of tests fail the test they serve"
 )]
 
+mod access;
 mod admin;
 mod bad_input;
 mod broken;
@@ -19,6 +20,7 @@ mod crossing;
 mod directives;
 mod draining;
 mod failover;
+mod gate;
 mod holds;
 mod house;
 mod leaving;

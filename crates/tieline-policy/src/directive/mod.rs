@@ -18,6 +18,7 @@ use tieline_core::{Rule, Ruling, Span, Tick};
 use tieline_note::Digest;
 
 pub use condition::Condition;
+pub(crate) use read::table as order_of_table;
 pub use signed::{OrderError, SIGNERS_MAX, SignedOrder, Signers};
 pub use standing::{ASSIGNMENTS_MAX, Standing};
 pub(crate) use standing::{Named, Weighed};
@@ -142,6 +143,15 @@ pub(crate) enum Reach {
 
 // === impl Order ===
 
+/// Orders are the same if their texts are.
+impl PartialEq for Order {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest() == other.digest()
+    }
+}
+
+impl Eq for Order {}
+
 impl Order {
     /// Reads an order that nobody has signed, such as one that is being written. `path` is what problems cite.
     pub fn parse(path: &str, text: &str) -> Result<Self, Vec<crate::PackProblem>> {
@@ -152,6 +162,13 @@ impl Order {
         match self {
             Self::Directive(directive) => &directive.id,
             Self::Revocation(revocation) => &revocation.id,
+        }
+    }
+
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Directive(directive) => directive.digest,
+            Self::Revocation(revocation) => revocation.digest,
         }
     }
 

@@ -87,10 +87,15 @@ fn read(sheet: Sheet<'_>, digest: Digest, problems: &mut Problems) -> Option<Ord
         place: 0..0,
         problems,
     };
+    table(&mut fields, digest)
+}
+
+/// An order that is a table of a larger text.
+pub(crate) fn table(fields: &mut Fields<'_, '_>, digest: Digest) -> Option<Order> {
     let tag = fields.text("t")?;
     match &*tag {
-        DIRECTIVE_V1 => directive(&mut fields, digest).map(|one| Order::Directive(Arc::new(one))),
-        REVOCATION_V1 => revocation(&mut fields, digest).map(Order::Revocation),
+        DIRECTIVE_V1 => directive(fields, digest).map(|one| Order::Directive(Arc::new(one))),
+        REVOCATION_V1 => revocation(fields, digest).map(Order::Revocation),
         _ => {
             let says = format!("`{tag}` is no type of order");
             let help = format!("this version reads `{DIRECTIVE_V1}` and `{REVOCATION_V1}`");
