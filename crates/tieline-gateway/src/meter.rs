@@ -63,8 +63,8 @@ impl Meter {
                 known.limit = limit;
                 continue;
             }
-            let used = uses.iter().find(|(id, _)| **id == *licence.id);
-            let kept = used.map_or(0, |(_, kept)| *kept);
+            let before = uses.iter().find(|(id, _)| **id == *licence.id);
+            let kept = before.map_or(0, |(_, kept)| *kept);
             let count = Count {
                 kept,
                 limit,

@@ -354,7 +354,11 @@ impl Registry {
     /// not just equal but the same, as [`Registry::amend`] keeps what is not changed; terms are the same; and what
     /// follows from ownership is equal. Whatever else facts follow from must be compared here too. False says nothing.
     pub fn is_same_for(&self, other: &Self, id: &str) -> bool {
-        if !Arc::ptr_eq(&self.terms, &other.terms)
+        let has_same_terms = Arc::ptr_eq(&self.terms, &other.terms)
+            || self
+                .line(id)
+                .all(|record| self.terms.is_same_for(&other.terms, &record.id));
+        if !has_same_terms
             || self.conclusion(id) != other.conclusion(id)
             || self.parent_headquarters(id) != other.parent_headquarters(id)
         {

@@ -88,6 +88,8 @@ async fn a_granted_hold_lets_the_next_call_through_and_a_refused_one_does_not() 
     )
     .await;
     assert_eq!(refused.status(), 200, "{}", refused.text());
+    let open = house.admin(AUDITOR, "GET", "/admin/v1/holds?open=true", "").await;
+    assert_eq!(open.json()["holds"], json!([]));
     assert_eq!(ticket(&house).await, first);
     let granted = json!({ "ticket": first, "grant": true, "reason": "A Secret Reason", "until": soon() });
     assert_eq!(

@@ -78,6 +78,14 @@ enum Ix {
     Statement(usize),
 }
 
+/// A term, to be compared with another.
+#[derive(Debug, PartialEq, Eq)]
+enum Term<'a> {
+    Grant(Option<&'a Grant>),
+    Licence(Option<&'a Licence>),
+    Statement(Option<&'a Statement>),
+}
+
 /// What one licence or statement asserts of a party.
 #[derive(Clone, Debug)]
 pub(crate) struct Paper {
@@ -167,6 +175,20 @@ impl Terms {
 
     pub fn grants(&self) -> &[Grant] {
         &self.grants
+    }
+
+    /// Whether a party is named by the same terms; false says nothing.
+    pub(crate) fn is_same_for(&self, other: &Self, id: &str) -> bool {
+        self.naming(id).eq(other.naming(id))
+    }
+
+    fn naming<'a>(&'a self, id: &str) -> impl Iterator<Item = Term<'a>> {
+        let all = self.by_party.get(id).into_iter().flatten();
+        all.map(|ix| match *ix {
+            Ix::Grant(ix) => Term::Grant(self.grants.get(ix)),
+            Ix::Licence(ix) => Term::Licence(self.licences.get(ix)),
+            Ix::Statement(ix) => Term::Statement(self.statements.get(ix)),
+        })
     }
 
     /// The papers of a party, whose own id is the first of `line` and whose ancestors follow, that have not ended at

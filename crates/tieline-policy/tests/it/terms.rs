@@ -505,3 +505,27 @@ fn a_fact_in_the_record_itself_is_under_no_term() {
     assert_eq!(ruling(&epoch, facts.clone(), JUNE_12), Ruling::Allow);
     assert_eq!(ruling(&epoch, facts, Tick(JUNE_12.0 + 100)), Ruling::Deny);
 }
+
+#[test]
+fn a_new_term_touches_those_whom_it_reaches_and_nobody_else() {
+    let terms = |licences: &[&str]| {
+        let licences = licences.iter().map(|text| licence(text).unwrap());
+        Terms::new(licences.collect(), Vec::new(), Vec::new()).unwrap()
+    };
+    let first = registry(terms(&[LICENCE]));
+    let same = first.clone().with_terms(Arc::new(terms(&[LICENCE])));
+    let apart = format!(
+        "t = \"tieline/licence/v1\"\nid = \"e-1\"\nissuer = \"i\"\nauthority = \"a\"\nvalid_from = 2026-06-12\n{}",
+        "[[parties]]\nid = \"acme\"\n"
+    );
+    let more = first.clone().with_terms(Arc::new(terms(&[LICENCE, &apart])));
+    for (id, expected) in [
+        ("acme", false),
+        ("acme-bot", false),
+        ("other", true),
+        ("other-bot", true),
+    ] {
+        assert!(same.is_same_for(&first, id), "{id}");
+        assert_eq!(more.is_same_for(&first, id), expected, "{id}");
+    }
+}

@@ -232,8 +232,9 @@ fn licences(cli: &Cli) -> Result<Vec<LicenceLine>> {
     let uses = state.licence_uses().map_err(|error| failed(&error))?;
     let rows = state.licences().map_err(|error| failed(&error))?;
     let line = |row: tieline_gateway::LicenceRow| {
-        let used = uses.iter().find(|(id, _)| *id == row.id).map(|(_, used)| *used);
-        LicenceLine::new(row, used, now)
+        let known = uses.iter().find(|(id, _)| *id == row.id);
+        let calls = known.map(|(_, calls)| *calls);
+        LicenceLine::new(row, calls, now)
     };
     Ok(rows.into_iter().filter_map(line).collect())
 }
