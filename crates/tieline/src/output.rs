@@ -1,6 +1,8 @@
 //! What commands print: text or one JSON object on standard output, failures on standard error. A closed pipe
 //! (`tieline ledger tail | head`) is not a failure.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
@@ -54,10 +56,14 @@ impl Failure {
 
     pub(crate) fn print(&self) {
         let mut err = io::stderr().lock();
-        let prefix = if self.is_report { "" } else { "error: " };
-        let _ = writeln!(err, "{prefix}{}", self.message.trim_end());
+        // A report may be coloured, and escapes what it quotes.
+        let _ = if self.is_report {
+            writeln!(err, "{}", self.message.trim_end())
+        } else {
+            writeln!(err, "error: {}", visible(self.message.trim_end()))
+        };
         if let Some(hint) = &self.hint {
-            let _ = writeln!(err, "hint: {hint}");
+            let _ = writeln!(err, "hint: {}", visible(hint));
         }
     }
 }
@@ -67,8 +73,34 @@ pub(crate) fn line(text: impl AsRef<str>) -> Result<()> {
     written(writeln!(
         io::stdout().lock(),
         "{}",
-        text.as_ref().trim_end_matches('\n')
+        visible(text.as_ref().trim_end_matches('\n'))
     ))
+}
+
+/// Print a rendered report, which may be coloured and escapes what it quotes.
+pub(crate) fn report(text: &str) -> Result<()> {
+    written(writeln!(io::stdout().lock(), "{}", text.trim_end_matches('\n')))
+}
+
+/// The text with what would steer a terminal, or turn the reading order of a line, written as JSON writes it: names and ids
+/// come from others. A line break, alone or after a carriage return, and a tab stay.
+fn visible(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let breaks = |c: char| matches!(c, '\n' | '\t');
+    if !text.contains(|c| steers(c) && !breaks(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let ends_line = c == '\r' && chars.peek() == Some(&'\n');
+        if steers(c) && !breaks(c) && !ends_line {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Print one JSON object.
@@ -113,5 +145,30 @@ fn written(result: io::Result<()>) -> Result<()> {
             "cannot write to standard output: {error}"
         ))),
         Ok(()) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_shown_and_not_obeyed() {
+        for (text, expected) in [
+            ("p_1\tA name\nüber", "p_1\tA name\nüber"),
+            ("a,b\r\nc", "a,b\r\nc"),
+            ("\u{1b}[2Jp_1\rp_2", "\\u001b[2Jp_1\\u000dp_2"),
+            ("\u{9b}31m\u{7f}", "\\u009b31m\\u007f"),
+            ("p_\u{202e}1\u{2069}", "p_\\u202e1\\u2069"),
+        ] {
+            assert_eq!(visible(text), expected);
+        }
+        // JSON escapes no more than it must, and stays what it was.
+        let value = serde_json::json!({ "id": "\u{9b}31m\u{1b}" });
+        let printed = visible(&value.to_string()).into_owned();
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&printed).unwrap(),
+            value
+        );
     }
 }

@@ -72,7 +72,7 @@ fn checked(cli: &Cli, config: Option<&std::path::Path>) -> Result<u8> {
             // A person who asked gets an answer.
             output::line(format!("{}: nothing is wrong", config.display()))?;
         } else {
-            output::line(rendered)?;
+            output::report(&rendered)?;
         }
     }
     Ok(if report.errors() == 0 { 0 } else { 2 })

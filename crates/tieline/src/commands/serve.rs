@@ -121,6 +121,8 @@ where
 fn cannot_start(error: &StartError) -> Failure {
     let failure = Failure::input(error.to_string());
     match error {
+        // It may hold a rendered report, with its colours.
+        StartError::Config(report) => Failure::report(format!("error: {report}")),
         StartError::Ledger(LedgerError::NotLedger { .. }) => failure.with_hint(
             "give another state folder with --dir, or restore the whole folder from one backup; where nothing of it is \
              worth keeping, move ledger.db and checkpoint.last away, and a new ledger is begun",
