@@ -1,5 +1,6 @@
 //! What a verdict costs: from the cache, and made from nothing, with the demo pack and with 64 more rules; and with
-//! directives in force, for a model that they touch and for one that they do not.
+//! directives in force, for a model that they touch and for one that they do not; with every shipped pack enforcing; and
+//! what it takes to bring directives into force over a large registry.
 //!
 //! `cargo run --release -p tieline-policy --example policy_bench`
 #![expect(
@@ -10,6 +11,7 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +19,7 @@ use tieline_core::grid::Weights;
 use tieline_core::{ChannelIx, ModelIx, Tick};
 use tieline_policy::{
     Action, ChannelFacts, Country, Directive, EndUseIx, Epoch, Judge, Lineage, ModelFacts, Order, Overlay,
-    Pack, PartyFacts, Postures, Question, RegionIx, Source, Status, Targets,
+    Pack, PartyFacts, Postures, Question, RegionIx, Registry, Source, Status, Targets,
 };
 
 const NOW: Tick = Tick(1_781_222_400_000_000);
@@ -61,6 +63,91 @@ fn main() {
         println!("  verdicts kept: {}", judge.verdicts());
         directives(&judge, parties);
     }
+    all_packs(&targets, &postures, parties);
+    activation(&targets);
+}
+
+/// The demo pack, which permits, and every pack that is shipped, all of them enforcing.
+fn all_packs(targets: &Arc<Targets>, postures: &Arc<Postures>, parties: u32) {
+    let packs = shipped();
+    let statuses: Vec<Status> = packs.iter().map(|pack| pack.manifest().status).collect();
+    let rules: usize = packs.iter().map(|pack| pack.rules().len()).sum();
+    let number = packs.len();
+    let epoch = Arc::new(Epoch::build(3, packs, &statuses).unwrap());
+    let judge = Judge::new(epoch, targets.clone(), postures.clone());
+    println!("all {number} packs enforcing, {rules} rules:");
+    let known = best(|| made(&judge, parties)) / 1_000.0;
+    println!("  made from nothing: {known:.2} µs");
+    let unknown = postures.intern(&PartyFacts::default()).unwrap();
+    let nothing = || {
+        let fresh = Judge::new(judge.epoch().clone(), targets.clone(), postures.clone());
+        let started = Instant::now();
+        for at in 0..16 {
+            black_box(fresh.verdict(question(unknown, at), "p", NOW));
+        }
+        started.elapsed().as_secs_f64() * 1e6 / 16.0
+    };
+    println!(
+        "  made for a party of which nothing is known: {:.2} µs",
+        best(nothing)
+    );
+}
+
+/// Directives come into force over an organisation of [`LISTED`] members, one by a condition and one by its name.
+fn activation(targets: &Arc<Targets>) {
+    let record = |n: u32| {
+        let text = format!(
+            r#"{{"evidence":[{{"issuer":"r","kind":"registration","obtained":1,"value":{{"jurisdiction":"DE"}}}}],"id":"{n:05}","kind":"person","parent":"organisation"}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    };
+    let organisation = serde_json::from_str(r#"{"id":"organisation","kind":"organisation"}"#).unwrap();
+    let records = std::iter::once(organisation).chain((0..LISTED).map(record));
+    let registry = Arc::new(Registry::new(Tick(2), records.collect()).unwrap());
+    let epoch = Arc::new(Epoch::build(1, vec![demo()], &[Status::Company]).unwrap());
+    let judge = Judge::new(epoch, targets.clone(), Arc::new(Postures::new()));
+    let orders = [order(0), order(3)];
+    let round = || {
+        let started = Instant::now();
+        let lineage = registry.clone().into_lineage();
+        let overlay = Overlay::build(9, orders.to_vec(), judge.epoch(), lineage).unwrap();
+        black_box(judge.with_overlay(Arc::new(overlay)));
+        started.elapsed().as_secs_f64() * 1e6
+    };
+    println!(
+        "activation over a registry of {LISTED} parties: {:.0} µs",
+        best(round)
+    );
+    let posture = judge.postures().intern(&party(0)).unwrap();
+    let overlay = Overlay::build(9, orders.to_vec(), judge.epoch(), registry.clone().into_lineage()).unwrap();
+    let laid = judge.with_overlay(Arc::new(overlay));
+    let started = Instant::now();
+    for n in 0..LISTED {
+        black_box(laid.verdict(question(posture, 3), &format!("{n:05}"), NOW));
+    }
+    println!(
+        "  the first verdict of each of its members under them: {} ms for all",
+        started.elapsed().as_millis()
+    );
+}
+
+fn shipped() -> Vec<Pack> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs");
+    let files = |folder: PathBuf| -> Vec<Source> {
+        let files = std::fs::read_dir(folder).unwrap();
+        let source = |entry: std::io::Result<std::fs::DirEntry>| {
+            let path = entry.unwrap().path();
+            Source {
+                path: Arc::from(path.file_name().unwrap().to_str().unwrap()),
+                text: Arc::from(std::fs::read_to_string(&path).unwrap()),
+            }
+        };
+        files.map(source).collect()
+    };
+    let folders = std::fs::read_dir(root).unwrap();
+    folders
+        .map(|folder| Pack::parse(&files(folder.unwrap().path())).unwrap())
+        .collect()
 }
 
 /// Parties that one directive lists.
@@ -135,6 +222,7 @@ fn order(n: u32) -> Arc<Directive> {
               !(principal has jurisdiction && principal.jurisdiction == Country::\"US\")'''"
             .to_owned(),
         1 => "who.groups = [\"watched\"]".to_owned(),
+        3 => "who.parties = [\"organisation\"]".to_owned(),
         _ => {
             let names: Vec<String> = (0..LISTED).map(|n| format!("\"{n:05}\"")).collect();
             format!("who.parties = [{}]", names.join(","))

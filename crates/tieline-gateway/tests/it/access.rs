@@ -3,6 +3,7 @@
 //! judge, driven as the gateway drives them, with an activation at any point between.
 
 use std::cell::Cell;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -23,7 +24,7 @@ const START: Tick = Tick(1_781_284_860_000_000);
 const COUNTRIES: [&str; 3] = ["CN", "DE", "US"];
 const MODELS: [&str; 3] = ["m0", "m1", "m2"];
 const PROVIDERS: [&str; 2] = ["anthropic", "openai"];
-const CALLS: u128 = 12;
+const CALLS: u64 = 12;
 
 /// Everything that chance decides.
 #[derive(Clone, Debug)]
@@ -198,10 +199,12 @@ impl Fate {
                 }
             };
             let effect = if *holds { "@effect(\"hold\") " } else { "" };
-            rules.push_str(&format!(
+            write!(
+                rules,
                 "@id(\"r{ix}\") @citation(\"c\") @reason(\"R.\") {effect}forbid (principal, action, resource) \
                  when {{ {when} }};\n"
-            ));
+            )
+            .unwrap();
         }
         let source = |path: &str, text: &str| Source {
             path: path.into(),
@@ -249,11 +252,11 @@ impl Fate {
 /// What came of all runs, so that a test that tries nothing fails.
 #[derive(Debug, Default)]
 struct Seen {
-    dials: Cell<u32>,
+    dials: Cell<usize>,
     /// Dials over open breakers, since no closed one was left.
-    panics: Cell<u32>,
+    panics: Cell<usize>,
     /// Candidates that were passed over at a dial, because they are refused.
-    spared: Cell<u32>,
+    spared: Cell<usize>,
 }
 
 struct World<'f> {
@@ -307,11 +310,11 @@ impl<'f> World<'f> {
     }
 
     /// One call, from its arrival to its end.
-    fn call(&mut self, n: u128) {
+    fn call(&mut self, n: u64) {
         let intake = Intake {
             ask: self.grid.resolve("pool"),
             body_bytes: 100,
-            call: CallId::new(self.now, n),
+            call: CallId::new(self.now, u128::from(n)),
             dialect: Dialect::OpenaiChat,
             end_use: None,
             output_tokens_max: None,
@@ -326,20 +329,19 @@ impl<'f> World<'f> {
                 scope: Scope::All,
             }),
         };
-        let mut call = Call::new(self.grid.clone(), intake, Seed(n as u64), self.now);
+        let mut call = Call::new(self.grid.clone(), intake, Seed(n), self.now);
         let mut end = self.drain(&mut call);
         for _ in 0..200 {
             if call.is_over() {
                 return;
             }
             self.step();
-            end = match end {
-                Some(end) => self.end(&mut call, end),
-                None => {
-                    let (at, _) = call.deadline().expect("a call that waits has a deadline");
-                    self.now = self.now.max(at);
-                    self.feed(&mut call, Input::Timer)
-                }
+            end = if let Some(end) = end {
+                self.end(&mut call, end)
+            } else {
+                let (at, _) = call.deadline().expect("a call that waits has a deadline");
+                self.now = self.now.max(at);
+                self.feed(&mut call, Input::Timer)
             };
         }
         panic!("the call does not end");
@@ -433,7 +435,7 @@ impl<'f> World<'f> {
             Ruling::Allow,
             "{candidate:?} is dialled against {verdict:?}"
         );
-        let count = |counter: &Cell<u32>, more: usize| counter.set(counter.get() + more as u32);
+        let count = |counter: &Cell<usize>, more: usize| counter.set(counter.get() + more);
         count(&self.seen.dials, 1);
         let refused = |one: &&Candidate| self.verdict(**one).ruling != Ruling::Allow;
         count(

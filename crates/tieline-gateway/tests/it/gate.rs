@@ -46,18 +46,16 @@ fn request(path: &str, dialect: Dialect, name: &str, stream: bool, key: u8) -> A
 
 /// The dialect of a path that is gated; `None` of one that carries no answer. Anything else is a hole.
 fn gated(path: &Path) -> Option<Dialect> {
-    match path.surface {
-        Surface::Call(dialect) => Some(dialect),
-        _ => {
-            let is_listed = WITHOUT_ANSWER.contains(&path.path);
-            assert!(
-                is_listed,
-                "{} is neither gated nor known to carry no answer",
-                path.path
-            );
-            None
-        }
+    if let Surface::Call(dialect) = path.surface {
+        return Some(dialect);
     }
+    let is_listed = WITHOUT_ANSWER.contains(&path.path);
+    assert!(
+        is_listed,
+        "{} is neither gated nor known to carry no answer",
+        path.path
+    );
+    None
 }
 
 /// By every gated path, name, form and repetition: 403 with the code, and a recorded decision. Returns how many calls.
