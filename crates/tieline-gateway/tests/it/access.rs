@@ -199,10 +199,10 @@ impl Fate {
                 }
             };
             let effect = if *holds { "@effect(\"hold\") " } else { "" };
-            write!(
+            writeln!(
                 rules,
                 "@id(\"r{ix}\") @citation(\"c\") @reason(\"R.\") {effect}forbid (principal, action, resource) \
-                 when {{ {when} }};\n"
+                 when {{ {when} }};"
             )
             .unwrap();
         }
