@@ -1,8 +1,8 @@
 //! Holds on their way to the officer's queue: a call that is held gets a ticket at once, and the hold is written behind.
 //!
 //! A ticket follows from the party, the model and the rules, so that repeated calls share it, and a caller can quote it
-//! before anybody has written it. Bounds: [`WAITING_MAX`] tickets wait for the writer, [`HOLDS_MAX`] stand in the state file;
-//! what is beyond is counted as lost, and no call ever waits.
+//! before anybody has written it. Bounds: [`WAITING_MAX`] tickets wait for the writer, [`HOLDS_MAX`] stand in the state
+//! file; what is beyond is counted as lost, and no call ever waits.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

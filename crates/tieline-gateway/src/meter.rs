@@ -1,9 +1,9 @@
 //! The meter of counted licences: how many calls each still covers.
 //!
 //! A call takes one unit of each licence on which the verdict of a candidate rests, before that candidate may be tried,
-//! and keeps it once it is dialled, however often it is tried again; what it did not need it gives back when it ends. Counts are
-//! exact among the calls of this process, so that no two calls share the last unit. They are written behind, as soon as
-//! they change: a crash forgets what was kept within the last moments, as the ledger does under `record = "async"`.
+//! and keeps it once it is dialled, however often it is tried again; what it did not need it gives back when it ends.
+//! Counts are exact among the calls of this process, so that no two calls share the last unit. They are written behind, as
+//! soon as they change: a crash forgets what was kept within the last moments, as the ledger does under `record = "async"`.
 //! A licence that the meter does not know is spent. Bounds: one count for each counted licence of the terms.
 
 use std::collections::BTreeMap;

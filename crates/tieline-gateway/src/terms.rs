@@ -1,5 +1,6 @@
-//! Changes of licences, statements and clearances: each is checked with all others before anything is committed, so that a
-//! change which fails leaves all as it was. The admin API and a command without a server make the same changes by this file.
+//! Changes of licences, statements and clearances: each is checked with all others before anything is committed, so that
+//! a change which fails leaves all as it was. The admin API and a command without a server make the same changes by this
+//! file.
 //!
 //! A term is never rewritten: a licence's id is given once, and a statement gives way to a later version of itself alone.
 

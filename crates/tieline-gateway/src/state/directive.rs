@@ -168,9 +168,9 @@ mod tests {
             revoked_us,
             version: 1,
         };
-        for now in [Tick(0), Tick(999), Tick(1_000)] {
-            assert_eq!(standing(&[row(None)], now).unwrap().len(), 1, "{now:?}");
-            assert_eq!(standing(&[row(Some(2_000))], now).unwrap().len(), 0, "{now:?}");
+        for at in [Tick(0), Tick(999), Tick(1_000)] {
+            assert_eq!(standing(&[row(None)], at).unwrap().len(), 1, "{at:?}");
+            assert_eq!(standing(&[row(Some(2_000))], at).unwrap().len(), 0, "{at:?}");
         }
         assert_eq!(in_force(&[row(None)], Tick(999)).unwrap().len(), 0);
         assert_eq!(in_force(&[row(Some(2_000))], Tick(1_999)).unwrap().len(), 1);

@@ -62,8 +62,8 @@ impl State {
         Ok(())
     }
 
-    /// Add these calls to their holds, in one transaction, and open those that are new; a grant that has ended makes way for
-    /// the officer's next word. How many holds found no room, of `holds_max`.
+    /// Add these calls to their holds, in one transaction, and open those that are new; a grant that has ended makes way
+    /// for the officer's next word. How many holds found no room, of `holds_max`.
     pub fn open_holds(&self, holds: &[HoldRow], holds_max: u64) -> Result<usize, StateError> {
         self.atomically(|state| {
             let count = state

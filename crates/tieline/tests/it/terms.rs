@@ -19,12 +19,12 @@ fn first(folder: &Folder) -> String {
     line["id"].as_str().unwrap().to_owned()
 }
 
-/// The one hold, once it is written.
-fn held(folder: &Folder) -> HoldRow {
+/// The one hold, once so many calls of it are written.
+fn held(folder: &Folder, calls: u64) -> HoldRow {
     let until = Instant::now() + LIMIT;
     loop {
         let holds = State::read(folder.path()).unwrap().holds().unwrap();
-        if let Some(hold) = holds.into_iter().next() {
+        if let Some(hold) = holds.into_iter().find(|hold| hold.calls == calls) {
             return hold;
         }
         assert!(Instant::now() < until, "the hold is written");
@@ -53,7 +53,7 @@ fn holds_of_a_running_server() {
     let mut folder = demo();
     let server = folder.serve();
     server.chat_with(&server.key).must_be(403);
-    let ticket = held(&folder).ticket;
+    let ticket = held(&folder, 1).ticket;
     folder.run(&["hold", "list"]);
     folder.run(&["hold", "dispose", &ticket, "--grant"]);
     folder.run(&[
@@ -77,6 +77,7 @@ fn holds_of_a_running_server() {
         "--again",
     ]);
     server.chat_with(&server.key).must_be(403);
+    held(&folder, 2);
     folder.run(&["hold", "show", &ticket, "--json"]);
     folder.run(&["hold", "show", "h_nothing"]);
     server.stop();
