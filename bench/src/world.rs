@@ -60,6 +60,7 @@ impl World {
         let subject = Subject {
             desk_ix: 0,
             key: "k_bench".into(),
+            lapse: None,
             limits,
             party: "p_bench".into(),
             party_digest: [1; 32],

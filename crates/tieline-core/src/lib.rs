@@ -37,7 +37,7 @@ pub use id::CallId;
 pub use mark::{Mark, Stop, Usage};
 pub use money::{Nano, PicoPerToken, Price};
 pub use problem::{Blame, Code, Problem, Retry};
-pub use subject::{Ask, Dialect, Intake, Scope, Subject};
+pub use subject::{Ask, Dialect, Intake, Lapse, Scope, Subject};
 pub use time::{Span, Tick};
 pub use verdict::{Rule, Ruling, Verdict};
 

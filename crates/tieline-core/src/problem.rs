@@ -124,6 +124,8 @@ codes! {
         "`GET /v1/models` lists what the key may ask for."
     PoolForbidden "TL2005" "pool_forbidden" 403 Client "The key may not ask for this pool or model."
         "Ask the operator to add it to the key, or use one that `GET /v1/models` lists."
+    IdentityRefused "TL2006" "identity_refused" 401 Client "The token of the end user is not valid here."
+        "The message names the check that failed. Get a fresh token for the configured issuer and audience, or ask the operator to look at `[identity]`."
     Denied "TL3001" "denied" 403 Rule "A rule in force denies this call."
         "The message names the rule and its source. `tieline explain <call>` prints the whole chain."
     Held "TL3002" "held" 403 Rule "A rule in force holds this call until an officer has decided."

@@ -9,6 +9,7 @@ use crate::desk::Limits;
 use crate::grid::{ModelIx, PoolIx};
 use crate::id::CallId;
 use crate::problem::Code;
+use crate::time::Tick;
 
 /// The API dialects that applications and channels speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub struct Subject {
     pub desk_ix: u32,
     /// The key's public id (never its secret).
     pub key: Arc<str>,
+    /// When evidence that came with the call lapses; none came, or it does not lapse.
+    pub lapse: Option<Lapse>,
     pub limits: Limits,
     /// The party's opaque id.
     pub party: Arc<str>,
@@ -36,6 +39,16 @@ pub struct Subject {
     pub posture: u32,
     /// The pools and models that the key may ask for.
     pub scope: Scope,
+}
+
+/// The end of evidence that came with a call. It stands beside the posture and not in it, so that the tokens of a
+/// thousand end users with equal facts are one set of facts, each with its own end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lapse {
+    /// From this instant on it asserts nothing.
+    pub at: Tick,
+    /// Interned set of the facts that are left then.
+    pub posture: u32,
 }
 
 /// What a key may ask for.
@@ -75,6 +88,15 @@ pub struct Intake {
     pub subject: Arc<Subject>,
 }
 
+impl Subject {
+    /// The facts that hold at `now`.
+    pub fn posture_at(&self, now: Tick) -> u32 {
+        self.lapse
+            .filter(|lapse| lapse.at <= now)
+            .map_or(self.posture, |lapse| lapse.posture)
+    }
+}
+
 impl Scope {
     pub fn allows(&self, name: &str) -> bool {
         match self {
@@ -90,5 +112,28 @@ impl Dialect {
             Self::OpenaiChat => "openai_chat",
             Self::AnthropicMessages => "anthropic_messages",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_that_came_with_a_call_end_at_their_instant() {
+        let subject = Subject {
+            desk_ix: 0,
+            key: "k".into(),
+            lapse: Some(Lapse {
+                at: Tick(10),
+                posture: 1,
+            }),
+            limits: Limits::default(),
+            party: "p".into(),
+            party_digest: [0; 32],
+            posture: 2,
+            scope: Scope::All,
+        };
+        assert_eq!([9, 10, 11].map(|now| subject.posture_at(Tick(now))), [2, 1, 1]);
     }
 }

@@ -212,6 +212,7 @@ fn kind_on_grid(
         subject: Arc::new(Subject {
             desk_ix: 0,
             key: "".into(),
+            lapse: None,
             limits: Limits::default(),
             party,
             party_digest: [0; 32],

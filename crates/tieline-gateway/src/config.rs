@@ -10,6 +10,8 @@ use tieline_note::Verifier;
 use tieline_policy::{Pack, Signers, Status};
 use tieline_wire::Provider;
 
+use crate::identity::Identity;
+
 /// Read and check the configuration. The error is the rendered report, for the log and the admin reply.
 pub type Load = Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
 
@@ -21,6 +23,8 @@ pub struct Loaded {
     pub end_uses: Vec<Arc<str>>,
     pub enforce: Vec<Status>,
     pub grid: Arc<GridRecord>,
+    /// Whose tokens about end users are believed; nobody's where none is configured.
+    pub identity: Option<Identity>,
     pub packs: Vec<Pack>,
     pub settings: GatewaySettings,
     /// Who may sign directives; nobody where none is configured.

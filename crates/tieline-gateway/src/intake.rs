@@ -9,11 +9,12 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tieline_core::{Ask, Call, Code, Dialect, Intake, Problem, Retry, Span, Subject};
+use tieline_core::{Ask, Call, Code, Dialect, Intake, Problem, Retry, Span, Subject, Tick};
 
 use crate::answer::Answer;
 use crate::drive::Drive;
-use crate::keys::Entry;
+use crate::identity::World;
+use crate::keys::{Entry, PartyKey};
 use crate::outgoing::{self, Near};
 use crate::shared::{Live, Place, Shared};
 
@@ -32,8 +33,10 @@ pub(crate) async fn call(
         let (id, _) = shared.new_call(began);
         outgoing::refusal(dialect, problem, id)
     };
-    let subject = match subject(&shared, request.headers()) {
-        Ok(subject) => subject,
+    let asked = key(&shared, request.headers())
+        .and_then(|key| evidenced(&shared, &limits, &key, request.headers(), began));
+    let (subject, refused) = match asked {
+        Ok(asked) => asked,
         Err(problem) => return refuse(&problem),
     };
     let Some(place) = Place::take(&shared, limits.settings.calls_max) else {
@@ -41,6 +44,9 @@ pub(crate) async fn call(
     };
     let (head, body) = request.into_parts();
     let read = async {
+        if let Some(problem) = refused {
+            return Err(Unread::Problem(problem));
+        }
         plain(&head.headers)?;
         read(body, &limits).await
     };
@@ -100,8 +106,8 @@ pub(crate) fn models(shared: &Shared, headers: &HeaderMap, one: Option<&str>) ->
         let (id, _) = shared.new_call(shared.now());
         outgoing::refusal(dialect, problem, id)
     };
-    let subject = match subject(shared, headers) {
-        Ok(subject) => subject,
+    let subject = match key(shared, headers) {
+        Ok(key) => key.subject.clone(),
         Err(problem) => return refuse(&problem),
     };
     let live = shared.live.load();
@@ -125,8 +131,8 @@ pub(crate) fn models(shared: &Shared, headers: &HeaderMap, one: Option<&str>) ->
     response
 }
 
-/// Whose key it is. A party's record is archived the first time that a call will cite it.
-fn subject(shared: &Shared, headers: &HeaderMap) -> Result<Arc<Subject>, Problem> {
+/// Whose key it is.
+fn key(shared: &Shared, headers: &HeaderMap) -> Result<Arc<PartyKey>, Problem> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let nobody = |code| {
         shared.metrics.unauthenticated.inc();
@@ -136,15 +142,7 @@ fn subject(shared: &Shared, headers: &HeaderMap) -> Result<Arc<Subject>, Problem
         return nobody(Code::KeyMissing);
     };
     match shared.keys.load().party(token) {
-        Some(Entry::Live(key)) => {
-            if let Some(record) = key.member.to_archive(shared.live.load().judge.load().postures())
-                && shared.recorder.archive_bytes(record).is_err()
-            {
-                key.member.not_archived();
-                return Err(Problem::plain(Code::LedgerFull).with_retry(SOON));
-            }
-            Ok(key.subject.clone())
-        }
+        Some(Entry::Live(key)) => Ok(key.clone()),
         Some(Entry::Revoked) => nobody(Code::KeyRevoked),
         None => nobody(Code::KeyUnknown),
     }
@@ -177,6 +175,40 @@ fn end_use(live: &Live, headers: &HeaderMap) -> Result<Option<Arc<str>>, Problem
         )
     };
     Err(Problem::new(Code::FieldWrong, says))
+}
+
+/// Who asks, with what evidence; and why the evidence is refused, if it is: the call is then the key's alone, and is
+/// recorded as refused. The record of the facts is archived the first time that a call will cite it.
+fn evidenced(
+    shared: &Shared,
+    live: &Live,
+    key: &Arc<PartyKey>,
+    headers: &HeaderMap,
+    now: Tick,
+) -> Result<(Arc<Subject>, Option<Problem>), Problem> {
+    let brought = match &live.identity {
+        None => Ok(None),
+        Some(identity) => {
+            let world = World {
+                now,
+                postures: live.judge.load().postures().clone(),
+                registry: &shared.registry,
+            };
+            identity.bearer(headers, key, &world)
+        }
+    };
+    let full = |_| Problem::plain(Code::LedgerFull).with_retry(SOON);
+    if let Ok(Some(bearer)) = brought {
+        bearer.archive(&shared.recorder).map_err(full)?;
+        return Ok((bearer.subject.clone(), None));
+    }
+    if let Some(record) = key.member.to_archive(live.judge.load().postures())
+        && let Err(error) = shared.recorder.archive_bytes(record)
+    {
+        key.member.not_archived();
+        return Err(full(error));
+    }
+    Ok((key.subject.clone(), brought.err()))
 }
 
 /// A body is read as it came: nothing here decompresses, and what is small on the wire could be of any size.

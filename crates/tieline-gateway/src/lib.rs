@@ -14,6 +14,7 @@ mod directives;
 mod drive;
 mod holds;
 mod http1;
+mod identity;
 mod intake;
 mod keys;
 mod members;
@@ -38,6 +39,7 @@ pub use config::{
     ChannelWiring, Endpoint, GatewaySettings, LedgerSettings, Load, Loaded, OnFull, Secret, TlsFiles,
 };
 pub use directives::OrderApplied;
+pub use identity::{ClaimFact, ClaimRule, Identity, IssuerSettings};
 pub use keys::{Role, Token};
 pub use parties::{
     Amended, CSV_COLUMNS, ChangeError, EvidenceExpiry, IMPORT_BYTES_MAX, IMPORT_PARTIES_MAX, Import,

@@ -92,6 +92,7 @@ pub(crate) fn build(
     activated(recorder, &digest, judge.epoch(), judge.overlay(), now).map_err(archive)?;
     Ok(Live {
         connector,
+        identity: loaded.identity,
         judge: ArcSwap::from_pointee(judge),
         names: Names::of(&snapshot),
         packs_digest,

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{ChannelWiring, GatewaySettings, Load};
 use crate::connector::Connector;
 use crate::holds::Holds;
+use crate::identity::Identity;
 use crate::keys::Keys;
 use crate::meter::{Meter, Units};
 use crate::metrics::Metrics;
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
 /// One configuration in force: immutable, replaced whole.
 pub(crate) struct Live {
     pub(crate) connector: Connector,
+    /// Whose tokens about end users are believed; nobody's where none is configured.
+    pub(crate) identity: Option<Identity>,
     /// Replaced when a directive is applied; only with the state locked.
     pub(crate) judge: ArcSwap<Judge>,
     pub(crate) names: Names,
@@ -202,8 +205,11 @@ impl Live {
         now: Tick,
     ) -> Arc<Verdict> {
         let judge = self.judge.load();
-        match self.question(of, candidate, intake) {
-            Some(question) => judge.verdict(question, &intake.subject.party, now),
+        match self.question(of, candidate, intake, now) {
+            Some(question) => {
+                let verdict = judge.verdict(question, &intake.subject.party, now);
+                lapsing(verdict, &intake.subject, now)
+            }
             None => Arc::new(gone(judge.number())),
         }
     }
@@ -223,12 +229,13 @@ impl Live {
         if verdict.consumes.is_empty() {
             return verdict;
         }
-        let Some(question) = self.question(of, candidate, intake) else {
+        let Some(question) = self.question(of, candidate, intake, now) else {
             return verdict;
         };
         let judge = self.judge.load();
         units.cover(row, verdict, |spent| {
-            judge.verdict_without(question, &intake.subject.party, now, spent)
+            let verdict = judge.verdict_without(question, &intake.subject.party, now, spent);
+            lapsing(verdict, &intake.subject, now)
         })
     }
 
@@ -240,11 +247,11 @@ impl Live {
         intake: &Intake,
         now: Tick,
     ) -> Option<InFlight> {
-        let question = self.question(of, candidate, intake)?;
+        let question = self.question(of, candidate, intake, now)?;
         self.judge.load().in_flight(question, &intake.subject.party, now)
     }
 
-    fn question(&self, of: &Live, candidate: Candidate, intake: &Intake) -> Option<Question> {
+    fn question(&self, of: &Live, candidate: Candidate, intake: &Intake, now: Tick) -> Option<Question> {
         let here = board::place(&of.snapshot, &self.snapshot, candidate)?;
         let end_use = match &intake.end_use {
             // A code that is not in use any more is as good as none.
@@ -261,10 +268,24 @@ impl Live {
             channel: here.channel,
             end_use,
             model: here.model,
-            posture: intake.subject.posture,
+            posture: intake.subject.posture_at(now),
             region: RegionIx::OWN,
         })
     }
+}
+
+/// A verdict on facts that lapse is to be made anew then.
+fn lapsing(verdict: Arc<Verdict>, subject: &Subject, now: Tick) -> Arc<Verdict> {
+    let Some(lapse) = subject.lapse.filter(|lapse| now < lapse.at) else {
+        return verdict;
+    };
+    if verdict.valid_until.is_some_and(|until| until <= lapse.at) {
+        return verdict;
+    }
+    Arc::new(Verdict {
+        valid_until: Some(lapse.at),
+        ..Verdict::clone(&verdict)
+    })
 }
 
 /// No rule permits what the configuration in force does not have.

@@ -231,6 +231,21 @@ impl PartyFacts {
         self.limits.remove(name);
     }
 
+    /// The same without the ends that come at `at`: what holds until then, and is the same whenever that is.
+    #[must_use]
+    pub fn lasting_until(&self, at: Tick) -> Self {
+        let mut lasting = self.clone();
+        lasting.expires.retain(|_, end| *end != at);
+        let also = std::mem::take(&mut lasting.also).into_iter();
+        lasting.also = also
+            .map(|other| Alternative {
+                expires: other.expires.filter(|end| *end != at),
+                ..other
+            })
+            .collect();
+        lasting
+    }
+
     /// The facts that are left at `now`: an expired fact is a missing fact, unless another value of it is asserted still.
     #[must_use]
     pub fn at(&self, now: Tick) -> Self {

@@ -301,6 +301,22 @@ impl Registry {
         Some(self.resolved(self.records.get(id)?))
     }
 
+    /// What one party's facts are for a call that brings evidence of its own, such as a token about its end user. `below` is
+    /// that end user: recorded nowhere, named by nobody. Its evidence is laid beside what the key's party has, inherited
+    /// or not, so that where the two disagree both are judged, and the stricter wins; its kind takes the place of the party's. What the
+    /// party holds (licences, statements, clearances) still counts, for the call is the party's.
+    pub fn resolve_below(&self, party: &str, below: &PartyRecord) -> Option<Resolved> {
+        let own = self.records.get(party)?;
+        let both = PartyRecord {
+            evidence: own.evidence.iter().chain(&below.evidence).cloned().collect(),
+            ..PartyRecord::clone(own)
+        };
+        let mut resolved = self.resolved(&both);
+        resolved.facts.kind = Some(below.kind);
+        resolved.facts.groups.extend(below.groups.iter().cloned());
+        Some(resolved)
+    }
+
     /// Who owns the nearest organisation at or above a party.
     pub fn owners(&self, id: &str) -> &[Share] {
         self.line(id)
@@ -382,18 +398,24 @@ impl Registry {
 
     /// A party and those above it, nearest first.
     fn line<'a>(&'a self, id: &str) -> impl Iterator<Item = &'a PartyRecord> {
+        self.line_from(self.record(id))
+    }
+
+    fn line_from<'a>(&'a self, first: Option<&'a PartyRecord>) -> impl Iterator<Item = &'a PartyRecord> {
         let above = |record: &&'a PartyRecord| self.record(record.parent.as_ref()?);
-        std::iter::successors(self.record(id), above).take(DEPTH_MAX)
+        std::iter::successors(first, above).take(DEPTH_MAX)
     }
 
     /// The evidence that counts for one way of descent, with the party whose it is.
-    fn gather<'a>(&'a self, record: &PartyRecord, descent: Descent) -> Vec<(&'a Arc<str>, &'a Evidence)> {
+    fn gather<'a>(&'a self, record: &'a PartyRecord, descent: Descent) -> Vec<(&'a Arc<str>, &'a Evidence)> {
         let mut out = Vec::new();
         // By place: whether it is stated already.
         let mut stated = BTreeSet::new();
-        for (from, depth) in self.line(&record.id).zip(0_usize..) {
+        for (from, depth) in self.line_from(Some(record)).zip(0_usize..) {
             let mut places = Vec::new();
-            for piece in &from.evidence {
+            // What comes with a call states no place: that of an ancestor counts beside it.
+            let recorded = self.record(&from.id).map_or(0, |record| record.evidence.len());
+            for (piece, nth) in from.evidence.iter().zip(0_usize..) {
                 let fact = piece.value.fact();
                 if Descent::of(&fact) != descent || stated.contains(&fact) {
                     continue;
@@ -402,7 +424,7 @@ impl Registry {
                 if counts && piece.holds(self.recorded) {
                     out.push((&from.id, piece));
                 }
-                if descent == Descent::NearestStated && !piece.kind.is_weak() {
+                if descent == Descent::NearestStated && !piece.kind.is_weak() && nth < recorded {
                     places.push(fact);
                 }
             }

@@ -6,7 +6,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use tieline_gateway::{
-    ChannelWiring, Endpoint, GatewaySettings, LedgerSettings, Loaded, OnFull, Secret, TlsFiles,
+    ChannelWiring, ClaimRule, Endpoint, GatewaySettings, Identity, IssuerSettings, LedgerSettings, Loaded,
+    OnFull, Secret, TlsFiles,
 };
 use tieline_note::Verifier;
 use tieline_policy::{Pack, PackProblem, Signers, Source};
@@ -59,11 +60,35 @@ fn resolve(checked: &Checked) -> Result<Loaded, String> {
         end_uses: checked.policy.end_uses.clone(),
         enforce: checked.policy.enforce.clone(),
         grid: checked.grid.clone(),
+        identity: identity(checked)?,
         packs,
         settings: settings(checked),
         signers: signers(checked)?,
         statement_keys: statement_keys(checked)?,
     })
+}
+
+/// Whose tokens about end users are believed; nobody's where none is configured.
+fn identity(checked: &Checked) -> Result<Option<Identity>, String> {
+    let settings = |issuer: &checked::IssuerSettings| {
+        let jwks = std::fs::read(&issuer.jwks)
+            .map_err(|error| format!("cannot read the key set {}: {error}", issuer.jwks.display()))?;
+        let rule = |rule: &checked::ClaimSettings| ClaimRule {
+            claim: rule.claim.clone(),
+            fact: rule.fact,
+            map: rule.map.clone(),
+        };
+        Ok(IssuerSettings {
+            audience: issuer.audience.clone(),
+            claims: issuer.claims.iter().map(rule).collect(),
+            header: issuer.header.clone(),
+            is_proofed: issuer.proofed,
+            issuer: issuer.issuer.clone(),
+            jwks,
+        })
+    };
+    let issuers: Result<Vec<_>, String> = checked.identity.iter().map(settings).collect();
+    Identity::new(issuers?)
 }
 
 /// Who may sign directives; nobody where no key is named.

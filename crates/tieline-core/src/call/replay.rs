@@ -104,6 +104,7 @@ fn intake(snapshot: &Snapshot, decision: &DecisionEntry) -> Result<Intake, Diffe
     let subject = Subject {
         desk_ix: 0,
         key: record.key.clone(),
+        lapse: None,
         limits: Limits::default(),
         party: record.party.clone(),
         party_digest: record.party_digest.0,

@@ -81,6 +81,7 @@ fn intake(ask: Ask, scope: Scope) -> Intake {
         subject: Arc::new(Subject {
             desk_ix: 0,
             key: "k1".into(),
+            lapse: None,
             limits: Limits::default(),
             party: "p1".into(),
             party_digest: [1; 32],

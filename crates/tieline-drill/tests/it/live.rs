@@ -96,6 +96,7 @@ impl Live {
             subject: Arc::new(Subject {
                 desk_ix: 0,
                 key: "k".into(),
+                lapse: None,
                 limits: Limits::default(),
                 party: script.party.into(),
                 party_digest: [0; 32],

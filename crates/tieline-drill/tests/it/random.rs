@@ -252,6 +252,7 @@ impl<'f> Recording<'f> {
             subject: Arc::new(Subject {
                 desk_ix: 0,
                 key: "k".into(),
+                lapse: None,
                 limits: Limits::default(),
                 party: ["p1", "p2", "p3"][ix % 3].into(),
                 party_digest: [9; 32],

@@ -58,6 +58,8 @@ pub(crate) struct Plan {
     /// What `load` fails with, if it does.
     pub(crate) broken: Option<String>,
     pub(crate) gateway: GatewaySettings,
+    /// Whose tokens about end users are believed.
+    pub(crate) identity: Vec<tieline_gateway::IssuerSettings>,
     /// Further keys of the allowed party, before the first start.
     pub(crate) keys: Vec<(u8, Limits)>,
     /// Licences as they were recorded, before the first start.
@@ -140,6 +142,7 @@ impl Plan {
         Self {
             aliases: Vec::new(),
             broken: None,
+            identity: Vec::new(),
             gateway: GatewaySettings {
                 admin: here,
                 drain_ms: 2_000,
@@ -221,6 +224,7 @@ impl Plan {
             end_uses: vec!["research".into(), "translation".into()],
             enforce: vec![Status::Company],
             grid: Arc::new(self.grid()),
+            identity: tieline_gateway::Identity::new(self.identity.clone())?,
             packs: self.packs.clone(),
             settings: self.gateway.clone(),
             signers: self.signers.clone(),
@@ -420,6 +424,17 @@ pub(crate) fn licensed_pack() -> Pack {
     );
     assert_ne!(rules, licensed);
     pack(include_str!("../../../../packs/demo/pack.toml"), &licensed)
+}
+
+/// The same pack, which holds whoever is not asserted to be a US person.
+pub(crate) fn class_pack() -> Pack {
+    let rules = format!(
+        "{}\n@id(\"class-unknown\")\n@title(\"Class\")\n@citation(\"none\")\n@reason(\"The class of the person is not known.\")\n\
+         @remedy(\"Send a token.\")\n@effect(\"hold\")\nforbid (principal, action, resource)\n\
+         unless {{ principal has person_class && principal.person_class.contains(\"us_person\") }};\n",
+        include_str!("../../../../packs/demo/rules.cedar")
+    );
+    pack(include_str!("../../../../packs/demo/pack.toml"), &rules)
 }
 
 /// The same pack without the one rule that permits anything.

@@ -101,6 +101,16 @@ impl Book {
         (&self.decisions[&id], &self.outcomes[&id])
     }
 
+    /// The call that arrived as the `n`th.
+    pub(crate) fn call_at(&self, n: usize) -> (&DecisionEntry, &OutcomeEntry) {
+        self.call(*self.decisions.keys().nth(n).unwrap())
+    }
+
+    /// What is archived under a digest.
+    pub(crate) fn blob(&self, digest: &Digest) -> Option<Vec<u8>> {
+        Reader::open(self.dir.path()).unwrap().blob(digest).unwrap()
+    }
+
     /// How each call ended, in order of arrival.
     pub(crate) fn results(&self) -> Vec<Outcome> {
         self.decisions.keys().map(|id| self.outcomes[id].result).collect()

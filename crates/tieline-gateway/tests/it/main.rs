@@ -23,6 +23,7 @@ mod failover;
 mod gate;
 mod holds;
 mod house;
+mod identity;
 mod leaving;
 mod ledger;
 mod limits;

@@ -114,7 +114,49 @@ fn worlds(facts: &PartyFacts, now: Tick) -> usize {
     values.values().product()
 }
 
+#[test]
+fn what_comes_with_a_call_is_laid_beside_what_its_party_has() {
+    let employer = |text| piece(EvidenceKind::EmployerAssertion, text);
+    let tree = tree(&[
+        (0, employer(r#"{"jurisdiction":"DE"}"#)),
+        (1, employer(r#"{"end_uses":["chat"]}"#)),
+    ]);
+    let registry = Registry::new(RECORDED, tree).unwrap();
+    let below = |evidence| record("u", Kind::Person, Some("u"), evidence);
+    let brought = vec![
+        Evidence {
+            expires: Some(JUNE_12),
+            ..employer(r#"{"person_class":["us_person"]}"#)
+        },
+        employer(r#"{"jurisdiction":"FR"}"#),
+    ];
+    let facts = registry.resolve_below("u", &below(brought)).unwrap().facts;
+    let expected = r#"{"also":[{"value":{"jurisdiction":"FR"}}],"end_uses":["chat"],
+        "expires":{"person_class":1781222400000000},"jurisdiction":"DE","kind":"person","person_class":["us_person"]}"#;
+    assert_eq!(
+        facts,
+        serde_json::from_str(&expected.replace("1781222400000000", &JUNE_12.0.to_string())).unwrap()
+    );
+    assert_eq!(facts.at(JUNE_12).person_class, None);
+    assert!(facts.lasting_until(JUNE_12).expires.is_empty());
+    assert!(registry.resolve_below("nobody", &below(Vec::new())).is_none());
+}
+
 proptest! {
+    #[test]
+    fn what_comes_with_a_call_never_loosens_what_is_known(
+        evidence in proptest::collection::vec((0..3_usize, any_evidence()), 0..6),
+        brought in proptest::collection::vec(any_evidence(), 0..3),
+        now in any_tick(),
+    ) {
+        let registry = Registry::new(RECORDED, tree(&evidence)).unwrap();
+        let alone = registry.resolve_party("p").unwrap().facts;
+        prop_assume!(alone.at(now).jurisdiction.is_some());
+        let below = record("p", Kind::Person, Some("p"), brought);
+        let with = registry.resolve_below("p", &below).unwrap().facts;
+        prop_assert!(judge(with, now).ruling >= judge(alone, now).ruling);
+    }
+
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]

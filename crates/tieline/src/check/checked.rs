@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tieline_core::{Dialect, GridRecord};
+use tieline_gateway::ClaimFact;
 use tieline_policy::Status;
 
 /// A configuration that can be used.
@@ -16,6 +17,7 @@ pub(crate) struct Checked {
     pub(crate) channels: Vec<ChannelWiring>,
     pub(crate) gateway: GatewaySettings,
     pub(crate) grid: Arc<GridRecord>,
+    pub(crate) identity: Vec<IssuerSettings>,
     pub(crate) ledger: LedgerSettings,
     pub(crate) log: LogSettings,
     pub(crate) policy: PolicySettings,
@@ -107,6 +109,27 @@ pub(crate) struct PolicySettings {
     pub(crate) packs: Vec<PathBuf>,
     /// Verifier keys whose signatures make a statement, each with a name and key of its own.
     pub(crate) statement_keys: Vec<String>,
+}
+
+/// An issuer whose tokens about end users are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IssuerSettings {
+    pub(crate) audience: String,
+    /// Each fact once.
+    pub(crate) claims: Vec<ClaimSettings>,
+    pub(crate) header: String,
+    /// Its own alone.
+    pub(crate) issuer: String,
+    /// File with a JSON Web Key Set.
+    pub(crate) jwks: PathBuf,
+    pub(crate) proofed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClaimSettings {
+    pub(crate) claim: String,
+    pub(crate) fact: ClaimFact,
+    pub(crate) map: BTreeMap<String, Vec<String>>,
 }
 
 /// Who may sign directives.

@@ -11,6 +11,7 @@ pub(crate) mod checked;
 mod components;
 mod gateway;
 mod grid;
+mod identity;
 pub(crate) mod provider;
 mod value;
 
@@ -96,6 +97,7 @@ fn check(text: &str, world: World<'_>) -> (Option<Checked>, Sink) {
     let (grid, wirings, weights) = grid::check(&raw, world, &mut sink);
     let log = gateway::log(raw.gateway.as_ref());
     let policy = gateway::policy(raw.policy.as_ref(), world, &mut sink);
+    let identity = identity::check(raw.identity.as_ref(), world, &mut sink);
     let ledger = gateway::ledger(raw.ledger.as_ref(), &mut sink);
     if sink.has_errors() {
         return (None, sink);
@@ -114,6 +116,7 @@ fn check(text: &str, world: World<'_>) -> (Option<Checked>, Sink) {
             channels: wirings,
             gateway,
             grid,
+            identity,
             ledger,
             log,
             policy,

@@ -54,6 +54,24 @@ const KEY: &str = "officer.example+6dec3e70+AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8C
 /// The same key by another name.
 const OTHER: &str = "counsel.example+939a867c+AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea";
 
+/// A key set: the public key of RFC 8037, appendix A.2.
+const JWKS: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+/// An issuer without a mistake.
+const STAFF: &str = r#"[identity.staff]
+issuer = "https://login.example.org"
+audience = "tieline"
+jwks = "jwks.json"
+claims = { person_class = "/groups", jurisdiction = "country" }
+map = { person_class = { "us" = ["us_person"] } }"#;
+
+/// The issuer with one thing replaced.
+fn staff(from: &str, to: &str) -> String {
+    assert!(STAFF.contains(from), "{from}");
+    add(&STAFF.replacen(from, to, 1))
+}
+
 fn env(key: &str) -> Option<String> {
     (key == "ACME_KEY").then(|| "secret".to_owned())
 }
@@ -65,6 +83,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         }
         "/etc/tieline/key.pem" => Ok(b"-----BEGIN EC PRIVATE KEY-----\nAA==\n".to_vec()),
         "/etc/tieline/packs/company/pack.toml" => Ok(b"[pack]".to_vec()),
+        "/etc/tieline/jwks.json" => Ok(JWKS.as_bytes().to_vec()),
         "/etc/tieline/empty" => Ok(b"\n".to_vec()),
         "/etc/tieline/private" => Err(io::ErrorKind::PermissionDenied.into()),
         _ => Err(io::ErrorKind::NotFound.into()),
@@ -192,6 +211,18 @@ cases! {
         "provider = \"bedrock\"\nregion = \"us-east-1\"");
     a_region_that_makes_no_url_is_refused: swap("provider = \"openai\"", "provider = \"bedrock\"\nregion = \"a@b\"");
     a_certificate_authority_is_looked_at: swap("url =", "tls = { ca = \"empty\" }\nurl =");
+
+    // Tokens about end users.
+    a_good_issuer_has_nothing_to_say: staff("", "");
+    an_issuer_without_its_pins_is_named: add("[identity.staff]\nproofed = true");
+    an_issuer_twice_shows_both: add(&format!("{STAFF}\n{}", STAFF.replace(".staff]", ".again]")));
+    a_key_set_at_a_url_is_refused: staff("jwks.json", "https://login.example.org/jwks.json");
+    a_key_set_that_is_not_there_is_named: staff("jwks.json", "jwk.json");
+    a_key_set_that_is_none_says_why: staff("jwks.json", "empty");
+    a_header_that_carries_something_else_is_refused: staff("audience", "header = \"authorization\"\naudience");
+    a_claim_that_identifies_a_person_is_refused: staff("\"/groups\"", "\"email\"");
+    a_claim_mapped_to_what_is_no_value_is_refused: staff("map = {", "map = { jurisdiction = { \"uk\" = [\"UK\"] },");
+    a_map_without_its_claim_is_warned_about: staff("map = {", "map = { class = { \"uni\" = [\"academic\"] },");
 
     // Policy and ledger.
     a_pack_that_is_not_there_is_named: add("[policy]\npacks = [\"packs/compny\"]");

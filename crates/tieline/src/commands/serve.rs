@@ -139,14 +139,19 @@ async fn signalled(interrupt: &mut Signal, terminate: &mut Signal) {
     }
 }
 
-/// The configuration and every file of its packs, as they stand at the start: a change of any of them means a reload.
+/// The configuration, every file of its packs and every key set, as they stand at the start: a change of any of them means
+/// a reload.
 fn watched(config: &Path) -> Vec<PathBuf> {
-    let packs = load::checked(config)
-        .map(|checked| checked.policy.packs)
+    let (packs, sets) = load::checked(config)
+        .map(|checked| (checked.policy.packs, checked.identity))
         .unwrap_or_default();
     let files = packs.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
     let files = files.flatten().flatten().map(|entry| entry.path());
-    std::iter::once(config.to_owned()).chain(files).collect()
+    let sets = sets.into_iter().map(|issuer| issuer.jwks);
+    std::iter::once(config.to_owned())
+        .chain(files)
+        .chain(sets)
+        .collect()
 }
 
 pub(super) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime> {

@@ -124,6 +124,8 @@ codes! {
         "Paste the whole line that `tieline directive key` prints: a name, eight hexadecimal digits and base64, with `+` between."
     EndUseBad "TL0174" "end_use_bad" "An end use is no code that a call could state."
         "Use 1 to 64 of a-z, 0-9, `-`, `_`, `.` and `/`, as the rules that compare it do."
+    IdentityBad "TL0175" "identity_bad" "An issuer of tokens about end users is not well described."
+        "Correct what the message names. A token is only believed from one issuer, for one audience, by keys from a file."
     OriginBad "TL0181" "origin_bad" "The ledger's origin is not a name that a signed note can carry."
         "Write a URL without scheme, such as `example.org/tieline`: no spaces, no `+` (C2SP signed-note)."
     GridBad "TL0191" "grid_bad" "The grid does not hold together."

@@ -35,6 +35,9 @@ raw_table! {
         pool: Entries<RawPool>,
         /// The rules that decide who may use what.
         policy: RawPolicy,
+        /// Whose tokens about end users are believed, by a name of yours. A token (JSON Web Token, RFC 7519) is sent beside the
+        /// key; what it asserts is laid beside the facts of the key's party, for that call and until the token expires.
+        identity: Entries<RawIdentity>,
         /// The tamper-evident log.
         ledger: RawLedger,
     }
@@ -246,6 +249,51 @@ raw_table! {
         keys: List<String>,
         /// Different keys that must have signed a directive; 1 to the number of keys. With 2, four eyes see it. Default 1.
         signatures_min: u64,
+    }
+
+    RawIdentity {
+        /// What the token's `iss` must be, such as `https://login.example.org`.
+        issuer: String,
+        /// What the token's `aud` must name.
+        audience: String,
+        /// File with the issuer's JSON Web Key Set (RFC 7517): keys with a `kid` for RS256, ES256 or EdDSA. It is read at each
+        /// reload; a URL cannot be named, so fetch the set with a job of yours, then reload.
+        jwks: String,
+        /// The request header that carries the token. Default `x-tieline-identity`.
+        header: String,
+        /// Which claim asserts which fact.
+        claims: RawClaims,
+        /// What values of claims stand for, by fact. A place or class without an entry stands for itself. Of the facts
+        /// `person_class` and `end_uses`, values without an entry are left out once their table is there.
+        map: RawClaimMaps,
+        /// Whether the issuer proofed the identities of the persons, at IAL2 or above (NIST SP 800-63A). Default false: it
+        /// asserts as an employer does.
+        proofed: bool,
+    }
+
+    /// The name of a claim, or a JSON Pointer (RFC 6901) such as `/realm/roles`. Its values are texts, truth values, or lists
+    /// of these.
+    RawClaims {
+        /// Classes of the person, such as `us_person` or `nationality_group:A5`; never a nationality.
+        person_class: String,
+        /// Where the person is: ISO 3166-1 alpha-2.
+        jurisdiction: String,
+        /// What the person may use models for.
+        end_uses: String,
+        /// `academic`, `agency`, `enterprise` or `startup`.
+        class: String,
+    }
+
+    /// By value of the claim: `{ "us" = ["us_person"] }`.
+    RawClaimMaps {
+        /// Values of the claim under `person_class`.
+        person_class: Entries<List<String>>,
+        /// Values of the claim under `jurisdiction`.
+        jurisdiction: Entries<List<String>>,
+        /// Values of the claim under `end_uses`.
+        end_uses: Entries<List<String>>,
+        /// Values of the claim under `class`.
+        class: Entries<List<String>>,
     }
 
     RawLedger {
