@@ -449,6 +449,7 @@ fn the_schema_names_every_table() {
             "components",
             "defaults",
             "gateway",
+            "identity",
             "labs",
             "ledger",
             "models",
