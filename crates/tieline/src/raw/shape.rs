@@ -35,8 +35,8 @@ raw_table! {
         pool: Entries<RawPool>,
         /// The rules that decide who may use what.
         policy: RawPolicy,
-        /// Whose tokens about end users are believed, by a name of yours. A token (JSON Web Token, RFC 7519) is sent beside the
-        /// key; what it asserts is laid beside the facts of the key's party, for that call and until the token expires.
+        /// Whose tokens about end users are believed, by a name of yours. A token (JSON Web Token, RFC 7519) is sent beside
+        /// the key; what it asserts is laid beside the facts of the key's party, for that call and until the token expires.
         identity: Entries<RawIdentity>,
         /// The tamper-evident log.
         ledger: RawLedger,
@@ -256,8 +256,8 @@ raw_table! {
         issuer: String,
         /// What the token's `aud` must name.
         audience: String,
-        /// File with the issuer's JSON Web Key Set (RFC 7517): keys with a `kid` for RS256, ES256 or EdDSA. It is read at each
-        /// reload; a URL cannot be named, so fetch the set with a job of yours, then reload.
+        /// File with the issuer's JSON Web Key Set (RFC 7517): keys with a `kid` for RS256, ES256 or EdDSA. It is read at
+        /// each reload; a URL cannot be named, so fetch the set with a job of yours, then reload.
         jwks: String,
         /// The request header that carries the token. Default `x-tieline-identity`.
         header: String,
@@ -271,8 +271,8 @@ raw_table! {
         proofed: bool,
     }
 
-    /// The name of a claim, or a JSON Pointer (RFC 6901) such as `/realm/roles`. Its values are texts, truth values, or lists
-    /// of these.
+    /// The name of a claim, or a JSON Pointer (RFC 6901) such as `/realm/roles`. Its values are texts, truth values, or
+    /// lists of these.
     RawClaims {
         /// Classes of the person, such as `us_person` or `nationality_group:A5`; never a nationality.
         person_class: String,
