@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use tieline_core::grid::Candidate;
-use tieline_core::{CallId, ChannelIx, Intake, Rule, Ruling, Seed, Snapshot, Tick, Verdict};
+use tieline_core::{CallId, ChannelIx, Intake, Rule, Ruling, Seed, Snapshot, Subject, Tick, Verdict};
 use tieline_note::Verifier;
 use tieline_policy::{Action, EndUseIx, InFlight, Judge, Question, RegionIx, Registry, Signers};
 

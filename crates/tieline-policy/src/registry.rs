@@ -301,10 +301,10 @@ impl Registry {
         Some(self.resolved(self.records.get(id)?))
     }
 
-    /// What one party's facts are for a call that brings evidence of its own, such as a token about its end user. `below` is
-    /// that end user: recorded nowhere, named by nobody. Its evidence is laid beside what the key's party has, inherited
-    /// or not, so that where the two disagree both are judged, and the stricter wins; its kind takes the place of the party's. What the
-    /// party holds (licences, statements, clearances) still counts, for the call is the party's.
+    /// What one party's facts are for a call that brings evidence of its own, such as a token about its end user. `below`
+    /// is that end user: recorded nowhere, named by nobody. Its evidence is laid beside what the key's party has, inherited
+    /// or not, so that where the two disagree both are judged, and the stricter wins; its kind takes the place of the
+    /// party's. What the party holds (licences, statements, clearances) still counts, for the call is the party's.
     pub fn resolve_below(&self, party: &str, below: &PartyRecord) -> Option<Resolved> {
         let own = self.records.get(party)?;
         let both = PartyRecord {

@@ -322,6 +322,7 @@ impl<'f> World<'f> {
             subject: Arc::new(Subject {
                 desk_ix: 0,
                 key: "k".into(),
+                lapse: None,
                 limits: Limits::default(),
                 party: "p_1".into(),
                 party_digest: [9; 32],
