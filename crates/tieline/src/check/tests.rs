@@ -279,7 +279,8 @@ fn every_setting_is_taken_over() {
            record = \"strict\"\nresume = \"pool\"\n[policy]\npacks = [\"packs/company\"]\nenforce = [\"company\", \"in_force\"]\n\
            [ledger]\norigin = \"example.org/log\"\non_full = \"gap\"\nqueue_entries_max = 256\n\
            [channels.direct.limits]\nconcurrency = 1\nrequests_per_day = 2\nrequests_per_minute = 3\ntokens_per_day = 4\n\
-           tokens_per_minute = 5\n";
+           tokens_per_minute = 5\n"
+        + &format!("[policy.statements]\nkeys = [\"{KEY}\"]\n");
     let text = text.replace(
         "[channels.north]\n",
         "[channels.north]\nweight = 18\nregion = \"one\"\nregion_country = \"NL\"\noperator_jurisdiction = \"US\"\nconnections_max = 7\n",
