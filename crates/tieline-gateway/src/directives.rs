@@ -33,7 +33,7 @@ pub struct OrderApplied {
     pub schema: &'static str,
     /// Names of the keys that signed.
     pub signers: Vec<String>,
-    /// Models and labs that directives name and that the grid does not have.
+    /// Models, labs and parties that directives name and that are not here.
     pub strangers: Vec<String>,
     /// From the arrival of the order until nothing went out any more that it concerns, µs.
     pub took_us: u64,
@@ -122,11 +122,27 @@ pub(crate) fn apply(shared: &Shared, note: &str, admin: &Admin) -> Result<OrderA
         in_force: overlay.directives().iter().map(label).collect(),
         schema: "tieline/directive-applied/v1",
         signers: next.signed.signers.clone(),
-        strangers: overlay.strangers(judge.targets()),
+        strangers: strangers(&overlay, &judge, &shared.registry.load()),
         took_us: shared.now().since(began).0,
         version: next.signed.order.version(),
     })
 }
+
+/// What directives name and nobody here knows: whoever misspelt a name should learn it before it is missed.
+fn strangers(overlay: &Overlay, judge: &Judge, registry: &Registry) -> Vec<String> {
+    let mut out = overlay.strangers(judge.targets());
+    for directive in overlay.directives() {
+        let selectors = [&directive.who, &directive.exempt].into_iter().flatten();
+        let named = selectors.flat_map(|selector| &selector.parties);
+        let unknown = named.filter(|party| registry.record(party).is_none());
+        out.extend(unknown.map(|party| format!("{}: party {party}", directive.label())));
+    }
+    out.truncate(STRANGERS_MAX);
+    out
+}
+
+/// Names that an answer lists: a letter may name 100,000 parties of which this house knows none.
+const STRANGERS_MAX: usize = 100;
 
 /// An order that may be applied, and what is in force with it.
 struct Next {

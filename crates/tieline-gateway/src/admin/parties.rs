@@ -208,7 +208,7 @@ async fn change(
 fn changed(shared: &Shared, admin: &Admin, change: PartyChange) -> Result<PartyChanged, Refusal> {
     let (done, id) = (change.name(), change.party().map(str::to_owned));
     let count = {
-        let mut state = shared.state();
+        let state = shared.state();
         let registry = shared.registry.load_full();
         // As late as can be: no evidence that the change holds was obtained after it.
         let now = shared.now();
@@ -223,7 +223,12 @@ fn changed(shared: &Shared, admin: &Admin, change: PartyChange) -> Result<PartyC
         let postures = shared.live.load().judge.load().postures().clone();
         let keys = read_keys(&state, &amended.registry, &postures, Some(before))
             .map_err(|error| unusable(&error))?;
-        state.put_parties(&amended.rows).map_err(|error| failed(&error))?;
+        // What cannot be recorded is not done.
+        state.atomically(|state| {
+            state.put_each_party(&amended.rows)?;
+            let name = id.as_deref().unwrap_or("parties");
+            record(shared, admin, done, name, Some(amended.count))
+        })?;
         let registry = Arc::new(amended.registry);
         shared.registry.store(registry.clone());
         // Directives name parties with all who are below them.
@@ -231,13 +236,6 @@ fn changed(shared: &Shared, admin: &Admin, change: PartyChange) -> Result<PartyC
         shared.keys.store(Arc::new(keys));
         amended.count
     };
-    record(
-        shared,
-        admin,
-        done,
-        id.as_deref().unwrap_or("parties"),
-        Some(count),
-    )?;
     Ok(PartyChanged { count, id })
 }
 

@@ -37,12 +37,12 @@ impl State {
 
     /// Many parties in one transaction: all or none.
     pub fn put_parties(&mut self, parties: &[PartyRow]) -> Result<(), StateError> {
-        let tx = self.db.transaction()?;
-        for party in parties {
-            put(&tx, party)?;
-        }
-        tx.commit()?;
-        Ok(())
+        self.atomically(|state| state.put_each_party(parties))
+    }
+
+    /// Within a transaction of the caller's.
+    pub(crate) fn put_each_party(&self, parties: &[PartyRow]) -> Result<(), StateError> {
+        parties.iter().try_for_each(|party| put(&self.db, party))
     }
 
     /// By id.

@@ -121,6 +121,23 @@ impl Book {
         self.entries.iter().filter(|entry| entry["t"] == t).collect()
     }
 
+    /// Whether a text stands anywhere in the entries or in what is archived. The file itself says less, for it is packed.
+    pub(crate) fn says(&self, part: &str) -> bool {
+        let reader = Reader::open(self.path()).unwrap();
+        let file = rusqlite::Connection::open(self.path().join("ledger.db")).unwrap();
+        let mut statement = file.prepare("SELECT digest FROM blob").unwrap();
+        let digests = statement.query_map([], |row| row.get::<_, [u8; 32]>(0)).unwrap();
+        let blobs = digests.map(|digest| {
+            reader
+                .blob(&tieline_note::Digest(digest.unwrap()))
+                .unwrap()
+                .unwrap()
+        });
+        let entries = self.entries.iter().map(|entry| entry.to_string().into_bytes());
+        let finds = |bytes: Vec<u8>| bytes.windows(part.len()).any(|window| window == part.as_bytes());
+        entries.chain(blobs).any(finds)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
