@@ -133,98 +133,88 @@ fn is_code(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn check(fact: ClaimFact, claim: &str, map: &[(&str, &str)], claims: &str, expected: &str) {
+        let entry = |(from, to): &(&str, &str)| ((*from).to_owned(), vec![(*to).to_owned()]);
+        let rule = ClaimRule {
+            claim: claim.into(),
+            fact,
+            map: map.iter().map(entry).collect(),
+        };
+        let found = rule.values(&serde_json::from_str(claims).unwrap());
+        let found = found.map_or("refused".into(), |values| serde_json::to_string(&values).unwrap());
+        assert_eq!(found, expected, "{claims}");
+    }
+
     #[test]
-    fn claims_become_facts_or_are_refused() {
-        let map: &[(&str, &[&str])] = &[("us", &["us_person"]), ("deutschland", &["DE"])];
-        for (fact, claim, mapped, claims, expected) in [
-            (
-                ClaimFact::PersonClass,
-                "p",
-                true,
-                r#"{"p":"us"}"#,
-                "[{\"person_class\":[\"us_person\"]}]",
-            ),
-            (
-                ClaimFact::PersonClass,
-                "p",
-                true,
-                r#"{"p":["us","staff"]}"#,
-                "[{\"person_class\":[\"us_person\"]}]",
-            ),
-            (ClaimFact::PersonClass, "p", true, r#"{"p":["staff"]}"#, "[]"),
-            (
-                ClaimFact::PersonClass,
-                "/a/b",
-                false,
-                r#"{"a":{"b":"x:A5"}}"#,
-                "[{\"person_class\":[\"x:A5\"]}]",
-            ),
-            (
-                ClaimFact::PersonClass,
-                "p",
-                false,
-                r#"{"p":"a@example.org"}"#,
-                "refused",
-            ),
-            (ClaimFact::PersonClass, "p", false, r#"{"p":"A Name"}"#, "refused"),
-            (ClaimFact::PersonClass, "p", false, r#"{"p":7}"#, "refused"),
-            (ClaimFact::PersonClass, "p", false, r#"{"p":{"q":1}}"#, "refused"),
-            (
-                ClaimFact::EndUses,
-                "p",
-                false,
-                r#"{"p":["a","b"]}"#,
-                "[{\"end_uses\":[\"a\",\"b\"]}]",
-            ),
-            (ClaimFact::EndUses, "p", false, r#"{"q":1}"#, "[]"),
-            (
-                ClaimFact::Jurisdiction,
-                "p",
-                true,
-                r#"{"p":"deutschland"}"#,
-                "[{\"jurisdiction\":\"DE\"}]",
-            ),
-            (
-                ClaimFact::Jurisdiction,
-                "p",
-                true,
-                r#"{"p":"FR"}"#,
-                "[{\"jurisdiction\":\"FR\"}]",
-            ),
-            (
-                ClaimFact::Jurisdiction,
-                "p",
-                true,
-                r#"{"p":"Belarus"}"#,
-                "refused",
-            ),
-            (
-                ClaimFact::Class,
-                "p",
-                false,
-                r#"{"p":"academic"}"#,
-                "[{\"class\":\"academic\"}]",
-            ),
-            (ClaimFact::Class, "p", false, r#"{"p":"consumer"}"#, "refused"),
-        ] {
-            let entry = |(from, to): &(&str, &[&str])| {
-                (
-                    (*from).to_owned(),
-                    to.iter().map(|text| (*text).to_owned()).collect(),
-                )
-            };
-            let rule = ClaimRule {
-                claim: claim.into(),
-                fact,
-                map: if mapped {
-                    map.iter().map(entry).collect()
-                } else {
-                    BTreeMap::new()
-                },
-            };
-            let found = rule.values(&serde_json::from_str(claims).unwrap());
-            let found = found.map_or("refused".into(), |values| serde_json::to_string(&values).unwrap());
-            assert_eq!(found, expected, "{claims}");
-        }
+    fn classes_and_uses_become_facts_where_they_are_codes() {
+        let map: &[(&str, &str)] = &[("us", "us_person"), ("deutschland", "DE")];
+        check(
+            ClaimFact::PersonClass,
+            "p",
+            map,
+            r#"{"p":"us"}"#,
+            "[{\"person_class\":[\"us_person\"]}]",
+        );
+        check(
+            ClaimFact::PersonClass,
+            "p",
+            map,
+            r#"{"p":["us","staff"]}"#,
+            "[{\"person_class\":[\"us_person\"]}]",
+        );
+        check(ClaimFact::PersonClass, "p", map, r#"{"p":["staff"]}"#, "[]");
+        check(
+            ClaimFact::PersonClass,
+            "/a/b",
+            &[],
+            r#"{"a":{"b":"x:A5"}}"#,
+            "[{\"person_class\":[\"x:A5\"]}]",
+        );
+        check(
+            ClaimFact::PersonClass,
+            "p",
+            &[],
+            r#"{"p":"a@example.org"}"#,
+            "refused",
+        );
+        check(ClaimFact::PersonClass, "p", &[], r#"{"p":"A Name"}"#, "refused");
+        check(ClaimFact::PersonClass, "p", &[], r#"{"p":7}"#, "refused");
+        check(ClaimFact::PersonClass, "p", &[], r#"{"p":{"q":1}}"#, "refused");
+        check(
+            ClaimFact::EndUses,
+            "p",
+            &[],
+            r#"{"p":["a","b"]}"#,
+            "[{\"end_uses\":[\"a\",\"b\"]}]",
+        );
+        check(ClaimFact::EndUses, "p", &[], r#"{"q":1}"#, "[]");
+    }
+
+    #[test]
+    fn a_place_or_class_that_cannot_be_read_refuses_the_token() {
+        let map: &[(&str, &str)] = &[("us", "us_person"), ("deutschland", "DE")];
+        check(
+            ClaimFact::Jurisdiction,
+            "p",
+            map,
+            r#"{"p":"deutschland"}"#,
+            "[{\"jurisdiction\":\"DE\"}]",
+        );
+        check(
+            ClaimFact::Jurisdiction,
+            "p",
+            map,
+            r#"{"p":"FR"}"#,
+            "[{\"jurisdiction\":\"FR\"}]",
+        );
+        check(ClaimFact::Jurisdiction, "p", map, r#"{"p":"Belarus"}"#, "refused");
+        check(
+            ClaimFact::Class,
+            "p",
+            &[],
+            r#"{"p":"academic"}"#,
+            "[{\"class\":\"academic\"}]",
+        );
+        check(ClaimFact::Class, "p", &[], r#"{"p":"consumer"}"#, "refused");
     }
 }

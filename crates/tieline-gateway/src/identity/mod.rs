@@ -72,9 +72,10 @@ struct Issuer {
     audience: String,
     claims: Vec<ClaimRule>,
     header: HeaderName,
-    issuer: Arc<str>,
     keys: KeySet,
     kind: EvidenceKind,
+    /// What `iss` must be.
+    name: Arc<str>,
 }
 
 /// The digest of a token, and the public id of the key that it came with.
@@ -158,7 +159,7 @@ impl Identity {
     ) -> Result<(Vec<Evidence>, Tick), TokenFault> {
         let unverified = Unverified::read(token)?;
         let issuer = (self.issuers.iter())
-            .find(|issuer| issuer.header == *header && unverified.issuer() == Some(&*issuer.issuer))
+            .find(|issuer| issuer.header == *header && unverified.issuer() == Some(&*issuer.name))
             .ok_or(TokenFault::Issuer)?;
         let pinned = Pinned {
             audience: &issuer.audience,
@@ -201,13 +202,13 @@ impl Issuer {
             audience: settings.audience,
             claims: settings.claims,
             header,
-            issuer: settings.issuer.into(),
             keys,
             kind: if settings.is_proofed {
                 EvidenceKind::ProofedIdentity
             } else {
                 EvidenceKind::EmployerAssertion
             },
+            name: settings.issuer.into(),
         })
     }
 
@@ -218,7 +219,7 @@ impl Issuer {
                 out.push(Evidence {
                     digest: Some(digest),
                     expires: Some(verified.expires),
-                    issuer: self.issuer.clone(),
+                    issuer: self.name.clone(),
                     kind: self.kind,
                     obtained: verified.issued,
                     value,
