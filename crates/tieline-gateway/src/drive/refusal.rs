@@ -27,6 +27,10 @@ impl Drive {
         let Some((candidate, verdict)) = self.call.held() else {
             return problem;
         };
+        // What an officer grants, the whole party has: it must not rest on the token of one person.
+        if self.call.intake().subject.lapse.is_some() {
+            return problem;
+        }
         let snapshot = self.call.snapshot();
         let model = snapshot.model(candidate.model).map_or("", |model| &model.name);
         let hold = holds::hold(&self.call.intake().subject.party, model, verdict, self.now);

@@ -205,9 +205,12 @@ async fn a_us_person_is_served_and_another_is_held() {
             "{}",
             reply.text()
         );
+        // A grant would be the whole party's, so a hold that rests on one person's token has no ticket.
+        assert_eq!(reply.header("x-tieline-ticket"), None);
     }
     let without = house.ask(Ask::plain(OpenaiChat, false)).await;
     assert_eq!((without.status(), code(&without)), (403, held));
+    assert!(without.header("x-tieline-ticket").is_some());
     assert!(
         channel
             .seen()
