@@ -6,6 +6,7 @@
 
 pub mod bodies;
 mod scenario;
+mod verdict;
 mod world;
 
 pub use scenario::{SCENARIOS, Scenario, Whole, encode, scenario};

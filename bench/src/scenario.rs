@@ -10,10 +10,11 @@ use tieline_note::jcs;
 use tieline_wire::{Exchange, Far, Out, Provider};
 
 use crate::bodies;
+use crate::verdict::Verdicts;
 use crate::world::{NOW, SetUp, World};
 
 /// Their names, and what one run of each is.
-pub const SCENARIOS: [(&str, &str); 6] = [
+pub const SCENARIOS: [(&str, &str); 8] = [
     (
         "call_1kb",
         "a call of 1 KB between equal dialects, from the scan of its body to its two entries",
@@ -32,6 +33,14 @@ pub const SCENARIOS: [(&str, &str); 6] = [
         "ledger_256",
         "an append of 256 entries of 1 KB: hashes, tiles, signature, SQLite",
     ),
+    (
+        "verdict_cached",
+        "a verdict that three directives touch, from the cache",
+    ),
+    (
+        "verdict_made",
+        "a verdict made from nothing, with every shipped pack enforcing",
+    ),
 ];
 
 /// Something that can be done again and again.
@@ -49,6 +58,8 @@ pub fn scenario(name: &str) -> SetUp<Box<dyn Scenario>> {
         "cross_dialect" => Box::new(Whole::cross()?),
         "decision" => Box::new(Decision { world: World::new()? }),
         "ledger_256" => Box::new(Batch::new()?),
+        "verdict_cached" => Box::new(Verdicts::touched()?),
+        "verdict_made" => Box::new(Verdicts::made()?),
         _ => return Err(format!("there is no scenario `{name}`").into()),
     })
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::directive::{
-    Demo, Directive, DirectiveKey, DirectiveNew, DirectiveRehearse, DirectiveSign, June12,
+    Demo, Directive, DirectiveKey, DirectiveNew, DirectiveRehearse, June12, Signing,
 };
 pub(crate) use self::party::*;
 pub(crate) use self::policy::*;

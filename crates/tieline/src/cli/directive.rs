@@ -43,7 +43,7 @@ Examples:
 Examples:
   tieline directive sign letter.toml --key officer.key > letter.signed
   tieline directive sign letter.signed --key counsel.key > letter.signed2   a second signature on the same text")]
-    Sign(DirectiveSign),
+    Sign(Signing),
     /// Check a signed directive against the keys and the configuration, without applying it.
     Verify(DirectiveFile),
     /// Lay a directive over recorded calls: who would be refused, who held for which missing fact, what it costs.
@@ -88,9 +88,10 @@ pub(crate) struct DirectiveNew {
     pub(crate) revoke: Option<String>,
 }
 
+/// A text to be signed.
 #[derive(Args, Debug)]
-pub(crate) struct DirectiveSign {
-    /// The directive's text, or the same with signatures.
+pub(crate) struct Signing {
+    /// The text, or the same with signatures.
     pub(crate) file: PathBuf,
     /// A key that `tieline directive key` made.
     #[arg(long, value_name = "FILE")]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::Signing;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Licence {
     /// Record a licence from its file: it counts for the next call.
@@ -46,7 +48,7 @@ Examples:
   tieline statement sign end-use.toml --key dean.key --out end-use.signed
 
 The key's verifier key stands under [policy.statements] in the configuration of whoever relies on it.")]
-    Sign(StatementSign),
+    Sign(Signing),
     /// Record a statement: signed by a known key, or in the name of the officer who records it.
     #[command(after_help = "\
 Examples:
@@ -98,18 +100,6 @@ pub(crate) struct TermFile {
 pub(crate) struct TermId {
     /// Its id.
     pub(crate) id: String,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct StatementSign {
-    /// The statement's text, or the same with signatures.
-    pub(crate) file: PathBuf,
-    /// A key that `tieline directive key` made.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
-    /// Write it here instead of printing it.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -14,6 +14,7 @@ mod party;
 mod policy;
 mod reports;
 mod serve;
+mod signing;
 mod start;
 mod term;
 

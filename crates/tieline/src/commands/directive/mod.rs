@@ -10,11 +10,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tieline_core::Tick;
 use tieline_gateway::{DirectiveLine, DirectiveRow, Lock, State};
-use tieline_note::note;
 use tieline_policy::{Order, OrderError, SignedOrder};
 
 use self::report::{AppliedReport, DirectiveReport, KeyReport};
-use crate::cli::{Cli, Directive, DirectiveKey, DirectiveNew, DirectiveSign};
+use super::signing;
+use crate::cli::{Cli, Directive, DirectiveKey, DirectiveNew};
 use crate::output::{self, Failure, Result};
 use crate::{admin_client, check, folder, load};
 
@@ -32,7 +32,7 @@ pub(super) fn run(cli: &Cli, command: &Directive) -> Result<u8> {
     match command {
         Directive::Key(args) => key(cli, args),
         Directive::New(args) => new(args),
-        Directive::Sign(args) => sign(args),
+        Directive::Sign(args) => signing::sign(args, |file, text| parse(file, text).map(drop)),
         Directive::Verify(args) => verify(cli, &args.file),
         Directive::Rehearse(args) => rehearse::run(cli, args),
         Directive::Apply(args) => apply(cli, &args.file, Does::Apply),
@@ -79,29 +79,6 @@ fn new(args: &DirectiveNew) -> Result<u8> {
         "wrote {}; `tieline directive sign` checks and signs it",
         args.file.display()
     ));
-    Ok(0)
-}
-
-/// A text that is right gets a signature; one that has some already gets one more.
-fn sign(args: &DirectiveSign) -> Result<u8> {
-    let text = read(&args.file)?;
-    let signer = folder::signing_key(&args.key)?;
-    let name = args.file.display();
-    let note = if let Ok((inner, _)) = note::peek(&text) {
-        parse(&args.file, inner)?;
-        note::cosign(&text, &signer)
-    } else {
-        parse(&args.file, &text)?;
-        note::sign(&text, &signer)
-    };
-    let note = note.map_err(|error| Failure::input(format!("cannot sign {name}: {error}")))?;
-    match &args.out {
-        None => output::line(&note)?,
-        Some(out) => {
-            std::fs::write(out, &note)
-                .map_err(|error| Failure::found(format!("cannot write {}: {error}", out.display())))?;
-        }
-    }
     Ok(0)
 }
 

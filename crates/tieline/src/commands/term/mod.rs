@@ -18,7 +18,8 @@ use tieline_policy::PackProblem;
 
 use self::report::{LicenceReport, StatementReport, TermReport};
 use super::serve::now_us;
-use crate::cli::{Cli, Licence, Statement, StatementSign};
+use super::signing;
+use crate::cli::{Cli, Licence, Statement};
 use crate::output::{self, Failure, Result};
 use crate::{admin_client, folder, load};
 
@@ -79,7 +80,7 @@ pub(super) fn licence(cli: &Cli, command: &Licence) -> Result<u8> {
 pub(super) fn statement(cli: &Cli, command: &Statement) -> Result<u8> {
     match command {
         Statement::New(args) => new(&args.file),
-        Statement::Sign(args) => sign(args),
+        Statement::Sign(args) => signing::sign(args, checked),
         Statement::Add(args) => add_statement(cli, &args.file),
         Statement::Show(args) => {
             let lines = statements(cli)?;
@@ -120,29 +121,6 @@ fn new(file: &Path) -> Result<u8> {
         "wrote {}; `tieline statement sign` checks and signs it",
         file.display()
     ));
-    Ok(0)
-}
-
-/// A text that is right gets a signature; one that has some already gets one more.
-fn sign(args: &StatementSign) -> Result<u8> {
-    let text = read(&args.file)?;
-    let signer = folder::signing_key(&args.key)?;
-    let note = if let Ok((inner, _)) = note::peek(&text) {
-        checked(&args.file, inner)?;
-        note::cosign(&text, &signer)
-    } else {
-        checked(&args.file, &text)?;
-        note::sign(&text, &signer)
-    };
-    let name = args.file.display();
-    let note = note.map_err(|error| Failure::input(format!("cannot sign {name}: {error}")))?;
-    match &args.out {
-        None => output::line(&note)?,
-        Some(out) => {
-            std::fs::write(out, &note)
-                .map_err(|error| Failure::found(format!("cannot write {}: {error}", out.display())))?;
-        }
-    }
     Ok(0)
 }
 
