@@ -11,11 +11,10 @@ use tieline_core::{Rule, Ruling};
 use tieline_note::{Digest, sha256_parts};
 
 use super::manifest::Manifest;
-use super::split::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, split};
+use super::split::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, guards, split};
 use crate::country::Country;
 use crate::fields::{ID_HELP, is_id, one_line};
 use crate::problem::{PackProblem, Problems, Sheet, place};
-use crate::representative::{Reads, Sets};
 use crate::schema::{self, Type};
 
 /// Rules of one pack. Sixty-one policies of the EAR were measured at 85 µs, so 512 would take about 700 µs a verdict;
@@ -288,11 +287,8 @@ fn check_names(one: &Parsed<'_>, manifest: Option<&Manifest>, problems: &mut Pro
 
 /// Cedar takes `has` of a name that nothing has as false, so that a misspelt guard would switch its rule off.
 fn check_guards(one: &Parsed<'_>, problems: &mut Problems) {
-    let reads = Reads::of_policy(&one.policy, &[], &Sets::default());
-    for name in reads.attributes.iter().filter(|name| !schema::is_attribute(name)) {
-        let text = one.fragment.text;
-        let guard = [format!("has {name}"), format!("has \"{name}\"")];
-        if let Some(at) = guard.iter().find_map(|guard| text.find(guard.as_str())) {
+    for (at, name) in guards(one.fragment.text) {
+        if !schema::is_attribute(name) {
             let says = format!("nothing has an attribute `{name}`");
             let help = "it would never be there, as if nobody knew it";
             problems.push(one.sheet.problem(one.fragment.offset + at, says, Some(help)));

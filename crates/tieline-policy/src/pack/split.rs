@@ -40,6 +40,33 @@ pub(crate) fn split(text: &str) -> Vec<Fragment<'_>> {
     }
 }
 
+/// The attributes that a policy's text asks for with `has`, each segment of a dotted one, and where they begin.
+pub(crate) fn guards(text: &str) -> Vec<(usize, &str)> {
+    let mut out = Vec::new();
+    let mut scan = Scan {
+        at: 0,
+        bytes: text.as_bytes(),
+        text,
+    };
+    while let Some(byte) = scan.peek() {
+        match byte {
+            b'"' => scan.skip_string(),
+            b'/' if scan.skip_comment() => {}
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
+                let word = scan.name(scan.at);
+                scan.at += word.len();
+                if word == "has" {
+                    scan.guarded(&mut out);
+                }
+            }
+            // A digit begins no word, and what follows it is no word of its own.
+            b'0'..=b'9' => scan.at += scan.name(scan.at).len(),
+            _ => scan.at += 1,
+        }
+    }
+    out
+}
+
 struct Scan<'t> {
     at: usize,
     bytes: &'t [u8],
@@ -119,6 +146,27 @@ impl<'t> Scan<'t> {
         }
     }
 
+    /// What stands behind a `has`: a path of names, or one name in quotes.
+    fn guarded(&mut self, out: &mut Vec<(usize, &'t str)>) {
+        self.skip_blank();
+        if self.peek() == Some(b'"') {
+            let from = self.at + 1;
+            self.skip_string();
+            let inner = self.text.get(from..self.at.saturating_sub(1));
+            out.extend(inner.map(|inner| (from, inner)));
+            return;
+        }
+        loop {
+            let name = self.name(self.at);
+            out.push((self.at, name));
+            self.at += name.len();
+            if name.is_empty() || self.peek() != Some(b'.') {
+                return;
+            }
+            self.at += 1;
+        }
+    }
+
     fn name(&self, from: usize) -> &'t str {
         let rest = self.text.get(from..).unwrap_or_default();
         let end = rest
@@ -146,6 +194,19 @@ mod tests {
         check("a; b", &[(0, "a;"), (3, "b")]);
         check("a // ;\n;", &[(0, "a // ;\n;")]);
         check("a \"open; \\", &[(0, "a \"open; \\")]);
+    }
+
+    #[test]
+    fn guards_are_found_outside_strings_and_comments() {
+        let text = "@t(\"x has y\") forbid(principal) when { principal has class && // a has b\n context has\n channel.region \
+                    || resource has \"lab\" || hash has_x has 9has };";
+        let names: Vec<&str> = guards(text).into_iter().map(|(_, name)| name).collect();
+        assert_eq!(names, ["class", "channel", "region", "lab", "9has"]);
+        for (at, name) in guards(text) {
+            assert_eq!(text.get(at..at + name.len()), Some(name));
+        }
+        assert_eq!(guards("has"), [(3, "")]);
+        assert_eq!(guards("has \"open"), [(5, "ope")]);
     }
 
     #[test]
