@@ -480,7 +480,8 @@ def a_directive_goes_from_a_file_into_force_and_back(house: House) -> None:
     house.good("directive", "new", "--revoke", "example-2026-1", str(end))
     house.good("directive", "sign", str(end), "--key", key, "--out", str(end))
     house.good("directive", "revoke", str(end))
-    assert chat(house).choices[0].message.content
+    _, answer = chat(house)
+    assert answer.choices[0].message.content
 
 
 def the_story_of_june_is_a_command(house: House) -> None:
