@@ -64,8 +64,12 @@ fn asked(decision: &DecisionEntry) -> String {
 
 fn candidate(row: &PlanRecord) -> String {
     let why = match row.why {
-        Why::Chosen => "was chosen: the first in the pool's order that may serve".into(),
+        Why::Again => "had failed this call, and may be asked once more".into(),
+        Why::Ailing => "was passed over: too many of its attempts fail".into(),
+        Why::Barred => "was passed over: further attempts there have used up their share".into(),
+        Why::Chosen => "was chosen: the best of the first model in the pool's order that may serve".into(),
         Why::Denied => "may not serve: a rule denies it".into(),
+        Why::Full => "was passed over: it has as many attempts in flight as it seems to take".into(),
         Why::Held => "may not serve yet: a rule holds it for an officer".into(),
         Why::Limited => {
             let bucket = row
@@ -75,8 +79,12 @@ fn candidate(row: &PlanRecord) -> String {
         }
         Why::Open => "was passed over: its breaker is open after repeated faults".into(),
         Why::Out => "was passed over: it was cut, by itself or by a component that it depends on".into(),
+        Why::Resting => {
+            "was passed over: it asked to be left alone for a while, or its account is spent".into()
+        }
         Why::Standby => "stood by: it may serve, another comes first".into(),
         Why::Tried => "had been tried".into(),
+        Why::Unfit => "was passed over: it cannot serve this request, as another attempt had shown".into(),
         Why::Unasked => "was not considered: the call was refused before".into(),
     };
     format!("Candidate {} on channel {} {why}.", row.model, row.channel)
@@ -152,6 +160,9 @@ fn attempted(number: usize, attempt: &AttemptRecord) -> String {
         Some(fault) => {
             let kind = fault.kind.name();
             let _ = write!(line, ", failed after {ms} ms with fault `{kind}`");
+            if let Some(limit) = fault.limit {
+                let _ = write!(line, " (`{}` passed)", limit.setting());
+            }
             if let Some(status) = fault.status {
                 let _ = write!(line, " (status {status})");
             }

@@ -50,11 +50,25 @@ pub enum Phase {
     Body,
 }
 
+/// Which limit of time passed, by the name of its setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeLimit {
+    Connect,
+    FirstContent,
+    Head,
+    Idle,
+    Whole,
+}
+
 /// One classified fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     pub kind: FaultKind,
+    /// The limit of time that passed, if that is the fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<TimeLimit>,
     pub phase: Phase,
     /// What the channel asked us to wait before the next attempt there, in ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,9 +82,23 @@ impl Fault {
     pub const fn new(kind: FaultKind, phase: Phase) -> Self {
         Self {
             kind,
+            limit: None,
             phase,
             retry_after_ms: None,
             status: None,
+        }
+    }
+
+    /// A limit of time passed.
+    pub const fn timeout(limit: TimeLimit) -> Self {
+        let (kind, phase) = match limit {
+            TimeLimit::Connect => (FaultKind::Connect, Phase::Connect),
+            TimeLimit::Head => (FaultKind::Timeout, Phase::Head),
+            TimeLimit::FirstContent | TimeLimit::Idle | TimeLimit::Whole => (FaultKind::Timeout, Phase::Body),
+        };
+        Self {
+            limit: Some(limit),
+            ..Self::new(kind, phase)
         }
     }
 
@@ -84,6 +112,19 @@ impl Fault {
     pub const fn with_retry_after_ms(mut self, ms: Option<u64>) -> Self {
         self.retry_after_ms = ms;
         self
+    }
+}
+
+impl TimeLimit {
+    /// The setting's name.
+    pub const fn setting(self) -> &'static str {
+        match self {
+            Self::Connect => "connect_ms",
+            Self::FirstContent => "first_content_ms",
+            Self::Head => "head_ms",
+            Self::Idle => "idle_ms",
+            Self::Whole => "whole_ms",
+        }
     }
 }
 
@@ -149,6 +190,20 @@ impl FaultKind {
             | Self::Region
             | Self::Spend => false,
         }
+    }
+
+    /// Whether it counts against the share of attempts that end well: what hurts, and an overload.
+    pub const fn ails(self) -> bool {
+        self.hurts() || matches!(self, Self::Overload)
+    }
+
+    /// Whether the same channel may be asked once more for the same call, after a wait, if no other can serve it: nothing
+    /// was done, or what was begun came to nothing. A timeout has used up its time, and what else is refused stays refused.
+    pub const fn passes(self) -> bool {
+        matches!(
+            self,
+            Self::Connect | Self::NotReady | Self::Overload | Self::Rate | Self::Reset | Self::Transient
+        )
     }
 
     /// Whether the channel's own error reply is what the caller should see, for the request itself is at fault.

@@ -30,6 +30,11 @@ impl CallId {
         Self((ms << 80) | (entropy & ((1 << 80) - 1)))
     }
 
+    /// Its upper and lower 64 bits, as entropy for choices that need no secret.
+    pub(crate) fn halves(self) -> [u64; 2] {
+        [self.0 >> 64, self.0 & u128::from(u64::MAX)].map(|half| u64::try_from(half).unwrap_or_default())
+    }
+
     /// The text form, without allocation.
     pub fn text(self) -> [u8; TEXT_LEN] {
         let mut out = [b'0'; TEXT_LEN];

@@ -30,7 +30,7 @@ pub use call::{Call, Effect, Input};
 pub use desk::{Bucket, BucketOwner, Desk, DeskReply, Limits, OWNERS_MAX};
 pub use entropy::{Rng, Seed};
 pub use explain::explain;
-pub use fault::{Fault, FaultKind, Phase};
+pub use fault::{Fault, FaultKind, Phase, TimeLimit};
 pub use fleet::{CONSECUTIVE_MAX, Fleet, Health, Observation, Row, Seen, View};
 pub use grid::{ChannelIx, ComponentIx, ComponentSet, GridRecord, ModelIx, PoolIx, Snapshot};
 pub use id::CallId;

@@ -57,8 +57,14 @@ pub struct DecisionEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntakeRecord {
+    /// Which of equal channels has the prompt in its cache; a keyed hash, of 16 bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<u16>,
     pub ask: AskRecord,
     pub body_bytes: u64,
+    /// The caller's own limit of time for the whole call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_us: Option<Span>,
     pub dialect: Dialect,
     /// What the call said that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,6 +76,9 @@ pub struct IntakeRecord {
     pub output_tokens_max: Option<u32>,
     pub party: Arc<str>,
     pub party_digest: Hex32,
+    /// How long the caller waits for the first byte.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience_us: Option<Span>,
     pub posture: u32,
     pub stream: bool,
 }
@@ -220,6 +229,7 @@ impl Call {
     fn intake_record(&self) -> IntakeRecord {
         let name = || self.snapshot.ask_name(&self.intake.ask).cloned();
         IntakeRecord {
+            affinity: self.intake.affinity,
             ask: match &self.intake.ask {
                 Ask::Model(_) => AskRecord::Model(name().unwrap_or_else(|| "".into())),
                 Ask::Pool(_) => AskRecord::Pool(name().unwrap_or_else(|| "".into())),
@@ -227,6 +237,7 @@ impl Call {
                 Ask::Unreadable(code) => AskRecord::Unreadable(*code),
             },
             body_bytes: self.intake.body_bytes,
+            deadline_us: self.intake.deadline,
             dialect: self.intake.dialect,
             end_use: self.intake.end_use.clone(),
             in_scope: self.in_scope,
@@ -234,6 +245,7 @@ impl Call {
             output_tokens_max: self.intake.output_tokens_max,
             party: self.intake.subject.party.clone(),
             party_digest: Hex32(self.intake.subject.party_digest),
+            patience_us: self.intake.patience,
             posture: self.intake.subject.posture,
             stream: self.intake.stream,
         }

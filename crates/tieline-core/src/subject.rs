@@ -9,7 +9,7 @@ use crate::desk::Limits;
 use crate::grid::{ModelIx, PoolIx};
 use crate::id::CallId;
 use crate::problem::Code;
-use crate::time::Tick;
+use crate::time::{Span, Tick};
 
 /// The API dialects that applications and channels speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,16 +74,23 @@ pub enum Ask {
 /// One call as it arrived.
 #[derive(Clone, Debug)]
 pub struct Intake {
+    /// Which of equal channels has the prompt in its cache, as a number that says nothing of the prompt: absent for prompts
+    /// that are too short to be cached.
+    pub affinity: Option<u16>,
     pub ask: Ask,
     /// Length of the request body, in bytes.
     pub body_bytes: u64,
     pub call: CallId,
+    /// The caller's own limit of time for the whole call, from its arrival.
+    pub deadline: Option<Span>,
     /// The dialect that the application speaks.
     pub dialect: Dialect,
     /// What the call says that it is for: one of the operator's codes.
     pub end_use: Option<Arc<str>>,
     /// The output limit that the request states, in tokens.
     pub output_tokens_max: Option<u32>,
+    /// How long the caller waits for the first byte.
+    pub patience: Option<Span>,
     pub stream: bool,
     pub subject: Arc<Subject>,
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
+use super::plan::Turn;
 use super::step::{Fact, Judged, Loss};
 use super::{Attempt, AttemptEnd, Call, Effect, Ending, Input, Reply, Reservation, Stage, WakeFor, Why};
 use crate::desk::{Bucket, DeskReply};
-use crate::fault::{Fault, FaultKind, Phase};
-use crate::fleet::{Observation, Seen, View};
+use crate::fault::{Fault, FaultKind, Phase, TimeLimit};
+use crate::fleet::{Health, Observation, Row, Seen, View};
 use crate::grid::RecordMode;
 use crate::mark::Mark;
 use crate::problem::{Code, Problem, Retry};
@@ -70,7 +71,7 @@ impl Call {
     }
 
     fn ask_for_verdicts(&mut self) {
-        let rows = self.plan.untried();
+        let rows = self.plan.open();
         self.stage = Stage::Judge { rows };
         self.emit(Effect::Judge { rows });
     }
@@ -88,13 +89,14 @@ impl Call {
     }
 
     fn looked(&mut self, view: View) {
-        self.plan.look(&view);
+        let again = !self.attempts.is_empty();
+        self.plan.look(&view, again, self.rng.draw(), self.now);
         self.step(Fact::View(view));
         if self.reserved_key.is_some() {
             return self.try_next();
         }
-        if self.plan.choose().is_none() {
-            return self.refuse_for_want_of_candidates();
+        if self.choose().is_none() {
+            return self.wait_or_refuse();
         }
         self.stage = Stage::ReserveKey;
         self.emit(Effect::ReserveKey {
@@ -114,7 +116,7 @@ impl Call {
     }
 
     fn try_next(&mut self) {
-        match self.plan.choose() {
+        match self.choose() {
             Some(row) => {
                 self.stage = Stage::ReserveChannel { row };
                 self.emit(Effect::ReserveChannel {
@@ -122,8 +124,50 @@ impl Call {
                     tokens: self.tokens_estimate(),
                 });
             }
-            None => self.refuse_for_want_of_candidates(),
+            None => self.wait_or_refuse(),
         }
+    }
+
+    fn choose(&self) -> Option<u8> {
+        self.plan.choose(&Turn {
+            affinity: self.intake.affinity,
+            candidates: &self.candidates,
+            is_last: self.attempts.len() + 1 >= usize::from(self.settings.attempts_max),
+            snapshot: &self.snapshot,
+        })
+    }
+
+    /// No candidate can be asked: wait for the first that soon can, or say why none will.
+    fn wait_or_refuse(&mut self) {
+        let Some(until) = self.wait_until() else {
+            return self.refuse_for_want_of_candidates();
+        };
+        self.waits += 1;
+        self.waited = Span(self.waited.0.saturating_add(until.since(self.now).0));
+        self.stage = Stage::Wait { until };
+    }
+
+    /// When to look again, if that is soon enough.
+    fn wait_until(&self) -> Option<Tick> {
+        let pause = Span(WAIT_MIN.0 << self.waits.min(WAITS_MAX));
+        let until = self.plan.next_at(self.now)?.max(self.now.plus(pause));
+        let left = self.limit().since(self.now);
+        let share = Span(left.0 / WAIT_SHARE);
+        let waited = self.waited.0.saturating_add(until.since(self.now).0);
+        (self.waits < WAITS_MAX && Span(waited) <= WAIT_MAX.min(share)).then_some(until)
+    }
+
+    /// From when on the row of an attempt that failed may be asked again: after a backoff with full jitter (Brooker,
+    /// "Exponential Backoff and Jitter", 2015), and not before the channel said.
+    fn again_at(&mut self, fault: Fault) -> Option<Tick> {
+        let doublings = u32::try_from(self.attempts.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let most = BACKOFF_FIRST
+            .0
+            .checked_shl(doublings)
+            .map_or(BACKOFF_MAX.0, |us| us.min(BACKOFF_MAX.0));
+        let backoff = Span(self.rng.draw() % (most + 1));
+        let asked = Span::from_ms(fault.retry_after_ms.unwrap_or_default());
+        fault.kind.passes().then(|| self.now.plus(backoff.max(asked)))
     }
 
     fn channel_reserved(&mut self, row: u8, reply: DeskReply) {
@@ -177,16 +221,16 @@ impl Call {
     }
 
     fn dial(&mut self, row: u8) {
-        let verdict = self
-            .plan
-            .rows
-            .get(usize::from(row))
-            .and_then(|row| row.verdict.clone());
+        let planned = self.plan.rows.get(usize::from(row));
+        let verdict = planned.and_then(|row| row.verdict.clone());
+        let seen = planned.and_then(|row| row.seen);
+        let again = !self.attempts.is_empty();
         let attempt = Attempt {
             content_events: 0,
             dialled_at: self.now,
             ended: None,
             first_content_at: None,
+            first_content_max: self.first_content_max(seen),
             last_progress_at: self.now,
             opened: None,
             reserved: self.reserved_channel.take().unwrap_or_default(),
@@ -200,8 +244,20 @@ impl Call {
             return self.refuse(Problem::plain(Code::ChannelsFailed));
         }
         self.stage = Stage::Attempt;
-        self.observe(row, Seen::Dial);
+        self.observe(row, Seen::Dial { again });
         self.emit(Effect::Dial { attempt: ix, row });
+    }
+
+    /// A call that probes a lane which has failed does not stake all its time on it.
+    fn first_content_max(&self, seen: Option<Row>) -> Span {
+        let limit = Span::from_ms(self.settings.first_content_ms.into());
+        match seen.filter(|seen| seen.health == Health::Probe) {
+            Some(seen) => {
+                let usual = Span(u64::from(seen.ttft_us.unwrap_or_default()).saturating_mul(PROBE_PATIENCE));
+                limit.min(usual.max(PROBE_WAIT_MIN))
+            }
+            None => limit,
+        }
     }
 
     fn opened(&mut self, status: u16) {
@@ -317,24 +373,47 @@ impl Call {
     }
 
     fn attempt_failed(&mut self, fault: Fault) {
+        let row = self.attempts.last().map_or(0, |attempt| attempt.row);
         self.close_attempt(AttemptEnd::Fault(fault));
         if self.released {
             return self.finish(Ending::Broken(
                 Problem::plain(Code::AnswerCut).with_retry(Retry::Free),
             ));
         }
-        if fault.kind.is_callers() {
+        match fault.kind {
+            FaultKind::Context => self.keep_larger(row),
+            FaultKind::Legal => {
+                let says =
+                    "The channel refuses this model to you on legal grounds; no other channel is tried.";
+                return self.finish(Ending::Refused(Problem::new(Code::Denied, says)));
+            }
+            kind if kind.is_callers() => return self.finish(Ending::Relayed),
+            _ => {}
+        }
+        if self.plan.open() == 0 && fault.kind == FaultKind::Context {
             return self.finish(Ending::Relayed);
         }
-        if fault.kind == FaultKind::Legal {
-            let says = "The channel refuses this model to you on legal grounds; no other channel is tried.";
-            return self.finish(Ending::Refused(Problem::new(Code::Denied, says)));
-        }
-        let spent = self.attempts.len() >= usize::from(self.settings.attempts_max);
-        if !fault.kind.fails_over() || spent || self.plan.untried() == 0 {
+        if self.is_spent() || self.plan.open() == 0 {
             return self.refuse_for_want_of_candidates();
         }
         self.ask_for_verdicts();
+    }
+
+    fn is_spent(&self) -> bool {
+        self.attempts.len() >= usize::from(self.settings.attempts_max)
+    }
+
+    /// A request that overflowed one context fits into a larger one only; of what is unknown nobody knows that it is.
+    fn keep_larger(&mut self, row: u8) {
+        let tokens = |row: usize| {
+            let candidate = self.candidates.get(row)?;
+            self.snapshot.model(candidate.model)?.context_tokens
+        };
+        let small = tokens(usize::from(row));
+        let fits: u8 = (0..self.candidates.len())
+            .filter(|row| small.is_some() && tokens(*row) > small)
+            .fold(0, |bits, row| bits | 1 << row);
+        self.plan.keep(|row| fits & (1 << row) != 0);
     }
 
     /// An order stops the attempt. What has left cannot be taken back, so an answer under way ends with why; a call that
@@ -356,8 +435,7 @@ impl Call {
         if let Some(row) = row {
             self.plan.order(row, verdict);
         }
-        let spent = self.attempts.len() >= usize::from(self.settings.attempts_max);
-        if spent || self.plan.untried() == 0 {
+        if self.is_spent() || self.plan.open() == 0 {
             return self.refuse(problem);
         }
         self.ask_for_verdicts();
@@ -373,12 +451,15 @@ impl Call {
         if self.stage == Stage::Attempt {
             self.emit(Effect::Cancel { attempt });
         }
-        let phase = match why {
+        let limit = match why {
+            WakeFor::Again => return self.ask_for_verdicts(),
             WakeFor::CallLimit => return self.call_limit(),
-            WakeFor::Head => Phase::Head,
-            WakeFor::FirstContent | WakeFor::Idle | WakeFor::Whole => Phase::Body,
+            WakeFor::Head => TimeLimit::Head,
+            WakeFor::FirstContent => TimeLimit::FirstContent,
+            WakeFor::Idle => TimeLimit::Idle,
+            WakeFor::Whole => TimeLimit::Whole,
         };
-        self.attempt_failed(Fault::new(FaultKind::Timeout, phase));
+        self.attempt_failed(Fault::timeout(limit));
     }
 
     fn call_limit(&mut self) {
@@ -464,7 +545,11 @@ impl Call {
             AttemptEnd::Left | AttemptEnd::Ordered => Seen::Leave,
             AttemptEnd::Fault(fault) => Seen::Fault(fault.kind, fault.retry_after_ms.map(Span::from_ms)),
         };
-        self.plan.mark(row, Why::Tried);
+        let again_at = match end {
+            AttemptEnd::Fault(fault) => self.again_at(fault),
+            AttemptEnd::Done | AttemptEnd::Left | AttemptEnd::Ordered => None,
+        };
+        self.plan.tried(row, again_at);
         self.observe(row, seen);
         self.emit(Effect::SettleChannel { row, reserved, used });
     }
@@ -497,9 +582,12 @@ impl Call {
             return Problem::plain(Code::ChannelsBusy).with_retry(retry);
         }
         // What is allowed is cut, and a cut lasts: if an officer could open another way, that is the one to ask.
-        match self.plan.refusing_verdict() {
-            Some(verdict) if verdict.ruling == Ruling::Hold => verdict_problem(verdict),
-            _ => Problem::plain(Code::NoChannel).with_retry(Retry::After(Span::from_s(1))),
+        match (self.plan.next_at(self.now), self.plan.refusing_verdict()) {
+            (None, Some(verdict)) if verdict.ruling == Ruling::Hold => verdict_problem(verdict),
+            (next_at, _) => {
+                let wait = next_at.map_or(Span::default(), |at| at.since(self.now));
+                Problem::plain(Code::NoChannel).with_retry(Retry::After(wait.max(Span::from_s(1))))
+            }
         }
     }
 
@@ -508,20 +596,29 @@ impl Call {
             let wait = Span::from_ms(last.retry_after_ms.unwrap_or(1_000));
             return Problem::plain(Code::ChannelsBusy).with_retry(Retry::After(wait));
         }
+        // Where the attempts are spent, another round of the caller's would only multiply them.
+        let retry = if self.is_spent() || self.plan.any_barred() {
+            Retry::Never
+        } else {
+            Retry::Free
+        };
         if self.all_faults(FaultKind::Garbage) {
-            return Problem::plain(Code::AnswerUnreadable).with_retry(Retry::Free);
+            return Problem::plain(Code::AnswerUnreadable).with_retry(retry);
         }
         let tried = self.attempts.len();
         let plural = if tried == 1 {
-            "channel was"
+            "attempt was"
         } else {
-            "channels were"
+            "attempts were"
         };
+        let limit = last
+            .limit
+            .map_or_else(String::new, |limit| format!(" (`{}` passed)", limit.setting()));
         let says = format!(
-            "{tried} {plural} tried and failed; the last fault was `{}`.",
+            "{tried} {plural} made and failed; the last fault was `{}`{limit}.",
             last.kind.name()
         );
-        Problem::new(Code::ChannelsFailed, says).with_retry(Retry::Free)
+        Problem::new(Code::ChannelsFailed, says).with_retry(retry)
     }
 
     /// Whether every attempt that failed did so in this way.
@@ -635,6 +732,24 @@ impl Call {
         debug_assert!(!overflow, "effects were not drained");
     }
 }
+
+/// Waiting of one call for its candidates, in all: longer, and the caller had better know. At most a third of the time that
+/// is left, so that there is time to answer.
+const WAIT_MAX: Span = Span::from_s(2);
+const WAIT_SHARE: u64 = 3;
+
+/// Looks at candidates that cannot be asked yet: 25 + 50 + 100 + 200 ms at least, and four more views in the decision's
+/// entry, of at most 1 KB each with their verdicts.
+const WAITS_MAX: u8 = 4;
+const WAIT_MIN: Span = Span::from_ms(25);
+
+/// The longest backoff before the first further attempt on a channel; doubled with each.
+const BACKOFF_FIRST: Span = Span::from_ms(250);
+const BACKOFF_MAX: Span = Span::from_s(8);
+
+/// A probe has three times the lane's usual time to first content, and 5 s at least.
+const PROBE_PATIENCE: u64 = 3;
+const PROBE_WAIT_MIN: Span = Span::from_s(5);
 
 /// Bytes of losses in one outcome, where each stands twice (as an input and in the report): 2 × 12 KiB leave room in the
 /// 65,535 bytes of an entry for eight attempts of 2 KiB.

@@ -20,7 +20,7 @@ use arrayvec::ArrayVec;
 
 use crate::ROWS_MAX;
 use crate::desk::DeskReply;
-use crate::entropy::Seed;
+use crate::entropy::{Rng, Seed};
 use crate::fault::{Fault, FaultKind, Phase};
 use crate::fleet::{Observation, View};
 use crate::grid::{Candidate, Settings, Snapshot};
@@ -134,6 +134,8 @@ pub enum Reply {
 /// Why a call wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WakeFor {
+    /// A candidate may be asked then, or be asked again.
+    Again,
     CallLimit,
     FirstContent,
     Head,
@@ -189,6 +191,7 @@ pub struct Call {
     now: Tick,
     pub(crate) plan: Plan,
     released: bool,
+    rng: Rng,
     /// Tokens reserved for the key, if granted.
     pub(crate) reserved_key: Option<u64>,
     /// Tokens reserved on the channel of the attempt to come.
@@ -198,6 +201,9 @@ pub struct Call {
     pub(crate) snapshot: Arc<Snapshot>,
     stage: Stage,
     pub(crate) steps: step::Steps,
+    /// How long it has waited for a candidate in all, and how often.
+    waited: Span,
+    waits: u8,
 }
 
 /// One try on one channel.
@@ -207,6 +213,8 @@ pub(crate) struct Attempt {
     pub(crate) dialled_at: Tick,
     pub(crate) ended: Option<(Tick, AttemptEnd)>,
     pub(crate) first_content_at: Option<Tick>,
+    /// How long its first content may take: the pool's limit, less for a probe.
+    first_content_max: Span,
     pub(crate) last_progress_at: Tick,
     pub(crate) opened: Option<u16>,
     pub(crate) reserved: u64,
@@ -260,6 +268,10 @@ enum Stage {
         row: u8,
     },
     ReserveKey,
+    /// No candidate can be asked yet, and one soon can.
+    Wait {
+        until: Tick,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -311,6 +323,7 @@ impl Call {
             losses: Vec::new(),
             now,
             released: false,
+            rng: Rng::new(seed),
             reserved_channel: None,
             reserved_key: None,
             seed,
@@ -318,6 +331,8 @@ impl Call {
             snapshot,
             stage: Stage::Done,
             steps: step::Steps::new(buffer),
+            waited: Span::default(),
+            waits: 0,
         };
         call.admit();
         call
@@ -334,15 +349,22 @@ impl Call {
         if matches!(self.stage, Stage::Done | Stage::Record { .. }) {
             return None;
         }
-        let call = (
-            self.began.plus(Span::from_ms(self.settings.call_ms.into())),
-            WakeFor::CallLimit,
-        );
-        let attempt = match (self.stage, self.attempts.last()) {
+        let call = (self.limit(), WakeFor::CallLimit);
+        let stage = match (self.stage, self.attempts.last()) {
             (Stage::Attempt, Some(attempt)) if !self.end_waits => Some(self.attempt_deadline(attempt)),
+            (Stage::Wait { until }, _) => Some((until, WakeFor::Again)),
             _ => None,
         };
-        Some(attempt.filter(|(at, _)| *at < call.0).unwrap_or(call))
+        Some(stage.filter(|(at, _)| *at < call.0).unwrap_or(call))
+    }
+
+    /// The end of the call's time: the pool's limit, or the caller's own; who waits for a first byte no longer than that
+    /// has left by then.
+    fn limit(&self) -> Tick {
+        let patience = self.intake.patience.filter(|_| !self.released);
+        let caller = [self.intake.deadline, patience].into_iter().flatten().min();
+        let whole = Span::from_ms(self.settings.call_ms.into());
+        self.began.plus(caller.map_or(whole, |caller| caller.min(whole)))
     }
 
     /// The candidates, row by row.
@@ -405,6 +427,11 @@ impl Call {
         self.attempts.len()
     }
 
+    /// The number of the attempt that is under way, if one is.
+    pub fn attempt_under_way(&self) -> Option<usize> {
+        (self.stage == Stage::Attempt).then(|| self.attempts.len().saturating_sub(1))
+    }
+
     /// Give the step buffer back for another call.
     pub fn into_steps(self) -> Vec<Step> {
         self.steps.into_buffer()
@@ -424,7 +451,7 @@ impl Call {
                 WakeFor::Idle,
             );
         }
-        let first_content = attempt.dialled_at.plus(ms(self.settings.first_content_ms));
+        let first_content = attempt.dialled_at.plus(attempt.first_content_max);
         let head = attempt.dialled_at.plus(ms(self.settings.head_ms));
         if attempt.opened.is_none() && head < first_content {
             (head, WakeFor::Head)

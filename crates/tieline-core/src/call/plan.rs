@@ -1,9 +1,15 @@
 //! The plan of a call: for each candidate what is known of it and why it is or is not to be tried, and the choice of the
 //! next one.
 //!
-//! The order is the pool's. A candidate is passed over if policy does not allow it, an operator cut it, its limit is used
-//! up, or it was tried; one whose breaker is open only while another is not. When every breaker is open, breakers are
-//! ignored (panic), policy and cuts never are.
+//! The order is the pool's, model by model; the channels of one model are equals. A candidate is passed over if policy does
+//! not allow it, an operator cut it, its limit is used up, it rests, or it has been tried for all that it is good for. Of
+//! equals, one outside the failure domains of what failed comes first; then one whose breaker waits for a probe; then the
+//! one that a prompt's cache prefers, unless it costs twice as much; then the cheaper of two drawn at random (Mitzenmacher
+//! 2001), by latency and load. The last attempt goes to another failure domain if there is one, whatever the order.
+//!
+//! If none is ready: one that is full, then one that failed this call and may be asked again, then (panic) one whose
+//! breaker is open for its share of faults. One that failed in a row gets probes alone. Panic ignores breakers; policy and
+//! cuts never are.
 
 use std::sync::Arc;
 
@@ -12,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ROWS_MAX;
 use crate::desk::Bucket;
-use crate::fleet::{Health, View};
+use crate::entropy::{Rng, Seed};
+use crate::fleet::{Health, Row, View};
+use crate::grid::{Candidate, ComponentSet, Snapshot};
 use crate::time::Tick;
 use crate::verdict::{Ruling, Verdict};
 
@@ -20,9 +28,17 @@ use crate::verdict::{Ruling, Verdict};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
+    /// It failed this call, and may be asked once more.
+    Again,
+    /// Its breaker is open for its share of faults.
+    Ailing,
+    /// Its share of further attempts is used up.
+    Barred,
     /// It is tried next.
     Chosen,
     Denied,
+    /// It has as many attempts in flight as it seems to take.
+    Full,
     Held,
     /// Its limit is used up.
     Limited,
@@ -30,45 +46,81 @@ pub enum Why {
     Open,
     /// An operator cut it, or something it depends on.
     Out,
+    /// It asked to be left alone for a while, or its account is spent.
+    Resting,
     /// It may serve; another comes first.
     Standby,
     /// It was tried.
     Tried,
     /// Nothing was asked about it, for the call was refused before.
     Unasked,
+    /// It cannot serve this request, as what was tried has shown.
+    Unfit,
 }
+
+/// Of one candidate, tries in one call: a second is for the case in which no other can serve.
+const TRIES_MAX: u8 = 2;
+
+/// The latency of a lane that nobody has measured, in µs.
+const TTFT_US_UNMEASURED: u32 = 1_000_000;
+
+/// A warm cache of the prompt is worth so many times the cost of the cheapest.
+const AFFINITY_WORTH: u64 = 2;
 
 /// All candidates of a call.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// What chance says at this look.
+    draw: u64,
     pub rows: ArrayVec<PlanRow, ROWS_MAX>,
 }
 
 #[derive(Clone, Debug)]
 pub struct PlanRow {
+    /// From when on it may be asked again, if it may.
+    pub again_at: Option<Tick>,
     /// The limit that is used up, and when it frees.
     pub limited: Option<(Bucket, Option<Tick>)>,
-    pub tried: bool,
+    /// What the fleet last said of it.
+    pub seen: Option<Row>,
+    pub tries: u8,
+    /// What was tried has shown that it cannot serve the request.
+    pub unfit: bool,
     pub verdict: Option<Arc<Verdict>>,
     pub why: Why,
+}
+
+/// What a choice depends on beside the plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn<'c> {
+    /// Which of equals has the prompt in its cache, as a number to be hashed with their names.
+    pub(crate) affinity: Option<u16>,
+    pub(crate) candidates: &'c [Candidate],
+    /// No attempt is left after this one.
+    pub(crate) is_last: bool,
+    pub(crate) snapshot: &'c Snapshot,
 }
 
 impl Plan {
     pub(crate) fn new(rows: usize) -> Self {
         let row = || PlanRow {
+            again_at: None,
             limited: None,
-            tried: false,
+            seen: None,
+            tries: 0,
+            unfit: false,
             verdict: None,
             why: Why::Unasked,
         };
         Self {
+            draw: 0,
             rows: (0..rows.min(ROWS_MAX)).map(|_| row()).collect(),
         }
     }
 
     /// The rows that may still be tried, as bits.
-    pub(crate) fn untried(&self) -> u8 {
-        let bits = self.rows.iter().zip(0_u8..).filter(|(row, _)| !row.tried);
+    pub(crate) fn open(&self) -> u8 {
+        let bits = self.rows.iter().zip(0_u8..).filter(|(row, _)| row.is_open());
         bits.fold(0, |mask, (_, ix)| mask | 1 << ix)
     }
 
@@ -86,9 +138,9 @@ impl Plan {
         }
     }
 
-    /// Whether any untried row is allowed.
+    /// Whether any row that may still be tried is allowed.
     pub(crate) fn any_allowed(&self) -> bool {
-        self.rows.iter().any(|row| !row.tried && row.is_allowed())
+        self.rows.iter().any(|row| row.is_open() && row.is_allowed())
     }
 
     /// The verdict that decides a call that nothing is allowed for: a hold if an officer could still open a way, else the
@@ -107,45 +159,45 @@ impl Plan {
         })
     }
 
-    /// Say of each row why it is where it is.
-    pub(crate) fn look(&mut self, view: &View) {
+    /// Say of each row why it is where it is. `again` if the call has tried one already; `draw` is what chance says.
+    pub(crate) fn look(&mut self, view: &View, again: bool, draw: u64, now: Tick) {
+        self.draw = draw;
         for (row, seen) in self.rows.iter_mut().zip(&view.rows) {
-            row.why = match row.verdict.as_ref().map(|v| v.ruling) {
-                _ if row.tried => Why::Tried,
-                None => Why::Unasked,
-                Some(Ruling::Deny) => Why::Denied,
-                Some(Ruling::Hold) => Why::Held,
-                Some(Ruling::Allow) if seen.out => Why::Out,
-                Some(Ruling::Allow) if row.limited.is_some() => Why::Limited,
-                Some(Ruling::Allow) if seen.health == Health::Open => Why::Open,
-                Some(Ruling::Allow) => Why::Standby,
-            };
+            row.seen = Some(*seen);
+            // A limit that was used up before a wait is asked anew.
+            row.limited = row
+                .limited
+                .filter(|(_, free_at)| free_at.is_none_or(|at| now < at));
+            row.why = row.standing(seen, again, now);
         }
     }
 
     /// Say of each row what the verdicts alone say; for a call that nothing is allowed for.
     pub(crate) fn look_at_verdicts(&mut self) {
         for row in &mut self.rows {
-            row.why = match row.verdict.as_ref().map(|v| v.ruling) {
-                _ if row.tried => Why::Tried,
-                None => Why::Unasked,
-                Some(Ruling::Deny) => Why::Denied,
-                Some(Ruling::Hold) => Why::Held,
-                Some(Ruling::Allow) => Why::Standby,
-            };
+            row.why = row.ruled().unwrap_or(Why::Standby);
         }
     }
 
-    /// The next row to try: the first on standby, else (panic) the first that is only kept back by its breaker.
-    pub(crate) fn choose(&self) -> Option<u8> {
-        let first = |why: Why| {
-            self.rows
-                .iter()
-                .zip(0_u8..)
-                .find(|(row, _)| row.why == why)
-                .map(|(_, ix)| ix)
+    /// The next row to try.
+    pub(crate) fn choose(&self, turn: &Turn<'_>) -> Option<u8> {
+        [Why::Standby, Why::Full, Why::Again, Why::Ailing]
+            .into_iter()
+            .find_map(|why| self.choose_among(why, turn))
+    }
+
+    /// When the first of the allowed rows that cannot be dialled yet can be. `None` if none ever can; this instant if nobody
+    /// can tell, for a probe is under way.
+    pub(crate) fn next_at(&self, now: Tick) -> Option<Tick> {
+        let at = |row: &PlanRow| match row.why {
+            Why::Tried => row.again_at,
+            Why::Limited => row.limited.and_then(|(_, free_at)| free_at),
+            Why::Open | Why::Resting => Some(row.free_at().unwrap_or(now)),
+            _ => None,
         };
-        first(Why::Standby).or_else(|| first(Why::Open))
+        let rows = self.rows.iter().filter(|row| row.is_open() && row.is_allowed());
+        rows.filter_map(|row| Some(at(row)?.max(row.free_at().unwrap_or(now))))
+            .min()
     }
 
     pub(crate) fn limit(&mut self, row: u8, bucket: Bucket, free_at: Option<Tick>) {
@@ -158,7 +210,24 @@ impl Plan {
     pub(crate) fn mark(&mut self, row: u8, why: Why) {
         if let Some(row) = self.rows.get_mut(usize::from(row)) {
             row.why = why;
-            row.tried |= why == Why::Tried;
+        }
+    }
+
+    /// The row was tried; it may be asked again from `again_at` on.
+    pub(crate) fn tried(&mut self, row: u8, again_at: Option<Tick>) {
+        if let Some(row) = self.rows.get_mut(usize::from(row)) {
+            row.why = Why::Tried;
+            row.tries = row.tries.saturating_add(1);
+            row.again_at = again_at.filter(|_| row.tries < TRIES_MAX);
+        }
+    }
+
+    /// Rule out the rows that `fits` refuses, whatever becomes of the rest.
+    pub(crate) fn keep(&mut self, fits: impl Fn(usize) -> bool) {
+        for (row, ix) in self.rows.iter_mut().zip(0..) {
+            if row.is_open() && !fits(ix) {
+                row.unfit = true;
+            }
         }
     }
 
@@ -173,17 +242,165 @@ impl Plan {
         self.rows.iter().any(|row| row.limited.is_some())
     }
 
+    /// Whether an allowed row was kept back because further attempts there have used up their share.
+    pub(crate) fn any_barred(&self) -> bool {
+        self.rows.iter().any(|row| row.why == Why::Barred)
+    }
+
     /// When the first of the limited rows frees, if anybody can tell.
     pub(crate) fn limited_until(&self) -> Option<Tick> {
         let limits = self.rows.iter().filter_map(|row| row.limited);
         limits.filter_map(|(_, free_at)| free_at).min()
     }
+
+    fn choose_among(&self, why: Why, turn: &Turn<'_>) -> Option<u8> {
+        let mut rows: ArrayVec<u8, ROWS_MAX> = (self.rows.iter().zip(0_u8..))
+            .filter(|(row, _)| row.why == why)
+            .map(|(_, ix)| ix)
+            .collect();
+        let failed = self.failed_domains(turn);
+        let apart = |row: &u8| !turn.components(*row).intersects(&failed);
+        if turn.is_last && rows.iter().any(apart) {
+            rows.retain(|row| apart(row));
+        }
+        let model = turn.model(*rows.first()?);
+        rows.retain(|row| turn.model(*row) == model);
+        if rows.iter().any(apart) {
+            rows.retain(|row| apart(row));
+        }
+        let probe = rows.iter().find(|row| self.health(**row) == Some(Health::Probe));
+        probe.copied().or_else(|| self.cheapest(&rows, turn))
+    }
+
+    /// What failed depends on, but for what every candidate depends on.
+    fn failed_domains(&self, turn: &Turn<'_>) -> ComponentSet {
+        let tried = || (self.rows.iter().zip(0_u8..)).filter(|(row, _)| row.tries > 0);
+        if tried().next().is_none() {
+            return ComponentSet::default();
+        }
+        let all = (0_u8..).take(self.rows.len()).map(|row| turn.components(row));
+        let common = all.reduce(|a, b| a.intersection(&b)).unwrap_or_default();
+        let failed = tried().map(|(_, row)| turn.components(row));
+        failed
+            .fold(ComponentSet::default(), |a, b| a.union(&b))
+            .without(&common)
+    }
+
+    fn cheapest(&self, rows: &[u8], turn: &Turn<'_>) -> Option<u8> {
+        let cost = |row: &u8| self.cost(*row);
+        let [one, two] = drawn(self.draw, rows)?;
+        // At the same cost the one that comes first is taken.
+        let drawn = if cost(&one.max(two)) < cost(&one.min(two)) {
+            one.max(two)
+        } else {
+            one.min(two)
+        };
+        let warm = turn
+            .affinity
+            .and_then(|prompt| rows.iter().max_by_key(|row| turn.weight(prompt, **row)))
+            .filter(|row| cost(row) <= cost(&drawn).saturating_mul(AFFINITY_WORTH));
+        Some(warm.copied().unwrap_or(drawn))
+    }
+
+    /// Latency times the queue that a call would stand in.
+    fn cost(&self, row: u8) -> u64 {
+        let seen = self.rows.get(usize::from(row)).and_then(|row| row.seen);
+        seen.map_or(u64::MAX, |seen| {
+            u64::from(seen.ttft_us.unwrap_or(TTFT_US_UNMEASURED).max(1)) * (u64::from(seen.in_flight) + 1)
+        })
+    }
+
+    fn health(&self, row: u8) -> Option<Health> {
+        Some(self.rows.get(usize::from(row))?.seen?.health)
+    }
 }
+
+/// Two different rows, if there are two.
+fn drawn(draw: u64, rows: &[u8]) -> Option<[u8; 2]> {
+    let count = rows.len() as u64;
+    let one = draw % count.max(1);
+    let two = (one + 1 + (draw >> 32) % count.saturating_sub(1).max(1)) % count.max(1);
+    let row = |ix: u64| rows.get(usize::try_from(ix).ok()?).copied();
+    Some([row(one)?, row(two)?])
+}
+
+// === impl PlanRow ===
 
 impl PlanRow {
     fn is_allowed(&self) -> bool {
         self.verdict
             .as_ref()
             .is_some_and(|verdict| verdict.ruling == Ruling::Allow)
+    }
+
+    /// Whether it may still be tried, as far as trying goes.
+    fn is_open(&self) -> bool {
+        !self.unfit && (self.tries == 0 || self.again_at.is_some())
+    }
+
+    fn free_at(&self) -> Option<Tick> {
+        self.seen.and_then(|seen| seen.free_at)
+    }
+
+    /// Why it is not to be tried, whatever the fleet says.
+    fn ruled(&self) -> Option<Why> {
+        match self.verdict.as_ref().map(|verdict| verdict.ruling) {
+            _ if self.unfit => Some(Why::Unfit),
+            _ if !self.is_open() => Some(Why::Tried),
+            None => Some(Why::Unasked),
+            Some(Ruling::Deny) => Some(Why::Denied),
+            Some(Ruling::Hold) => Some(Why::Held),
+            Some(Ruling::Allow) => None,
+        }
+    }
+
+    fn standing(&self, seen: &Row, again: bool, now: Tick) -> Why {
+        if let Some(why) = self.ruled() {
+            return why;
+        }
+        match seen.health {
+            _ if seen.out => Why::Out,
+            _ if self.limited.is_some() => Why::Limited,
+            _ if again && seen.barred => Why::Barred,
+            _ if self.again_at.is_some_and(|at| now < at) => Why::Tried,
+            Health::Open => Why::Open,
+            _ if seen.free_at.is_some() => Why::Resting,
+            Health::Ailing => Why::Ailing,
+            _ if self.tries > 0 => Why::Again,
+            _ if seen.full => Why::Full,
+            Health::Closed | Health::Probe => Why::Standby,
+        }
+    }
+}
+
+// === impl Turn ===
+
+impl Turn<'_> {
+    fn components(&self, row: u8) -> ComponentSet {
+        self.candidates
+            .get(usize::from(row))
+            .and_then(|candidate| self.snapshot.channel(candidate.channel))
+            .map_or_else(ComponentSet::default, |channel| channel.components)
+    }
+
+    fn model(&self, row: u8) -> Option<crate::ModelIx> {
+        self.candidates
+            .get(usize::from(row))
+            .map(|candidate| candidate.model)
+    }
+
+    /// How much a prompt belongs to a row: highest random weight (Thaler and Ravishankar 1998), so that a channel that comes
+    /// or goes moves no other's prompts.
+    fn weight(&self, prompt: u16, row: u8) -> u64 {
+        let channel = self
+            .candidates
+            .get(usize::from(row))
+            .and_then(|candidate| self.snapshot.channel(candidate.channel));
+        let name = channel.map_or(&b""[..], |channel| channel.name.as_bytes());
+        // FNV-1a over the name, mixed with the prompt.
+        let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Rng::new(Seed(hash ^ u64::from(prompt) << 48)).draw()
     }
 }

@@ -116,12 +116,15 @@ fn intake(snapshot: &Snapshot, decision: &DecisionEntry) -> Result<Intake, Diffe
         },
     };
     Ok(Intake {
+        affinity: record.affinity,
         ask,
         body_bytes: record.body_bytes,
         call: decision.id,
+        deadline: record.deadline_us,
         dialect: record.dialect,
         end_use: record.end_use.clone(),
         output_tokens_max: record.output_tokens_max,
+        patience: record.patience_us,
         stream: record.stream,
         subject: Arc::new(subject),
     })

@@ -2,6 +2,7 @@
 //! compared as words. Whatever a script does, the call must keep the laws of [`World::check_laws`], its replay included.
 
 mod cases;
+mod choice;
 mod laws;
 
 use std::collections::VecDeque;
@@ -33,6 +34,8 @@ struct World {
     ledger_takes: bool,
     now: Tick,
     out: [bool; ROWS_MAX],
+    /// What the fleet says of each candidate beside its health and whether it is out.
+    rows: [Row; ROWS_MAX],
     rulings: [Ruling; ROWS_MAX],
     seen: Vec<Effect>,
     slow: bool,
@@ -71,12 +74,15 @@ fn three_channels(settings: Settings) -> Arc<Snapshot> {
 
 fn intake(ask: Ask, scope: Scope) -> Intake {
     Intake {
+        affinity: None,
         ask,
         body_bytes: 400,
         call: CallId::new(START, 1),
+        deadline: None,
         dialect: Dialect::OpenaiChat,
         end_use: None,
         output_tokens_max: Some(100),
+        patience: None,
         stream: true,
         subject: Arc::new(Subject {
             desk_ix: 0,
@@ -126,6 +132,16 @@ const DEFAULTS: Settings = Settings {
     whole_ms: 30_000,
 };
 
+const ROW: Row = Row {
+    barred: false,
+    free_at: None,
+    full: false,
+    health: Health::Closed,
+    in_flight: 2,
+    out: false,
+    ttft_us: Some(1_500),
+};
+
 const STRICT: Settings = Settings {
     record: RecordMode::Strict,
     ..DEFAULTS
@@ -155,6 +171,7 @@ impl World {
             ledger_takes: true,
             now: START,
             out: [false; ROWS_MAX],
+            rows: [ROW; ROWS_MAX],
             rulings: [Ruling::Allow; ROWS_MAX],
             seen: Vec::new(),
             slow: false,
@@ -237,11 +254,12 @@ impl World {
             .take(self.call.candidates().len());
         View {
             rows: rows
-                .map(|(health, out)| Row {
+                .zip(self.rows)
+                .map(|((health, out), row)| Row {
+                    free_at: row.free_at.filter(|at| self.now < *at),
                     health: *health,
-                    in_flight: 2,
                     out,
-                    ttft_us: Some(1_500),
+                    ..row
                 })
                 .collect(),
         }
@@ -411,7 +429,7 @@ fn word(effect: &Effect) -> String {
         Effect::Judge { rows } => format!("judge-{rows:03b}"),
         Effect::Look => "look".into(),
         Effect::Observe(Observation { seen, .. }) => match seen {
-            crate::Seen::Dial => "saw-dial".into(),
+            crate::Seen::Dial { .. } => "saw-dial".into(),
             crate::Seen::Content { ttft_us } => format!("saw-content-{}ms", ttft_us / 1_000),
             crate::Seen::Done => "saw-done".into(),
             crate::Seen::Leave => "saw-leave".into(),

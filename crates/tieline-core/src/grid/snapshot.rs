@@ -54,6 +54,8 @@ pub struct Snapshot {
 #[derive(Clone, Debug)]
 pub struct Model {
     pub candidates: ArrayVec<Candidate, ROWS_MAX>,
+    /// Context window in tokens, if known.
+    pub context_tokens: Option<u32>,
     pub lab: u16,
     pub name: Arc<str>,
     pub weights: Weights,
@@ -276,6 +278,16 @@ impl ComponentSet {
         out
     }
 
+    /// The members that `other` does not have.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let mut out = *self;
+        for (word, less) in out.0.iter_mut().zip(other.0) {
+            *word &= !less;
+        }
+        out
+    }
+
     pub fn intersects(&self, other: &Self) -> bool {
         self.0.iter().zip(other.0).any(|(a, b)| a & b != 0)
     }
@@ -387,6 +399,7 @@ impl Build {
             })?;
             self.models.push(Model {
                 candidates: ArrayVec::new(),
+                context_tokens: model.context_tokens,
                 lab,
                 name: model.name.clone(),
                 weights: model.weights,

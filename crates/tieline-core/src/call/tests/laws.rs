@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "sixty at most, in a test")]
 enum Act {
     /// Give the answer that was asked for longest ago.
     Answer,
@@ -52,7 +53,24 @@ fn worlds() -> impl Strategy<Value = World> {
         },
     );
     let ruling = prop_oneof![6 => Just(Ruling::Allow), 1 => Just(Ruling::Hold), 1 => Just(Ruling::Deny)];
-    let health = prop_oneof![4 => Just(Health::Closed), 1 => Just(Health::Open), 1 => Just(Health::Probe)];
+    let health = prop_oneof![
+        4 => Just(Health::Closed),
+        1 => Just(Health::Ailing),
+        1 => Just(Health::Open),
+        1 => Just(Health::Probe),
+    ];
+    let row = (
+        any::<[bool; 2]>(),
+        prop::option::weighted(0.2, 0_u64..4_000),
+        0_u32..9,
+    )
+        .prop_map(|([barred, full], free_ms, in_flight)| Row {
+            barred,
+            free_at: free_ms.map(|ms| START.plus(Span::from_ms(ms))),
+            full,
+            in_flight,
+            ..ROW
+        });
     let denied = Some(limited(
         Bucket::RequestsPerMinute,
         Some(START.plus(Span::from_s(5))),
@@ -63,6 +81,7 @@ fn worlds() -> impl Strategy<Value = World> {
         prop::array::uniform3(health),
         prop::array::uniform3(prop::bool::weighted(0.1)),
         prop::array::uniform3(limit()),
+        prop::array::uniform3(row),
     );
     (
         settings,
@@ -74,7 +93,15 @@ fn worlds() -> impl Strategy<Value = World> {
         any::<bool>(),
     )
         .prop_map(
-            |(settings, (rulings, health, out, limits), key_limit, ledger_takes, slow, pool, stream)| {
+            |(
+                settings,
+                (rulings, health, out, limits, rows),
+                key_limit,
+                ledger_takes,
+                slow,
+                pool,
+                stream,
+            )| {
                 let ask = if pool {
                     Ask::Pool(crate::PoolIx(0))
                 } else {
@@ -84,6 +111,7 @@ fn worlds() -> impl Strategy<Value = World> {
                 world.rulings[..3].copy_from_slice(&rulings);
                 world.health[..3].copy_from_slice(&health);
                 world.out[..3].copy_from_slice(&out);
+                world.rows[..3].copy_from_slice(&rows);
                 world.channel_limits[..3].copy_from_slice(&limits);
                 world.key_limit = key_limit;
                 world.ledger_takes = ledger_takes;
@@ -100,6 +128,7 @@ impl std::fmt::Debug for World {
             .field("rulings", &&self.rulings[..3])
             .field("health", &&self.health[..3])
             .field("out", &&self.out[..3])
+            .field("rows", &&self.rows[..3])
             .field("channel_limits", &&self.channel_limits[..3])
             .field("key_limit", &self.key_limit)
             .field("ledger_takes", &self.ledger_takes)
