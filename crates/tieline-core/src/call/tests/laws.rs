@@ -44,6 +44,22 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 0..60)
 }
 
+/// What the fleet says of a candidate beside its health.
+fn row() -> impl Strategy<Value = Row> {
+    (
+        any::<[bool; 2]>(),
+        prop::option::weighted(0.2, 0_u64..4_000),
+        0_u32..9,
+    )
+        .prop_map(|([barred, full], free_ms, in_flight)| Row {
+            barred,
+            free_at: free_ms.map(|ms| START.plus(Span::from_ms(ms))),
+            full,
+            in_flight,
+            ..ROW
+        })
+}
+
 fn worlds() -> impl Strategy<Value = World> {
     let settings = (1_u8..5, any::<bool>(), prop_oneof![Just(5_000_u32), Just(60_000)]).prop_map(
         |(attempts_max, strict, call_ms)| Settings {
@@ -59,18 +75,6 @@ fn worlds() -> impl Strategy<Value = World> {
         1 => Just(Health::Open),
         1 => Just(Health::Probe),
     ];
-    let row = (
-        any::<[bool; 2]>(),
-        prop::option::weighted(0.2, 0_u64..4_000),
-        0_u32..9,
-    )
-        .prop_map(|([barred, full], free_ms, in_flight)| Row {
-            barred,
-            free_at: free_ms.map(|ms| START.plus(Span::from_ms(ms))),
-            full,
-            in_flight,
-            ..ROW
-        });
     let denied = Some(limited(
         Bucket::RequestsPerMinute,
         Some(START.plus(Span::from_s(5))),
@@ -81,7 +85,7 @@ fn worlds() -> impl Strategy<Value = World> {
         prop::array::uniform3(health),
         prop::array::uniform3(prop::bool::weighted(0.1)),
         prop::array::uniform3(limit()),
-        prop::array::uniform3(row),
+        prop::array::uniform3(row()),
     );
     (
         settings,
