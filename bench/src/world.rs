@@ -82,12 +82,15 @@ impl World {
     pub fn decide(&mut self, model: &str, body_bytes: u64, is_stream: bool) -> Call {
         self.calls += 1;
         let intake = Intake {
+            affinity: None,
             ask: self.snapshot.resolve(model),
             body_bytes,
             call: CallId::new(NOW, self.calls.into()),
+            deadline: None,
             dialect: Dialect::OpenaiChat,
             end_use: None,
             output_tokens_max: Some(256),
+            patience: None,
             stream: is_stream,
             subject: self.subject.clone(),
         };

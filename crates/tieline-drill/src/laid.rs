@@ -113,13 +113,16 @@ impl<'t> Laid<'t> {
     pub(crate) fn intake(&self, call: &TrafficCall, ix: usize) -> Option<Intake> {
         let (kind, shared) = (self.kind(call)?, self.traffic.kinds.get(call.kind as usize)?);
         Some(Intake {
+            affinity: None,
             ask: kind.ask.clone(),
             body_bytes: u64::from(call.body_bytes),
             call: CallId::new(call.at, ix as u128),
+            deadline: None,
             dialect: shared.dialect,
-            // Policy says what it said: rulings were recorded with it.
+            // Policy says what it said: rulings were recorded with it. How long callers would have waited is left out.
             end_use: None,
             output_tokens_max: (call.output_max != NONE).then_some(call.output_max),
+            patience: None,
             stream: call.flags & STREAMED != 0,
             subject: kind.subject.clone(),
         })

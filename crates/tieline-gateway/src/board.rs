@@ -54,9 +54,8 @@ impl Board {
         // What the grid no longer has is out.
         let gone = Row {
             health: Health::Open,
-            in_flight: 0,
             out: true,
-            ttft_us: None,
+            ..Row::default()
         };
         let row = |candidate: &Candidate| {
             let here = self.place(of, *candidate)?;

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use smallvec::SmallVec;
-use tieline_core::{Fault, FaultKind, Phase};
+use tieline_core::{Fault, FaultKind, Phase, TimeLimit};
 
 use crate::config::ChannelWiring;
 use crate::http1::{self, Lost, Pieces, Pool};
@@ -278,7 +278,7 @@ async fn send_tls(
         sent = &mut sent => sent,
         waited = tokio::time::timeout(connect, async { captured.wait_for_connection_metadata().await.is_some() }) => {
             if waited.is_err() {
-                return Err(Fault::new(FaultKind::Connect, Phase::Connect).into());
+                return Err(Fault::timeout(TimeLimit::Connect).into());
             }
             sent.await
         }
@@ -302,6 +302,7 @@ fn send_fault(error: &hyper_util::client::legacy::Error) -> NotSent {
 fn lost(lost: Lost) -> NotSent {
     match lost {
         Lost::Connect => Fault::new(FaultKind::Connect, Phase::Connect).into(),
+        Lost::ConnectTimeout => Fault::timeout(TimeLimit::Connect).into(),
         Lost::Malformed | Lost::Reset => Fault::new(FaultKind::Reset, Phase::Head).into(),
         Lost::Superseded => NotSent::Superseded,
     }

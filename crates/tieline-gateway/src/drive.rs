@@ -47,6 +47,8 @@ const WHOLE_BYTES_MAX: usize = 32 << 20;
 const ERROR_BYTES_MAX: usize = 64 << 10;
 
 pub(crate) struct Drive {
+    /// The number of the attempt that this task is in.
+    attempt: usize,
     armed: Option<Tick>,
     call: Call,
     dial: Option<u8>,
@@ -108,6 +110,7 @@ impl Drive {
         let now = shared.now();
         let units = Units::new(shared.meter.clone());
         Self {
+            attempt: 0,
             armed: None,
             call,
             dial: None,
@@ -323,6 +326,7 @@ impl Drive {
     // === an attempt ===
 
     async fn attempt(&mut self, row: u8) {
+        self.attempt = self.call.attempts().saturating_sub(1);
         self.incoming = None;
         self.exchange = None;
         self.is_whole = false;
@@ -514,7 +518,7 @@ impl Drive {
 
     /// Whether the attempt that this task is in is still wanted.
     fn is_attempting(&self) -> bool {
-        !self.call.is_over() && self.dial.is_none() && self.reply.is_none()
+        self.call.attempt_under_way() == Some(self.attempt) && self.dial.is_none() && self.reply.is_none()
     }
 
     /// Wait for the next fact of any kind, and feed it.

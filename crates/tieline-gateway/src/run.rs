@@ -158,6 +158,7 @@ impl Gateway {
             apply_out(&mut board, &out, true);
         }
         Ok(Arc::new(Shared {
+            affinity: std::hash::RandomState::new(),
             board: board.into(),
             calls: AtomicUsize::new(0),
             children: self.children,

@@ -1,6 +1,7 @@
 //! What every task of the process shares: the live configuration (swapped whole by a reload), the board of fleet and
 //! desk, keys, the recorder, the metrics.
 
+use std::hash::RandomState;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,8 @@ use crate::recorder::Recorder;
 use crate::state::{Lock, State};
 
 pub(crate) struct Shared {
+    /// Keys the hash by which prompts with the same beginning are known.
+    pub(crate) affinity: RandomState,
     pub(crate) board: Mutex<Board>,
     pub(crate) calls: AtomicUsize,
     pub(crate) children: Option<Arc<dyn ChildControl>>,

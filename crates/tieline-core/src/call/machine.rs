@@ -132,42 +132,10 @@ impl Call {
         self.plan.choose(&Turn {
             affinity: self.intake.affinity,
             candidates: &self.candidates,
+            choice: self.settings.choice,
             is_last: self.attempts.len() + 1 >= usize::from(self.settings.attempts_max),
             snapshot: &self.snapshot,
         })
-    }
-
-    /// No candidate can be asked: wait for the first that soon can, or say why none will.
-    fn wait_or_refuse(&mut self) {
-        let Some(until) = self.wait_until() else {
-            return self.refuse_for_want_of_candidates();
-        };
-        self.waits += 1;
-        self.waited = Span(self.waited.0.saturating_add(until.since(self.now).0));
-        self.stage = Stage::Wait { until };
-    }
-
-    /// When to look again, if that is soon enough.
-    fn wait_until(&self) -> Option<Tick> {
-        let pause = Span(WAIT_MIN.0 << self.waits.min(WAITS_MAX));
-        let until = self.plan.next_at(self.now)?.max(self.now.plus(pause));
-        let left = self.limit().since(self.now);
-        let share = Span(left.0 / WAIT_SHARE);
-        let waited = self.waited.0.saturating_add(until.since(self.now).0);
-        (self.waits < WAITS_MAX && Span(waited) <= WAIT_MAX.min(share)).then_some(until)
-    }
-
-    /// From when on the row of an attempt that failed may be asked again: after a backoff with full jitter (Brooker,
-    /// "Exponential Backoff and Jitter", 2015), and not before the channel said.
-    fn again_at(&mut self, fault: Fault) -> Option<Tick> {
-        let doublings = u32::try_from(self.attempts.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        let most = BACKOFF_FIRST
-            .0
-            .checked_shl(doublings)
-            .map_or(BACKOFF_MAX.0, |us| us.min(BACKOFF_MAX.0));
-        let backoff = Span(self.rng.draw() % (most + 1));
-        let asked = Span::from_ms(fault.retry_after_ms.unwrap_or_default());
-        fault.kind.passes().then(|| self.now.plus(backoff.max(asked)))
     }
 
     fn channel_reserved(&mut self, row: u8, reply: DeskReply) {
@@ -555,7 +523,7 @@ impl Call {
     }
 
     /// Nothing more can be tried: say what was in the way.
-    fn refuse_for_want_of_candidates(&mut self) {
+    pub(super) fn refuse_for_want_of_candidates(&mut self) {
         let problem = match self.attempts.last().and_then(|attempt| attempt.ended) {
             // Every candidate says that it cannot do this request: so it is the request, in the words of the last.
             Some((_, AttemptEnd::Fault(fault))) if self.all_faults(FaultKind::Incapable) => {
@@ -732,20 +700,6 @@ impl Call {
         debug_assert!(!overflow, "effects were not drained");
     }
 }
-
-/// Waiting of one call for its candidates, in all: longer, and the caller had better know. At most a third of the time that
-/// is left, so that there is time to answer.
-const WAIT_MAX: Span = Span::from_s(2);
-const WAIT_SHARE: u64 = 3;
-
-/// Looks at candidates that cannot be asked yet: 25 + 50 + 100 + 200 ms at least, and four more views in the decision's
-/// entry, of at most 1 KB each with their verdicts.
-const WAITS_MAX: u8 = 4;
-const WAIT_MIN: Span = Span::from_ms(25);
-
-/// The longest backoff before the first further attempt on a channel; doubled with each.
-const BACKOFF_FIRST: Span = Span::from_ms(250);
-const BACKOFF_MAX: Span = Span::from_s(8);
 
 /// A probe has three times the lane's usual time to first content, and 5 s at least.
 const PROBE_PATIENCE: u64 = 3;

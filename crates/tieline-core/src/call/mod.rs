@@ -13,6 +13,7 @@ mod replay;
 mod step;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::sync::Arc;
 

@@ -1,11 +1,12 @@
 //! The plan of a call: for each candidate what is known of it and why it is or is not to be tried, and the choice of the
 //! next one.
 //!
-//! The order is the pool's, model by model; the channels of one model are equals. A candidate is passed over if policy does
-//! not allow it, an operator cut it, its limit is used up, it rests, or it has been tried for all that it is good for. Of
-//! equals, one outside the failure domains of what failed comes first; then one whose breaker waits for a probe; then the
-//! one that a prompt's cache prefers, unless it costs twice as much; then the cheaper of two drawn at random (Mitzenmacher
-//! 2001), by latency and load. The last attempt goes to another failure domain if there is one, whatever the order.
+//! The order is the pool's, model by model; the channels of one model are equals. A candidate is passed over if policy
+//! does not allow it, an operator cut it, its limit is used up, it rests, or it has been tried for all that it is good for.
+//! Of equals, one outside the failure domains of what failed comes first; then one whose breaker waits for a probe; then
+//! the one that a prompt's cache prefers, unless it costs twice as much; then the cheaper of two drawn at random
+//! (Mitzenmacher 2001), by latency and load. Where the pool wants it so, the first is taken in place of the last two. The
+//! last attempt goes to another failure domain if there is one, whatever the order.
 //!
 //! If none is ready: one that is full, then one that failed this call and may be asked again, then (panic) one whose
 //! breaker is open for its share of faults. One that failed in a row gets probes alone. Panic ignores breakers; policy and
@@ -20,7 +21,7 @@ use crate::ROWS_MAX;
 use crate::desk::Bucket;
 use crate::entropy::{Rng, Seed};
 use crate::fleet::{Health, Row, View};
-use crate::grid::{Candidate, ComponentSet, Snapshot};
+use crate::grid::{Candidate, Choice, ComponentSet, Snapshot};
 use crate::time::Tick;
 use crate::verdict::{Ruling, Verdict};
 
@@ -96,6 +97,7 @@ pub(crate) struct Turn<'c> {
     /// Which of equals has the prompt in its cache, as a number to be hashed with their names.
     pub(crate) affinity: Option<u16>,
     pub(crate) candidates: &'c [Candidate],
+    pub(crate) choice: Choice,
     /// No attempt is left after this one.
     pub(crate) is_last: bool,
     pub(crate) snapshot: &'c Snapshot,
@@ -124,8 +126,8 @@ impl Plan {
         bits.fold(0, |mask, (_, ix)| mask | 1 << ix)
     }
 
-    /// Take the verdicts on the rows of `mask`, in order. A row asked for and not answered has none: an earlier allow does
-    /// not outlive the question.
+    /// Take the verdicts on the rows of `mask`, in order. A row asked for and not answered has none: an earlier allow
+    /// does not outlive the question.
     pub(crate) fn judge(&mut self, mask: u8, verdicts: &[Arc<Verdict>]) {
         let asked = self
             .rows
@@ -186,8 +188,8 @@ impl Plan {
             .find_map(|why| self.choose_among(why, turn))
     }
 
-    /// When the first of the allowed rows that cannot be dialled yet can be. `None` if none ever can; this instant if nobody
-    /// can tell, for a probe is under way.
+    /// When the first of the allowed rows that cannot be dialled yet can be. `None` if none ever can; this instant if
+    /// nobody can tell, for a probe is under way.
     pub(crate) fn next_at(&self, now: Tick) -> Option<Tick> {
         let at = |row: &PlanRow| match row.why {
             Why::Tried => row.again_at,
@@ -287,6 +289,9 @@ impl Plan {
     }
 
     fn cheapest(&self, rows: &[u8], turn: &Turn<'_>) -> Option<u8> {
+        if turn.choice == Choice::InOrder {
+            return rows.first().copied();
+        }
         let cost = |row: &u8| self.cost(*row);
         let [one, two] = drawn(self.draw, rows)?;
         // At the same cost the one that comes first is taken.
@@ -389,8 +394,8 @@ impl Turn<'_> {
             .map(|candidate| candidate.model)
     }
 
-    /// How much a prompt belongs to a row: highest random weight (Thaler and Ravishankar 1998), so that a channel that comes
-    /// or goes moves no other's prompts.
+    /// How much a prompt belongs to a row: highest random weight (Thaler and Ravishankar 1998), so that a channel that
+    /// comes or goes moves no other's prompts.
     fn weight(&self, prompt: u16, row: u8) -> u64 {
         let channel = self
             .candidates

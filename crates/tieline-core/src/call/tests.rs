@@ -123,6 +123,7 @@ const fn limited(bucket: Bucket, free_at: Option<Tick>) -> DeskReply {
 const DEFAULTS: Settings = Settings {
     attempts_max: 3,
     call_ms: 60_000,
+    choice: crate::grid::Choice::Balanced,
     connect_ms: 2_000,
     first_content_ms: 20_000,
     head_ms: 10_000,

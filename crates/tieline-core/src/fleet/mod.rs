@@ -1,6 +1,6 @@
-//! The fleet: what is known of each channel × model from the attempts so far: a breaker, a latency, the load, what it takes
-//! at once, and what an operator has cut. Owned by the shell, changed only by [`Fleet::observe`] and the cuts, seen by calls
-//! as a [`View`] of integers that is recorded with the decision.
+//! The fleet: what is known of each channel × model from the attempts so far: a breaker, a latency, the load, what it
+//! takes at once, and what an operator has cut. Owned by the shell, changed only by [`Fleet::observe`] and the cuts, seen
+//! by calls as a [`View`] of integers that is recorded with the decision.
 //!
 //! A *lane* is one model on one channel ([`lane`] says how it judges); an account that is spent closes all lanes of its
 //! channel. Nothing here chooses: which lane a call takes is the plan's.
@@ -22,11 +22,12 @@ use crate::id::CallId;
 use crate::time::{Span, Tick};
 
 /// The state of a breaker as a call sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// Open because too many of its attempts fail, though others do not: better than nothing.
     Ailing,
+    #[default]
     Closed,
     /// Open because it failed in a row: only probes go there.
     Open,
@@ -35,7 +36,7 @@ pub enum Health {
 }
 
 /// One candidate in a view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
     /// Further attempts there have used up their share; a call's first may go.

@@ -113,6 +113,9 @@ pub struct Settings {
     pub attempts_max: u8,
     /// The whole call, in ms.
     pub call_ms: u32,
+    /// Which of the channels of one model is asked. A record that does not say is from before there was a choice.
+    #[serde(default = "Choice::recorded", skip_serializing_if = "Choice::is_recorded")]
+    pub choice: Choice,
     /// To open a connection, in ms.
     pub connect_ms: u32,
     /// From the dial to the first content of a stream, in ms. A status line or a `message_start` is not content.
@@ -126,6 +129,27 @@ pub struct Settings {
     /// From the dial to the end of an answer that is not streamed, in ms. Servers send such an answer's status line when
     /// the whole of it is made, so neither `head_ms` nor `first_content_ms` says anything of it.
     pub whole_ms: u32,
+}
+
+/// Which of the channels that serve one model is asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// The cheaper, by latency and load, of two drawn at random; the one that has the prompt in its cache before others.
+    Balanced,
+    /// The first in the order of the configuration.
+    InOrder,
+}
+
+impl Choice {
+    const fn recorded() -> Self {
+        Self::InOrder
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    const fn is_recorded(&self) -> bool {
+        matches!(self, Self::InOrder)
+    }
 }
 
 /// When an answer may leave relative to its decision's entry.
@@ -158,6 +182,7 @@ impl Default for Settings {
         Self {
             attempts_max: 3,
             call_ms: 600_000,
+            choice: Choice::Balanced,
             connect_ms: 2_000,
             first_content_ms: 20_000,
             head_ms: 20_000,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tieline_core::grid::{
-    ChannelRecord, GRID_V1, LabRecord, ModelRecord, PoolRecord, ServedRecord, Settings, Weights,
+    ChannelRecord, Choice, GRID_V1, LabRecord, ModelRecord, PoolRecord, ServedRecord, Settings, Weights,
 };
 use tieline_core::record::{DecisionEntry, OutcomeEntry};
 use tieline_core::{Dialect, Digest32, GridRecord, Limits, PicoPerToken, Price, Snapshot};
@@ -88,11 +88,19 @@ pub(crate) fn model(name: &str, lab: &str) -> ModelRecord {
     }
 }
 
+/// The channels of a model are asked as they stand, so that a loss moves calls to the next.
+pub(crate) fn in_order() -> Settings {
+    Settings {
+        choice: Choice::InOrder,
+        ..Settings::default()
+    }
+}
+
 pub(crate) fn pool(name: &str, models: &[&str]) -> PoolRecord {
     PoolRecord {
         models: models.iter().map(|name| Arc::from(*name)).collect(),
         name: name.into(),
-        settings: Settings::default(),
+        settings: in_order(),
     }
 }
 
@@ -150,7 +158,7 @@ pub(crate) fn small_grid() -> GridRecord {
             pool("sonnet-only", &["sonnet"]),
             pool("cheap", &["small"]),
         ],
-        settings: Settings::default(),
+        settings: in_order(),
         t: GRID_V1.into(),
     }
 }

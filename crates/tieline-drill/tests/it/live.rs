@@ -86,12 +86,15 @@ impl Live {
         self.arrivals += 1;
         self.now = START.plus(Span(self.arrivals * script.gap.0));
         let intake = Intake {
+            affinity: None,
             ask: self.snapshot.resolve(ask),
             body_bytes: 4_000,
             call: CallId::new(self.now, 7),
+            deadline: None,
             dialect: Dialect::OpenaiChat,
             end_use: None,
             output_tokens_max: None,
+            patience: None,
             stream: true,
             subject: Arc::new(Subject {
                 desk_ix: 0,

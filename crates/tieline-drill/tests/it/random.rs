@@ -46,6 +46,7 @@ enum Ending {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "forty at most, in a test")]
 enum Act {
     /// Give the answer that was asked for longest ago.
     Answer,
@@ -74,7 +75,7 @@ pub(crate) fn grid_version(second: bool) -> GridRecord {
         attempts_max: 2,
         call_ms: 30_000,
         record: RecordMode::Strict,
-        ..Settings::default()
+        ..crate::grids::in_order()
     };
     record.pools.push(strict);
     for channel in &mut record.channels {
@@ -99,9 +100,12 @@ fn fate() -> impl Strategy<Value = Fate> {
     });
     let rows = (
         prop::array::uniform8(prop_oneof![8 => Just(None), 1 => denied.clone().prop_map(Some)]),
-        prop::array::uniform8(
-            prop_oneof![4 => Just(Health::Closed), 1 => Just(Health::Open), 1 => Just(Health::Probe)],
-        ),
+        prop::array::uniform8(prop_oneof![
+            4 => Just(Health::Closed),
+            1 => Just(Health::Ailing),
+            1 => Just(Health::Open),
+            1 => Just(Health::Probe),
+        ]),
         prop::array::uniform8(prop::bool::weighted(0.1)),
         prop::array::uniform8(
             prop_oneof![8 => Just(Ruling::Allow), 1 => Just(Ruling::Hold), 1 => Just(Ruling::Deny)],
@@ -242,12 +246,15 @@ impl<'f> Recording<'f> {
             grid.resolve(ASKS[fate.ask])
         };
         let intake = Intake {
+            affinity: None,
             ask,
             body_bytes: fate.body_bytes,
             call: CallId::new(now, ix as u128),
+            deadline: None,
             dialect: Dialect::AnthropicMessages,
             end_use: None,
             output_tokens_max: fate.output_max,
+            patience: None,
             stream: fate.stream,
             subject: Arc::new(Subject {
                 desk_ix: 0,
@@ -348,6 +355,7 @@ impl<'f> Recording<'f> {
             in_flight: 1,
             out: self.fate.out[ix],
             ttft_us: (ix > 0).then_some(900),
+            ..Row::default()
         });
         View { rows: rows.collect() }
     }

@@ -183,7 +183,7 @@ pub(super) async fn status(State(shared): Shell) -> Result<Json<Status>, Refusal
                 name: name.into(),
                 out: row.is_some_and(|row| row.out),
                 state: row.map_or(Health::Closed, |row| row.health),
-                ttft_us: row.and_then(|row| row.ttft_us),
+                ttft_us: board.fleet.ttft_us(candidate.channel, candidate.model),
             }
         });
         rows.collect()

@@ -125,6 +125,8 @@ struct AlternativeSchema {
 #[schemars(rename = "Health", rename_all = "snake_case")]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) enum HealthSchema {
+    /// Open because too many of its attempts fail, though others do not.
+    Ailing,
     Closed,
     Open,
     /// Open, but the next call may try.

@@ -39,6 +39,8 @@ pub(crate) struct Pool {
 pub(crate) enum Lost {
     /// There was no connection to send it on.
     Connect,
+    /// None opened in time.
+    ConnectTimeout,
     /// What came is no HTTP/1.1.
     Malformed,
     /// The connection ended.
@@ -88,7 +90,10 @@ impl Pool {
         loop {
             let mut connection = match self.take() {
                 Some(connection) => connection,
-                None => self.connect(connect).await.map_err(|_| Lost::Connect)?,
+                None => self.connect(connect).await.map_err(|error| match error.kind() {
+                    io::ErrorKind::TimedOut => Lost::ConnectTimeout,
+                    _ => Lost::Connect,
+                })?,
             };
             let mut passing = Some(gate.enter().ok_or(Lost::Superseded)?);
             connection.begin(request.clone());

@@ -312,12 +312,15 @@ impl<'f> World<'f> {
     /// One call, from its arrival to its end.
     fn call(&mut self, n: u64) {
         let intake = Intake {
+            affinity: None,
             ask: self.grid.resolve("pool"),
             body_bytes: 100,
             call: CallId::new(self.now, u128::from(n)),
+            deadline: None,
             dialect: Dialect::OpenaiChat,
             end_use: None,
             output_tokens_max: None,
+            patience: None,
             stream: n.is_multiple_of(2),
             subject: Arc::new(Subject {
                 desk_ix: 0,

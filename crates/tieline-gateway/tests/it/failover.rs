@@ -433,6 +433,7 @@ struct Nothing {
     code: Code,
     kinds: Vec<Option<FaultKind>>,
     retry_after_ms: Option<u64>,
+    should_retry: &'static str,
     status: u16,
 }
 
@@ -448,7 +449,7 @@ async fn nothing_left(dialect: Dialect, acts: [Act; 2], expected: Nothing) {
             (status, code.as_deref()),
             (expected.status, Some(expected.code.name()))
         );
-        assert_eq!(reply.header("x-should-retry"), Some("true"));
+        assert_eq!(reply.header("x-should-retry"), Some(expected.should_retry));
         let wait = reply.header("retry-after-ms").map(|ms| ms.parse().unwrap());
         assert_eq!(wait, expected.retry_after_ms);
         assert_eq!(reply.header("x-tieline-channel"), None);
@@ -456,7 +457,9 @@ async fn nothing_left(dialect: Dialect, acts: [Act; 2], expected: Nothing) {
         let (_, outcome) = book.only();
         assert_eq!(ended(outcome), (Outcome::Refused, Some(expected.code)));
         let kinds: Vec<_> = attempts(outcome).into_iter().map(|(_, kind)| kind).collect();
-        assert_eq!(kinds, expected.kinds);
+        assert_eq!(kinds[..2], expected.kinds);
+        // One of the two may be asked once more.
+        assert!(kinds.len() <= 3, "{kinds:?}");
     }
 }
 
@@ -470,6 +473,8 @@ async fn when_every_channel_fails_the_caller_is_told_in_its_dialect() {
             code: Code::ChannelsFailed,
             kinds: vec![Some(FaultKind::Transient), Some(FaultKind::Reset)],
             retry_after_ms: None,
+            // All attempts are spent: the caller's own would only multiply them.
+            should_retry: "false",
             status: 502,
         };
         nothing_left(dialect, [error.act(), Act::refuse()], expected).await;
@@ -483,6 +488,7 @@ async fn when_every_channel_is_at_its_limit_the_caller_is_told_how_long() {
         code: Code::ChannelsBusy,
         kinds: vec![Some(FaultKind::Rate); 2],
         retry_after_ms: Some(1_500),
+        should_retry: "true",
         status: 429,
     };
     nothing_left(OpenaiChat, [rate.clone(), rate], expected).await;
@@ -494,6 +500,7 @@ async fn when_every_channel_talks_nonsense_the_answer_is_called_unreadable() {
         code: Code::AnswerUnreadable,
         kinds: vec![Some(FaultKind::Garbage); 2],
         retry_after_ms: None,
+        should_retry: "true",
         status: 502,
     };
     let noise = || Act::status(200).content_type("text/html").body("<html>");
@@ -688,16 +695,26 @@ async fn a_channel_that_came_back_is_found_by_a_probe() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_every_breaker_is_open_breakers_are_ignored() {
+async fn the_only_channel_gets_five_attempts_when_it_dies_and_probes_until_it_serves() {
     let only = Channel::start(Act::refuse()).unwrap();
     let house = Plan::new(vec![house::openai("a", &only)]).start().await;
-    for _ in 0..6 {
-        assert_eq!(house.ask(Ask::plain(OpenaiChat, false)).await.status(), 502);
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&503) {
+        statuses.push(house.ask(Ask::plain(OpenaiChat, false)).await.status());
+        assert!(statuses.len() < 9, "{statuses:?}");
     }
+    // Two attempts a call: the third finds the breaker open, and may be a probe by the time that it has waited.
+    assert!(only.seen_count() <= 5 + 2, "{}", only.seen_count());
+    let refused = house.ask(Ask::plain(OpenaiChat, false)).await;
+    assert_eq!(refused.problem(OpenaiChat).2.as_deref(), Some("no_channel"));
+    assert!(refused.header("retry-after").is_some());
     only.set_default(Act::auto());
-    assert_eq!(
-        house.ask(Ask::plain(OpenaiChat, false)).await.said(),
-        "Hello there"
-    );
+    house
+        .wait_status("the wait for a probe ends", |status| {
+            status["channels"][0]["state"] == "probe"
+        })
+        .await;
+    let reply = house.ask(Ask::plain(OpenaiChat, false)).await;
+    assert_eq!(reply.said(), "Hello there");
     house.stop().await;
 }

@@ -158,7 +158,8 @@ async fn the_list_of_models_is_the_same_for_whoever_is_denied() {
 /// is judged under the order, so that nothing more is dialled.
 async fn next_is_judged_anew(dialect: Dialect, stream: bool, name: &str, next: &'static str) {
     let gate = Gate::new();
-    let one = Channel::start(Act::status(500).gate_before_head(&gate)).unwrap();
+    // A fault after which this channel is not asked again.
+    let one = Channel::start(Act::status(401).gate_before_head(&gate)).unwrap();
     let other = Channel::start(Auto::default()).unwrap();
     let mut plan = plan(&one);
     plan.models = vec!["m1", "m2"];

@@ -158,7 +158,11 @@ impl Plan {
             models: vec![MODEL],
             packs: vec![demo_pack()],
             pool: None,
-            settings: Settings::default(),
+            // The channels of a model are asked as they stand, so that a test knows which comes first.
+            settings: Settings {
+                choice: tieline_core::grid::Choice::InOrder,
+                ..Settings::default()
+            },
             signers: None,
             statement_keys: Vec::new(),
             watched: Vec::new(),

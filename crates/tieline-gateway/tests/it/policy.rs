@@ -169,7 +169,8 @@ struct Waiting {
 
 async fn waiting() -> Waiting {
     let gate = Gate::new();
-    let first = Channel::start(Act::status(500).gate_before_head(&gate)).unwrap();
+    // A fault after which this channel is not asked again.
+    let first = Channel::start(Act::status(401).gate_before_head(&gate)).unwrap();
     let second = Channel::start(Auto::default()).unwrap();
     let plan = Plan::new(vec![house::openai("a", &first), house::openai("b", &second)]);
     let house = plan.start().await;
@@ -199,7 +200,7 @@ impl Waiting {
         let book = self.house.stop().await;
         let (decision, outcome) = book.only();
         assert_eq!(decision.plan[1].why, Why::Standby, "it was allowed at first");
-        assert_eq!(attempts(outcome), [("a", Some(FaultKind::Transient))]);
+        assert_eq!(attempts(outcome), [("a", Some(FaultKind::Auth))]);
         outcome.clone()
     }
 }

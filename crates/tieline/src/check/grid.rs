@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tieline_core::grid::{
-    CHANNELS_MAX, GRID_V1, LabRecord, ModelRecord, PoolRecord, RecordMode, Resume, Settings, Weights,
+    CHANNELS_MAX, Choice, GRID_V1, LabRecord, ModelRecord, PoolRecord, RecordMode, Resume, Settings, Weights,
 };
 use tieline_core::{GridRecord, Price, ROWS_MAX};
 
@@ -12,7 +12,7 @@ use super::checked::ChannelWiring;
 use super::{World, channel, components, value};
 use crate::diagnose::{Code, Diagnostic, Sink, Span, shown};
 use crate::raw::shape::{
-    RawConfig, RawDefaults, RawLab, RawModel, RawPool, RawRecord, RawResume, RawWeights,
+    RawChoice, RawConfig, RawDefaults, RawLab, RawModel, RawPool, RawRecord, RawResume, RawWeights,
 };
 use crate::raw::{At, Entries, nearest};
 
@@ -227,6 +227,7 @@ macro_rules! settings {
             ))
             .unwrap_or(base.attempts_max),
             call_ms: ms(&raw.call_ms, "call_ms", base.call_ms, CALL_MS_MAX),
+            choice: raw.choice.as_ref().map_or(base.choice, |at| choice(at.value)),
             connect_ms: ms(&raw.connect_ms, "connect_ms", base.connect_ms, CALL_MS_MAX / 6),
             first_content_ms: ms(
                 &raw.first_content_ms,
@@ -265,6 +266,13 @@ const fn record(raw: RawRecord) -> RecordMode {
     match raw {
         RawRecord::Async => RecordMode::Async,
         RawRecord::Strict => RecordMode::Strict,
+    }
+}
+
+const fn choice(raw: RawChoice) -> Choice {
+    match raw {
+        RawChoice::Balanced => Choice::Balanced,
+        RawChoice::InOrder => Choice::InOrder,
     }
 }
 

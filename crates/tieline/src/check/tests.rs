@@ -275,7 +275,7 @@ fn every_setting_is_taken_over() {
             log = { format = \"json\", level = \"debug\" }\nthreads = 2\nadmin =",
         )
         .replace("[components]", "")
-        + "call_ms = 1000\nconnect_ms = 10\nfirst_content_ms = 20\nhead_ms = 30\nidle_ms = 40\nwhole_ms = 50\nattempts_max = 8\n\
+        + "call_ms = 1000\nchoice = \"in_order\"\nconnect_ms = 10\nfirst_content_ms = 20\nhead_ms = 30\nidle_ms = 40\nwhole_ms = 50\nattempts_max = 8\n\
            record = \"strict\"\nresume = \"pool\"\n[policy]\npacks = [\"packs/company\"]\nenforce = [\"company\", \"in_force\"]\n\
            [ledger]\norigin = \"example.org/log\"\non_full = \"gap\"\nqueue_entries_max = 256\n\
            [channels.direct.limits]\nconcurrency = 1\nrequests_per_day = 2\nrequests_per_minute = 3\ntokens_per_day = 4\n\

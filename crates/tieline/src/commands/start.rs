@@ -206,6 +206,8 @@ price = {{ input = "0", output = "0" }}
 [pool.chat]
 models = ["{name}"]
 resume = "same_model"
+# One server after the other, so that it is plain to see which answers; `balanced` spreads load.
+choice = "in_order"
 
 [policy]
 packs = ["packs/demo"]

@@ -25,7 +25,7 @@ raw_table! {
         labs: Entries<RawLab>,
         /// What is made, by name.
         models: Entries<RawModel>,
-        /// The ways to reach models, by name. Their order is the order in which equal candidates are tried.
+        /// The ways to reach models, by name. Their order is that of equal candidates; `choice` says what it means.
         channels: Entries<RawChannel>,
         /// Components that need others, such as a region its cloud, by `kind:name`.
         components: Entries<RawComponent>,
@@ -187,6 +187,8 @@ raw_table! {
         attempts_max: u64,
         /// The whole call, in ms; 1 to 3,600,000. Default 600,000.
         call_ms: u64,
+        /// Which of the channels of one model is asked first. Default `balanced`.
+        choice: RawChoice,
         /// To open a connection, in ms; 1 to 600,000. Default 2,000.
         connect_ms: u64,
         /// From the dial to the first content, in ms; 1 to 3,600,000. Default 20,000.
@@ -210,6 +212,8 @@ raw_table! {
         attempts_max: u64,
         /// The whole call, in ms.
         call_ms: u64,
+        /// Which of the channels of one model is asked first.
+        choice: RawChoice,
         /// To open a connection, in ms.
         connect_ms: u64,
         /// From the dial to the first content, in ms.
@@ -334,6 +338,13 @@ raw_choice! {
         Async "async",
         /// No byte of an answer leaves before the decision's entry is durable.
         Strict "strict",
+    }
+
+    RawChoice {
+        /// The one that has the prompt in its cache, else the cheaper, by latency and load, of two drawn at random.
+        Balanced "balanced",
+        /// The first in the order of this file.
+        InOrder "in_order",
     }
 
     RawResume {

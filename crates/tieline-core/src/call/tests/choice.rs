@@ -76,6 +76,22 @@ fn of_two_equals_the_cheaper_is_taken_and_the_first_where_they_cost_the_same() {
 }
 
 #[test]
+fn a_pool_may_want_its_channels_in_order() {
+    let in_order = Settings {
+        choice: crate::grid::Choice::InOrder,
+        ..DEFAULTS
+    };
+    let mut world = World::of(equals(&["x", "x", "y"], in_order), 1, |_| {});
+    world.rows[0].in_flight = 90;
+    let world = world.run("fault garbage, fault garbage");
+    assert_eq!(
+        world.dials(),
+        [0, 2, 1],
+        "but first of all outside of what failed"
+    );
+}
+
+#[test]
 fn among_many_equals_load_spreads_and_the_dearest_gets_none() {
     let snapshot = equals(&["a", "b", "c", "d"], DEFAULTS);
     let mut taken = [0; 4];
