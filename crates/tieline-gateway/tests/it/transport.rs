@@ -34,6 +34,7 @@ fn data(name: &str) -> PathBuf {
 fn files() -> TlsFiles {
     TlsFiles {
         cert: data("server.pem"),
+        client: None,
         key: data("server.key.pem"),
     }
 }
@@ -234,10 +235,12 @@ async fn certificates_that_cannot_be_used_are_an_error_of_the_start() {
     for files in [
         TlsFiles {
             cert: data("nothing.pem"),
+            client: None,
             ..files()
         },
         TlsFiles {
             cert: data("authority.pem"),
+            client: None,
             ..files()
         },
         TlsFiles {
