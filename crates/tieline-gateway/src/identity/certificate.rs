@@ -23,9 +23,9 @@ use super::claims::ClaimFact;
 const NAMES_MAX: usize = 128;
 
 /// What certificates with certain names assert, as it is configured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateRule {
-    /// Values by fact.
+    /// Values by fact, each of [`ClaimFact::suits_workload`].
     pub facts: Vec<(ClaimFact, Vec<String>)>,
     /// What the operator calls it; evidence names it as its issuer.
     pub name: String,

@@ -13,8 +13,8 @@ use tieline_core::grid::{
 };
 use tieline_core::{Dialect, GridRecord, Limits, Price};
 use tieline_gateway::{
-    AdminKeyRow, AdoptionRow, ChannelWiring, Endpoint, Gateway, GatewaySettings, Identity, IdentitySettings, KeyRow, LedgerSettings,
-    LicenceRow, Loaded, Lock, PartyRow, Secret, StartError, Started, State, Token,
+    AdminKeyRow, AdoptionRow, ChannelWiring, Endpoint, Gateway, GatewaySettings, Identity, IdentitySettings,
+    KeyRow, LedgerSettings, LicenceRow, Loaded, Lock, PartyRow, Secret, StartError, Started, State, Token,
 };
 use tieline_note::Verifier;
 use tieline_policy::{Pack, Signers, Source, Status};

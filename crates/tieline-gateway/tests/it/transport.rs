@@ -25,7 +25,7 @@ use crate::caller::{Ask, CHAT, CHAT_STREAM, Caller, said_in};
 use crate::house::{self, House, LIMIT, Plan, key};
 use crate::ledger::{attempts, ended};
 
-fn data(name: &str) -> PathBuf {
+pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/it/data")
         .join(name)

@@ -142,6 +142,56 @@ fn what_comes_with_a_call_is_laid_beside_what_its_party_has() {
     assert!(registry.resolve_below("nobody", &below(Vec::new())).is_none());
 }
 
+/// What a call from a country comes to for an organisation with this evidence.
+fn called_from(country: &str, evidence: Vec<Evidence>) -> Resolved {
+    let records = vec![record("o", Kind::Organisation, None, evidence)];
+    let address = piece(EvidenceKind::GeoIp, &format!("{{\"jurisdiction\":\"{country}\"}}"));
+    let below = record("o", Kind::Organisation, Some("o"), vec![address]);
+    let registry = Registry::new(RECORDED, records).unwrap();
+    registry.resolve_below("o", &below).unwrap()
+}
+
+#[test]
+fn an_address_places_whoever_nothing_else_does() {
+    let Resolved { facts, flags } = called_from("DE", Vec::new());
+    assert_eq!(
+        facts,
+        serde_json::from_str(r#"{"jurisdiction":"DE","kind":"organisation"}"#).unwrap()
+    );
+    assert_eq!(flags, []);
+    assert_eq!(judge(facts, RECORDED).ruling, Ruling::Allow);
+    assert_eq!(judge(alone(Vec::new()).facts, RECORDED).ruling, Ruling::Hold);
+    assert_eq!(
+        judge(called_from("BY", Vec::new()).facts, RECORDED).ruling,
+        Ruling::Deny
+    );
+}
+
+#[test]
+fn an_address_replaces_nothing_and_is_judged_beside_it() {
+    let known = || vec![piece(EvidenceKind::Registration, r#"{"jurisdiction":"DE"}"#)];
+    let Resolved { facts, flags } = called_from("BY", known());
+    // The stronger is the fact, the weaker another world; where one of them is refused, so is the call.
+    let expected =
+        r#"{"also":[{"value":{"jurisdiction":"BY"}}],"jurisdiction":"DE","kind":"organisation"}"#;
+    assert_eq!(facts, serde_json::from_str(expected).unwrap());
+    let [flag] = &flags[..] else { panic!("{flags:?}") };
+    let kinds: Vec<EvidenceKind> = flag.from.iter().map(|origin| origin.kind).collect();
+    assert_eq!(flag.fact, FactName::Jurisdiction);
+    assert_eq!(kinds, [EvidenceKind::GeoIp, EvidenceKind::Registration]);
+    assert_eq!(judge(facts, RECORDED).ruling, Ruling::Deny);
+    assert_eq!(
+        judge(called_from("FR", known()).facts, RECORDED).ruling,
+        Ruling::Allow
+    );
+    // A record that denies is not outweighed by an address that would not.
+    let denied = vec![piece(EvidenceKind::SelfDeclared, r#"{"jurisdiction":"BY"}"#)];
+    assert_eq!(
+        judge(called_from("DE", denied).facts, RECORDED).ruling,
+        Ruling::Deny
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
