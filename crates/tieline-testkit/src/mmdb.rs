@@ -55,7 +55,7 @@ pub fn database(layout: Layout, networks: &[(&str, &str)]) -> Option<Vec<u8>> {
     out.extend([0; 16]);
     out.extend(data);
     out.extend(b"\xab\xcd\xefMaxMind.com");
-    out.extend(metadata(u32::try_from(count).ok()?));
+    out.extend(metadata(layout, u32::try_from(count).ok()?));
     Some(out)
 }
 
@@ -96,14 +96,19 @@ fn record(layout: Layout, code: &str) -> Vec<u8> {
     }
 }
 
-fn metadata(nodes: u32) -> Vec<u8> {
+fn metadata(layout: Layout, nodes: u32) -> Vec<u8> {
+    // The free databases of ip-location-db describe themselves in no language.
+    let description = match layout {
+        Layout::Flat => map(&[]),
+        Layout::Nested | Layout::Other => map(&[("en", text("Countries of a test"))]),
+    };
     map(&[
         ("binary_format_major_version", number(5, 2)),
         ("binary_format_minor_version", number(5, 0)),
         // 2026-01-01.
         ("build_epoch", number(9, 1_767_225_600)),
         ("database_type", text("Test-Country")),
-        ("description", map(&[("en", text("Countries of a test"))])),
+        ("description", description),
         ("ip_version", number(5, 6)),
         ("languages", vec![0, 4]),
         ("node_count", number(6, nodes)),

@@ -4,14 +4,15 @@
 //! `x-forwarded-for` that is no such proxy: what stands left of it is whatever the caller wrote. From anybody else the
 //! header is ignored. The address is looked up and dropped; only the country goes on. An address that is private, or that
 //! the database has no country for, or a header that cannot be read, asserts nothing.
-//! Bounds: [`DATABASE_BYTES_MAX`], [`HOPS_MAX`], [`SAMPLE_MAX`].
+//! Bounds: [`DATABASE_BYTES_MAX`], [`HOPS_MAX`].
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
 use ipnetwork::IpNetwork;
-use maxminddb::{LookupResult, PathElement, Reader};
+use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, WithinOptions};
 use tieline_core::Tick;
 use tieline_note::{Digest, sha256};
 use tieline_policy::{Country, Evidence, EvidenceKind, FactValue};
@@ -25,9 +26,6 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// Addresses that are read from the right: chains of proxies of one's own are shorter by far.
 const HOPS_MAX: usize = 32;
-
-/// Networks that are searched for a country before a database is said to have none.
-const SAMPLE_MAX: usize = 1 << 16;
 
 /// Bytes of a database's own name that are kept.
 const NAME_BYTES_MAX: usize = 64;
@@ -64,12 +62,7 @@ impl GeoDatabase {
         let digest = sha256(&bytes);
         let none = |error| format!("is no whole MaxMind-format database: {error}");
         let reader = Reader::from_source(bytes).map_err(none)?;
-        reader.verify().map_err(none)?;
-        let networks = reader
-            .networks(maxminddb::WithinOptions::default())
-            .map_err(none)?;
-        let mut sample = networks.take(SAMPLE_MAX).filter_map(Result::ok);
-        if !sample.any(|found| country_of(&found).is_some()) {
+        if !has_countries(&reader).map_err(none)? {
             return Err(format!(
                 "is a database without countries (`{}`)",
                 name_of(&reader)
@@ -170,6 +163,27 @@ fn is_public(address: IpAddr) -> bool {
                 || v6.is_unspecified())
         }
     }
+}
+
+/// Whether a database places anything. All of its tree is walked, and every record read that a lookup could read, so that what
+/// is broken shows here and not in a call. (The reader's own check wants descriptions that free databases do not have.)
+fn has_countries(reader: &Reader<Vec<u8>>) -> Result<bool, MaxMindDbError> {
+    // A tree of n nodes has n + 1 leaves; three times as many allow for IPv4 in several places (mapped, 6to4). One that leads
+    // to more leads in circles.
+    let leaves_max = (reader.metadata().node_count as usize + 1).saturating_mul(3);
+    let options = WithinOptions::default().include_networks_without_data();
+    let mut seen = BTreeSet::new();
+    let mut has_any = false;
+    for (found, count) in reader.networks(options)?.zip(1..) {
+        let found = found?;
+        if count > leaves_max {
+            return Err(MaxMindDbError::invalid_database("its tree leads in circles"));
+        }
+        if found.offset().is_some_and(|offset| seen.insert(offset)) {
+            has_any |= country_of(&found).is_some();
+        }
+    }
+    Ok(has_any)
 }
 
 fn country_of(found: &LookupResult<'_, Vec<u8>>) -> Option<Country> {

@@ -28,6 +28,9 @@ pub(super) fn check(raw: &RawConfig, world: World<'_>, sink: &mut Sink) -> Optio
         }
         return None;
     };
+    let max_age_days = at.value.max_age_days.as_ref();
+    let max_age_days =
+        max_age_days.map(|at| value::number(Some(at), "max_age_days", 1, 1, AGE_DAYS_MAX, sink));
     let Some(database) = &at.value.database else {
         if !at.value.seen.contains(&"database") {
             sink.push(
@@ -60,10 +63,8 @@ pub(super) fn check(raw: &RawConfig, world: World<'_>, sink: &mut Sink) -> Optio
             .hint("the path is relative to the folder of this file"),
         ),
     }
-    let max_age_days = at.value.max_age_days.as_ref();
     Some(GeoipSettings {
         database: path,
-        max_age_days: max_age_days
-            .map(|at| value::number(Some(at), "max_age_days", 1, 1, AGE_DAYS_MAX, sink)),
+        max_age_days,
     })
 }
