@@ -1,8 +1,8 @@
 //! A workload's certificate: what a connection's verified client certificate says, and what the operator has it assert.
 //!
 //! Who signed it was settled in the handshake. Here its names are compared with the operator's patterns: a SPIFFE id (the
-//! only URI of the certificate, as X.509-SVID wants), or a DNS name. Every pattern that matches asserts its facts, until the
-//! certificate expires; a certificate that matches none asserts nothing. Its subject is never read.
+//! only URI of the certificate, as X.509-SVID wants), or a DNS name. Every pattern that matches asserts its facts, until
+//! the certificate expires; a certificate that matches none asserts nothing. Its subject is never read.
 //! Bounds: [`NAMES_MAX`].
 
 use std::collections::BTreeSet;

@@ -4,8 +4,8 @@
 //! A set that was fetched stays in use until a later one replaces it, whatever fetches fail in between; it is kept in
 //! memory alone, and over reloads. No call waits for a fetch: a token whose issuer has no set yet, or whose key is not in
 //! it, is refused, and the next one may find it. Redirects are not followed.
-//! Bounds: one fetch of a set at a time, of [`FETCH_MAX`] and [`SET_BYTES_MAX`]; [`RETRY_MIN`] to [`RETRY_MAX`] between those
-//! that fail; [`WANTED_PAUSE`] between those that tokens bring about.
+//! Bounds: one fetch of a set at a time, of [`FETCH_MAX`] and [`SET_BYTES_MAX`]; [`RETRY_MIN`] to [`RETRY_MAX`] between
+//! those that fail; [`WANTED_PAUSE`] between those that tokens bring about.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

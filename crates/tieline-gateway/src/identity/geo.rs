@@ -165,11 +165,11 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Whether a database places anything. All of its tree is walked, and every record read that a lookup could read, so that what
-/// is broken shows here and not in a call. (The reader's own check wants descriptions that free databases do not have.)
+/// Whether a database places anything. All of its tree is walked, and every record read that a lookup could read, so that
+/// what is broken shows here and not in a call. (The reader's own check wants descriptions, which free databases lack.)
 fn has_countries(reader: &Reader<Vec<u8>>) -> Result<bool, MaxMindDbError> {
-    // A tree of n nodes has n + 1 leaves; three times as many allow for IPv4 in several places (mapped, 6to4). One that leads
-    // to more leads in circles.
+    // A tree of n nodes has n + 1 leaves; three times as many allow for IPv4 in several places (mapped, 6to4). One that
+    // leads to more leads in circles.
     let leaves_max = (reader.metadata().node_count as usize + 1).saturating_mul(3);
     let options = WithinOptions::default().include_networks_without_data();
     let mut seen = BTreeSet::new();

@@ -2,8 +2,8 @@
 //! believes; the verified certificate of the workload that connected; the country that its address belongs to.
 //!
 //! What they assert is laid beside the facts of the key's party ([`tieline_policy::Registry::resolve_below`]), for as
-//! long as it lasts and for this call alone. Of token and certificate, the issuer, the digest and the instants are recorded;
-//! of the person, the facts that the operator mapped: no subject, name or address. What is wrong with evidence refuses the
+//! long as it lasts and for this call alone. Of token and certificate, issuer, digest and instants are recorded; of the
+//! person, the facts that the operator mapped: no subject, name or address. What is wrong with evidence refuses the
 //! call, for a call without it might have the more favourable facts.
 //!
 //! Bounds: what [`BEARERS_MAX`] combinations of key and evidence come to is remembered, so that the calls of one end user,
@@ -52,8 +52,8 @@ const SKEW: Span = Span::from_s(60);
 /// The furthest end of a token: a year and a day. A mistake of units (milliseconds for seconds) is beyond it.
 const LIFE_MAX: Span = Span::from_s(366 * 86_400);
 
-/// Combinations of key and evidence that are remembered: 16,384 × some 1.5 KB with the record that decisions cite are 24 MB.
-/// Of addresses there are 250 countries for each key, so that 65 keys which are used from everywhere fit.
+/// Combinations of key and evidence that are remembered: 16,384 × some 1.5 KB with the record that decisions cite are
+/// 24 MB. Of addresses there are 250 countries for each key, so that 65 keys which are used from everywhere fit.
 const BEARERS_MAX: usize = 16_384;
 
 /// Distinct sets of facts beyond which calls bring no new ones, so that room is left for parties on record.

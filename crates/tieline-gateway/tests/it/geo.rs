@@ -268,7 +268,7 @@ fn a_file_that_is_no_database_of_countries_says_why() {
         database(Layout::Nested, &[("203.0.113.0/24", "Germany")]).unwrap(),
         "without countries",
     );
-    // Every byte of the tree and the data is looked at before any address is: what is broken is refused, and breaks nothing.
+    // Tree and records are walked before any address is looked up: what is broken may be refused, and breaks nothing.
     for at in 0..good.len() {
         for flip in [0xff, 0x80, 0x01] {
             let mut broken = good.clone();

@@ -140,8 +140,8 @@ async fn signalled(interrupt: &mut Signal, terminate: &mut Signal) {
     }
 }
 
-/// The configuration, every file of its packs, every key set and the database of countries, as they stand at the start: a change of any of them means
-/// a reload.
+/// The configuration, every file of its packs, every key set and the database of countries, as they stand at the start: a
+/// change of any of them means a reload.
 fn watched(config: &Path) -> Vec<PathBuf> {
     let (packs, sets, geoip) = load::checked(config)
         .map(|checked| (checked.policy.packs, checked.identity, checked.geoip))

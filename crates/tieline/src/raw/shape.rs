@@ -39,8 +39,9 @@ raw_table! {
         /// the key; what it asserts is laid beside the facts of the key's party, for that call and until the token expires.
         identity: Entries<RawIdentity>,
         /// What clients' certificates assert, by a name of yours. A certificate that was verified (`client_ca` of the
-        /// gateway's `tls`) is compared with each; what all that match assert is laid beside the facts of the key's party, for
-        /// the calls of that connection and until the certificate expires. One that matches none asserts nothing.
+        /// gateway's `tls`) is compared with each; what all that match assert is laid beside the facts of the key's
+        /// party, for the calls of that connection and until the certificate expires. One that matches none asserts
+        /// nothing.
         certificates: Entries<RawCertificate>,
         /// Where calls come from: the country of the caller's address, as weak evidence. It is laid beside the facts of the
         /// key's party for that call, replaces nothing that is known, and counts where it is stricter or nothing is known.
