@@ -47,6 +47,8 @@ pub struct Subject {
 pub struct Lapse {
     /// From this instant on it asserts nothing.
     pub at: Tick,
+    /// Whether a person's is among it: what an officer grants on such facts, the whole party would have.
+    pub is_of_person: bool,
     /// Interned set of the facts that are left then.
     pub posture: u32,
 }
@@ -133,6 +135,7 @@ mod tests {
             key: "k".into(),
             lapse: Some(Lapse {
                 at: Tick(10),
+                is_of_person: true,
                 posture: 1,
             }),
             limits: Limits::default(),

@@ -23,7 +23,7 @@ pub struct Loaded {
     pub end_uses: Vec<Arc<str>>,
     pub enforce: Vec<Status>,
     pub grid: Arc<GridRecord>,
-    /// Whose tokens about end users are believed; nobody's where none is configured.
+    /// Whose evidence about single calls is believed; nobody's where none is configured.
     pub identity: Option<Identity>,
     pub packs: Vec<Pack>,
     pub settings: GatewaySettings,
@@ -90,7 +90,18 @@ pub struct GatewaySettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     pub cert: PathBuf,
+    /// Whose clients are asked for a certificate; nobody's where none is named.
+    pub client: Option<ClientAuth>,
     pub key: PathBuf,
+}
+
+/// What certificates clients have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// The authorities (PEM) that sign them.
+    pub ca: PathBuf,
+    /// Whether a client without one is turned away.
+    pub is_required: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

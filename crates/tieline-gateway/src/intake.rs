@@ -14,7 +14,7 @@ use tieline_core::{Ask, Call, Code, Dialect, Intake, Problem, Retry, Span, Subje
 
 use crate::answer::Answer;
 use crate::drive::Drive;
-use crate::identity::World;
+use crate::identity::{Brought, Peer, World};
 use crate::keys::{Entry, PartyKey};
 use crate::outgoing::{self, Near};
 use crate::shared::{Live, Place, Shared};
@@ -25,6 +25,7 @@ const SOON: Retry = Retry::After(Span::from_s(1));
 /// Serve one call.
 pub(crate) async fn call(
     shared: Arc<Shared>,
+    peer: &Peer,
     dialect: Dialect,
     request: Request<Incoming>,
 ) -> Response<Answer> {
@@ -34,8 +35,7 @@ pub(crate) async fn call(
         let (id, _) = shared.new_call(began);
         outgoing::refusal(dialect, problem, id)
     };
-    let asked = key(&shared, request.headers())
-        .and_then(|key| evidenced(&shared, &limits, &key, request.headers(), began));
+    let asked = asker(&shared, &limits, peer, request.headers(), began);
     let (subject, refused) = match asked {
         Ok(asked) => asked,
         Err(problem) => return refuse(&problem),
@@ -217,24 +217,41 @@ fn end_use(live: &Live, headers: &HeaderMap) -> Result<Option<Arc<str>>, Problem
     Err(Problem::new(Code::FieldWrong, says))
 }
 
+/// Who asks, by the key and what else the call brings.
+fn asker(
+    shared: &Shared,
+    live: &Live,
+    peer: &Peer,
+    headers: &HeaderMap,
+    now: Tick,
+) -> Result<(Arc<Subject>, Option<Problem>), Problem> {
+    let brought = Brought {
+        headers,
+        key: &key(shared, headers)?,
+        peer,
+    };
+    evidenced(shared, live, brought, now)
+}
+
 /// Who asks, with what evidence; and why the evidence is refused, if it is: the call is then the key's alone, and is
 /// recorded as refused. The record of the facts is archived the first time that a call will cite it.
 fn evidenced(
     shared: &Shared,
     live: &Live,
-    key: &Arc<PartyKey>,
-    headers: &HeaderMap,
+    brought: Brought<'_>,
     now: Tick,
 ) -> Result<(Arc<Subject>, Option<Problem>), Problem> {
+    let key = brought.key;
     let brought = match &live.identity {
         None => Ok(None),
         Some(identity) => {
             let world = World {
+                fetches: &shared.fetches,
                 now,
                 postures: live.judge.load().postures().clone(),
                 registry: &shared.registry,
             };
-            identity.bearer(headers, key, &world)
+            identity.bearer(brought, &world)
         }
     };
     let full = |_| Problem::plain(Code::LedgerFull).with_retry(SOON);

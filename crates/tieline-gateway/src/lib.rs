@@ -36,10 +36,15 @@ pub use admin::openapi::document as openapi;
 pub use admin::orders::DirectiveLine;
 pub use admin::parties::{EvidenceLine, PartyLine, PartyShown};
 pub use config::{
-    ChannelWiring, Endpoint, GatewaySettings, LedgerSettings, Load, Loaded, OnFull, Secret, TlsFiles,
+    ChannelWiring, ClientAuth, Endpoint, GatewaySettings, LedgerSettings, Load, Loaded, OnFull, Secret,
+    TlsFiles,
 };
 pub use directives::OrderApplied;
-pub use identity::{ClaimFact, ClaimRule, Identity, IssuerSettings};
+pub use identity::{
+    CertificateRule, ClaimFact, ClaimRule, DATABASE_BYTES_MAX, GeoDatabase, GeoSettings, Identity,
+    IdentitySettings, IssuerSettings, KeySource, KeyUrl, NamePattern, REFRESH_S, REFRESH_S_MIN,
+};
+pub use ipnetwork::IpNetwork;
 pub use keys::{Role, Token};
 pub use parties::{
     Amended, CSV_COLUMNS, ChangeError, EvidenceExpiry, IMPORT_BYTES_MAX, IMPORT_PARTIES_MAX, Import,

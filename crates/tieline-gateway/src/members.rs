@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use tieline_core::{Scope, Subject};
-use tieline_policy::{Evidence, PartyFacts, PostureError, Postures, Registry};
+use tieline_policy::{Evidence, FactName, PartyFacts, PostureError, Postures, Registry};
 
 use crate::keys::{Admin, Entry, Keys, PartyKey, Role};
 use crate::state::{KeyRow, State, StateError};
@@ -63,7 +63,7 @@ impl Member {
             })?;
         Ok(Some(Self {
             archived: AtomicBool::new(false),
-            digest: tieline_note::sha256(&party_record(&id, &resolved.facts, &[])).0,
+            digest: tieline_note::sha256(&party_record(&id, &resolved.facts, &[], &[])).0,
             id,
             posture,
         }))
@@ -76,7 +76,7 @@ impl Member {
             return None;
         }
         let posture = postures.posture(self.posture)?;
-        Some(party_record(&self.id, posture.facts(), &[]))
+        Some(party_record(&self.id, posture.facts(), &[], &[]))
     }
 
     /// The record could not be archived: the next call tries again.
@@ -156,19 +156,28 @@ fn subject(key: KeyRow, desk_ix: u32, member: &Member) -> Subject {
 }
 
 /// A party's record as decisions cite it: its opaque id and facts, without its name, and the evidence that came with the
-/// call.
-pub(crate) fn party_record(id: &str, facts: &PartyFacts, evidence: &[Evidence]) -> Vec<u8> {
+/// call, with the facts about which it and the records disagree. Of what stands in the records, no issuer: it may be the
+/// number of a register, which is a name.
+pub(crate) fn party_record(
+    id: &str,
+    facts: &PartyFacts,
+    evidence: &[Evidence],
+    flags: &[FactName],
+) -> Vec<u8> {
     #[derive(Serialize)]
     struct Record<'a> {
         #[serde(skip_serializing_if = "<[Evidence]>::is_empty")]
         evidence: &'a [Evidence],
         facts: &'a PartyFacts,
+        #[serde(skip_serializing_if = "<[FactName]>::is_empty")]
+        flags: &'a [FactName],
         id: &'a str,
         t: &'static str,
     }
     let record = Record {
         evidence,
         facts,
+        flags,
         id,
         t: "tieline/party-record/v1",
     };

@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     /// Holds that no officer will see.
     pub(crate) holds_lost: Counter,
     in_flight: Gauge,
+    pub(crate) key_set_fetches: Family<FetchLabels, Counter>,
     registry: Registry,
     /// Requests that had no valid key.
     pub(crate) unauthenticated: Counter,
@@ -57,6 +58,13 @@ pub(crate) struct ReloadLabel {
     pub(crate) result: &'static str,
 }
 
+/// The issuer as the configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct FetchLabels {
+    pub(crate) issuer: String,
+    pub(crate) result: &'static str,
+}
+
 /// Seconds: from a local model's first token to a long answer.
 const BUCKETS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0,
@@ -71,6 +79,7 @@ impl Metrics {
             calls: Family::default(),
             holds_lost: Counter::default(),
             in_flight: Gauge::default(),
+            key_set_fetches: Family::default(),
             registry: Registry::default(),
             reloads: Family::default(),
             seconds: Family::new_with_constructor(seconds),
@@ -105,6 +114,11 @@ impl Metrics {
             "holds_lost",
             "Holds that were not written for want of room",
             metrics.holds_lost.clone(),
+        );
+        registry.register(
+            "key_set_fetches",
+            "Fetches of issuers' key sets by result",
+            metrics.key_set_fetches.clone(),
         );
         registry.register("reloads", "Reloads by result", metrics.reloads.clone());
         Self { registry, ..metrics }

@@ -151,6 +151,9 @@ fn reload_quietly(shared: &Shared) -> Result<(), String> {
     let state = shared.state();
     let loaded = (shared.load)()?;
     let before = shared.live.load_full();
+    if let (Some(next), Some(before)) = (&loaded.identity, &before.identity) {
+        next.carry(before);
+    }
     let live = build(
         loaded,
         before.judge.load().postures().clone(),
@@ -173,6 +176,7 @@ fn reload_quietly(shared: &Shared) -> Result<(), String> {
         shared.live.store(Arc::new(live));
     }
     shared.orders.changed();
+    shared.fetches.notify_one();
     if !waiting.is_empty() {
         tracing::warn!(
             settings = waiting.join(", "),

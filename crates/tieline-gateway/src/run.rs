@@ -15,7 +15,7 @@ use tieline_core::record::OutcomeEntry;
 use tieline_ledger::{Index, LedgerError, Log, Writer, WriterConfig};
 use tieline_policy::Postures;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::recorder::{Event, Recorder};
 use crate::shared::{ChildControl, Entropy, Shared};
 use crate::state::{Lock, OutRow, State, StateError};
-use crate::{admin, directives, holds, reload, serve, tls};
+use crate::{admin, directives, holds, identity, reload, serve, tls};
 
 /// A gateway that is being put together.
 pub struct Gateway {
@@ -125,6 +125,7 @@ impl Gateway {
             tokio::spawn(watch_files(shared.clone(), watched, stopped.clone())),
             tokio::spawn(write_uses(shared.clone(), stopped.clone())),
             tokio::spawn(holds::write(shared.clone(), stopped.clone())),
+            tokio::spawn(identity::keep(shared.clone(), stopped.clone())),
             tokio::spawn(directives::keep_dates(shared.clone(), stopped)),
         ];
         Ok(Started {
@@ -166,6 +167,7 @@ impl Gateway {
             dir: self.dir,
             draining: AtomicBool::new(false),
             entropy: Entropy::from_os().map_err(StartError::Entropy)?,
+            fetches: Notify::new(),
             holds: holds::Holds::default(),
             keys: ArcSwap::from_pointee(keys),
             live: ArcSwap::from_pointee(live),

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,9 +23,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::answer::Answer;
 use crate::config::GatewaySettings;
+use crate::identity::{ClientCertificate, Peer};
 use crate::shared::Shared;
 use crate::{intake, outgoing};
 
@@ -66,7 +69,7 @@ pub(crate) async fn public(
             _ = until.stop.wait_for(|stop| *stop) => break,
         };
         while connections.try_join_next().is_some() {}
-        let Ok((stream, permit)) = accepted else {
+        let Ok((stream, address, permit)) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
@@ -74,11 +77,20 @@ pub(crate) async fn public(
         let (shared, tls, builder, watcher) =
             (shared.clone(), tls.clone(), builder.clone(), graceful.watcher());
         connections.spawn(async move {
+            let address = address.ip();
             match tls {
-                None => connection(shared, stream, &builder, head, watcher).await,
+                None => {
+                    let peer = Peer {
+                        address,
+                        certificate: None,
+                    };
+                    connection(shared, peer, stream, &builder, head, watcher).await;
+                }
                 Some(tls) => {
-                    if let Ok(Ok(stream)) = tokio::time::timeout(head, tls.accept(stream)).await {
-                        connection(shared, stream, &builder, head, watcher).await;
+                    if let Ok(Ok(stream)) = tokio::time::timeout(head, tls.accept(stream)).await
+                        && let Some(peer) = peer(address, &stream)
+                    {
+                        connection(shared, peer, stream, &builder, head, watcher).await;
                     }
                 }
             }
@@ -104,10 +116,29 @@ pub(crate) async fn public(
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, Option<OwnedSemaphorePermit>)> {
+) -> std::io::Result<(TcpStream, SocketAddr, Option<OwnedSemaphorePermit>)> {
     let permit = slots.clone().acquire_owned().await.ok();
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
+    let (stream, address) = listener.accept().await?;
+    Ok((stream, address, permit))
+}
+
+/// Who is at the other end; none if the client's certificate, which was verified, says what cannot be read here: it might
+/// be one that is limited to other parties.
+fn peer(address: IpAddr, stream: &TlsStream<TcpStream>) -> Option<Peer> {
+    let (_, session) = stream.get_ref();
+    let certificate = match session.peer_certificates().and_then(<[_]>::first) {
+        None => None,
+        Some(der) => {
+            let read = ClientCertificate::read(der);
+            if read.is_none() {
+                tracing::warn!(
+                    "a client certificate was verified and cannot be read; its connection is closed"
+                );
+            }
+            Some(read?)
+        }
+    };
+    Some(Peer { address, certificate })
 }
 
 /// End what the drain did not, so that every call has its outcome before the ledger is closed. Streams of HTTP/2 are
@@ -128,6 +159,7 @@ async fn cut(shared: &Shared, mut connections: JoinSet<()>) {
 /// version of HTTP is spoken.
 async fn connection<S>(
     shared: Arc<Shared>,
+    peer: Peer,
     stream: S,
     builder: &Builder<TokioExecutor>,
     head: Duration,
@@ -137,10 +169,11 @@ async fn connection<S>(
 {
     let has_begun = Arc::new(AtomicBool::new(false));
     let begin = has_begun.clone();
+    let peer = Arc::new(peer);
     let service = service_fn(move |request| {
         begin.store(true, Ordering::Relaxed);
-        let shared = shared.clone();
-        async move { Ok::<_, Infallible>(serve(shared, request).await) }
+        let (shared, peer) = (shared.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(serve(shared, peer, request).await) }
     });
     let connection = builder
         .serve_connection(TokioIo::new(stream), service)
@@ -177,7 +210,11 @@ fn builder(settings: &GatewaySettings) -> Builder<TokioExecutor> {
 }
 
 /// One request of the public listener.
-fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> impl Future<Output = Response<Answer>> {
+fn serve(
+    shared: Arc<Shared>,
+    peer: Arc<Peer>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Response<Answer>> {
     let surface = tieline_wire::surface(request.method().as_str(), request.uri().path());
     let is_head = request.method() == http::Method::HEAD;
     async move {
@@ -186,7 +223,7 @@ fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> impl Future<Output 
                 let problem = Problem::plain(Code::Draining).with_retry(Retry::After(Span::from_s(1)));
                 plain(&shared, dialect, &problem)
             }
-            Surface::Call(dialect) => intake::call(shared, dialect, request).await,
+            Surface::Call(dialect) => intake::call(shared, &peer, dialect, request).await,
             Surface::Models(_) => intake::models(&shared, request.headers(), None),
             Surface::Model => {
                 // A name that is not UTF-8 is nobody's, and so is the empty one.

@@ -12,6 +12,7 @@ use tieline_core::grid::Candidate;
 use tieline_core::{CallId, ChannelIx, Intake, Rule, Ruling, Seed, Snapshot, Subject, Tick, Verdict};
 use tieline_note::Verifier;
 use tieline_policy::{Action, EndUseIx, InFlight, Judge, Question, RegionIx, Registry, Signers};
+use tokio::sync::Notify;
 
 use crate::board::{self, Board};
 use crate::clock::Clock;
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) draining: AtomicBool,
     pub(crate) entropy: Entropy,
+    /// Told when a key set may have to be fetched.
+    pub(crate) fetches: Notify,
     pub(crate) holds: Holds,
     pub(crate) keys: ArcSwap<Keys>,
     pub(crate) live: ArcSwap<Live>,
@@ -55,7 +58,7 @@ pub(crate) struct Shared {
 /// One configuration in force: immutable, replaced whole.
 pub(crate) struct Live {
     pub(crate) connector: Connector,
-    /// Whose tokens about end users are believed; nobody's where none is configured.
+    /// Whose evidence about single calls is believed; nobody's where none is configured.
     pub(crate) identity: Option<Identity>,
     /// Replaced when a directive is applied; only with the state locked.
     pub(crate) judge: ArcSwap<Judge>,

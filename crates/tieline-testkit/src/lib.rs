@@ -13,6 +13,7 @@ mod channel;
 pub mod fixtures;
 pub mod fuzz;
 mod gate;
+pub mod mmdb;
 mod plan;
 mod request;
 mod seen;

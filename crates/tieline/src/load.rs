@@ -6,8 +6,9 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use tieline_gateway::{
-    ChannelWiring, ClaimRule, Endpoint, GatewaySettings, Identity, IssuerSettings, LedgerSettings, Loaded,
-    OnFull, Secret, TlsFiles,
+    ChannelWiring, ClaimRule, ClientAuth, DATABASE_BYTES_MAX, Endpoint, GatewaySettings, GeoDatabase,
+    GeoSettings, Identity, IdentitySettings, IssuerSettings, KeySource, LedgerSettings, Loaded, OnFull,
+    Secret, TlsFiles,
 };
 use tieline_note::Verifier;
 use tieline_policy::{Pack, PackProblem, Signers, Source};
@@ -68,11 +69,15 @@ fn resolve(checked: &Checked) -> Result<Loaded, String> {
     })
 }
 
-/// Whose tokens about end users are believed; nobody's where none is configured.
+/// Whose evidence about single calls is believed; nobody's where none is configured.
 fn identity(checked: &Checked) -> Result<Option<Identity>, String> {
     let settings = |issuer: &checked::IssuerSettings| {
-        let jwks = std::fs::read(&issuer.jwks)
-            .map_err(|error| format!("cannot read the key set {}: {error}", issuer.jwks.display()))?;
+        let jwks = match &issuer.jwks {
+            checked::KeySource::Url(url) => KeySource::Url(url.clone()),
+            checked::KeySource::File(path) => std::fs::read(path)
+                .map(KeySource::Set)
+                .map_err(|error| format!("cannot read the key set {}: {error}", path.display()))?,
+        };
         let rule = |rule: &checked::ClaimSettings| ClaimRule {
             claim: rule.claim.clone(),
             fact: rule.fact,
@@ -88,7 +93,34 @@ fn identity(checked: &Checked) -> Result<Option<Identity>, String> {
         })
     };
     let issuers: Result<Vec<_>, String> = checked.identity.iter().map(settings).collect();
-    Identity::new(issuers?)
+    Identity::new(IdentitySettings {
+        certificates: checked.certificates.clone(),
+        geo: checked
+            .geoip
+            .as_ref()
+            .map(|settings| geo(checked, settings))
+            .transpose()?,
+        issuers: issuers?,
+    })
+}
+
+/// The database of countries, with a warning about its age.
+fn geo(checked: &Checked, settings: &checked::GeoipSettings) -> Result<GeoSettings, String> {
+    let path = settings.database.display();
+    let bytes = check::read_start(&settings.database, DATABASE_BYTES_MAX)
+        .map_err(|error| format!("cannot read the database of countries {path}: {error}"))?;
+    let database = GeoDatabase::open(bytes).map_err(|why| format!("{path} {why}"))?;
+    let built_s = i64::try_from(database.built().0 / 1_000_000).unwrap_or(i64::MAX);
+    let age_days = (jiff::Timestamp::now().as_second().saturating_sub(built_s) / 86_400)
+        .max(0)
+        .unsigned_abs();
+    if settings.max_age_days.is_some_and(|most| age_days >= most) {
+        tracing::warn!(%path, age_days, "the database of countries is old; replace the file with a newer one");
+    }
+    Ok(GeoSettings {
+        database,
+        proxies: checked.gateway.trusted_proxies.clone(),
+    })
 }
 
 /// Who may sign directives; nobody where no key is named.
@@ -222,6 +254,10 @@ fn settings(checked: &Checked) -> GatewaySettings {
         threads: gateway.threads,
         tls: gateway.tls.as_ref().map(|files| TlsFiles {
             cert: files.cert.clone(),
+            client: files.client.as_ref().map(|client| ClientAuth {
+                ca: client.ca.clone(),
+                is_required: client.is_required,
+            }),
             key: files.key.clone(),
         }),
     }

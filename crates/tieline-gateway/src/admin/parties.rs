@@ -279,7 +279,7 @@ impl PartyShown {
     /// None if the registry does not have the party.
     pub fn new(row: PartyRow, registry: &Registry, now: Tick) -> Option<Self> {
         let resolved = registry.resolve_party(row.id())?;
-        let cited = tieline_note::sha256(&party_record(row.id(), &resolved.facts, &[]));
+        let cited = tieline_note::sha256(&party_record(row.id(), &resolved.facts, &[], &[]));
         let line = |piece: &tieline_policy::Evidence| EvidenceLine {
             expires: piece.expires.map(|at| at.0),
             fact: piece.value.fact().to_string(),

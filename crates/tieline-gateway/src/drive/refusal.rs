@@ -28,7 +28,8 @@ impl Drive {
             return problem;
         };
         // What an officer grants, the whole party has: it must not rest on the token of one person.
-        if self.call.intake().subject.lapse.is_some() {
+        let lapse = self.call.intake().subject.lapse;
+        if lapse.is_some_and(|lapse| lapse.is_of_person) {
             return problem;
         }
         let snapshot = self.call.snapshot();

@@ -77,6 +77,11 @@ impl ClaimRule {
 }
 
 impl ClaimFact {
+    /// Whether a workload's certificate may assert it: of persons, only their employer asserts classes.
+    pub const fn suits_workload(self) -> bool {
+        !matches!(self, Self::PersonClass)
+    }
+
     /// Whether a code can be a value of the fact.
     pub fn takes(self, code: &str) -> bool {
         self.values(&BTreeSet::from([code])).is_some()

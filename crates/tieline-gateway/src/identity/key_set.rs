@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 /// Bytes of a set: 64 keys with certificate chains of 4 KiB each.
-const SET_BYTES_MAX: usize = 256 << 10;
+pub(super) const SET_BYTES_MAX: usize = 256 << 10;
 
 /// Keys of a set. An issuer that rotates weekly and keeps the keys of a year has 53.
 const KEYS_MAX: usize = 64;

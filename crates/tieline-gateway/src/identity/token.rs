@@ -73,6 +73,8 @@ pub(super) enum TokenFault {
     Issuer,
     #[error("its key (`kid`) is not in the issuer's key set")]
     Key,
+    #[error("the key set of its issuer has not been fetched yet")]
+    KeySet,
     #[error("it is larger than {TOKEN_BYTES_MAX} bytes")]
     Large,
     #[error("the call carries more than one")]

@@ -13,8 +13,8 @@ use tieline_core::grid::{
 };
 use tieline_core::{Dialect, GridRecord, Limits, Price};
 use tieline_gateway::{
-    AdminKeyRow, AdoptionRow, ChannelWiring, Endpoint, Gateway, GatewaySettings, KeyRow, LedgerSettings,
-    LicenceRow, Loaded, Lock, PartyRow, Secret, StartError, Started, State, Token,
+    AdminKeyRow, AdoptionRow, ChannelWiring, Endpoint, Gateway, GatewaySettings, Identity, IdentitySettings,
+    KeyRow, LedgerSettings, LicenceRow, Loaded, Lock, PartyRow, Secret, StartError, Started, State, Token,
 };
 use tieline_note::Verifier;
 use tieline_policy::{Pack, Signers, Source, Status};
@@ -58,8 +58,8 @@ pub(crate) struct Plan {
     /// What `load` fails with, if it does.
     pub(crate) broken: Option<String>,
     pub(crate) gateway: GatewaySettings,
-    /// Whose tokens about end users are believed.
-    pub(crate) identity: Vec<tieline_gateway::IssuerSettings>,
+    /// Whose evidence about single calls is believed.
+    pub(crate) identity: IdentitySettings,
     /// Further keys of the allowed party, before the first start.
     pub(crate) keys: Vec<(u8, Limits)>,
     /// Licences as they were recorded, before the first start.
@@ -142,7 +142,7 @@ impl Plan {
         Self {
             aliases: Vec::new(),
             broken: None,
-            identity: Vec::new(),
+            identity: IdentitySettings::default(),
             gateway: GatewaySettings {
                 admin: here,
                 drain_ms: 2_000,
@@ -228,7 +228,7 @@ impl Plan {
             end_uses: vec!["research".into(), "translation".into()],
             enforce: vec![Status::Company],
             grid: Arc::new(self.grid()),
-            identity: tieline_gateway::Identity::new(self.identity.clone())?,
+            identity: Identity::new(self.identity.clone())?,
             packs: self.packs.clone(),
             settings: self.gateway.clone(),
             signers: self.signers.clone(),

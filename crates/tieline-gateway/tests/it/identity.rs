@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tieline_core::Code;
 use tieline_core::Dialect::{AnthropicMessages, OpenaiChat};
 use tieline_core::record::{AskRecord, Outcome};
-use tieline_gateway::{ClaimFact, ClaimRule, IssuerSettings};
+use tieline_gateway::{ClaimFact, ClaimRule, IssuerSettings, KeySource};
 use tieline_note::Digest;
 use tieline_testkit::{Auto, Channel};
 
@@ -25,12 +25,12 @@ use crate::ledger::{Book, ended};
 
 const ISSUER: &str = "https://login.example.org";
 const AUDIENCE: &str = "tieline";
-const HEADER: &str = "x-tieline-identity";
+pub(crate) const HEADER: &str = "x-tieline-identity";
 
 /// What stands in every token about the person, and nowhere else.
-const SUBJECT: &str = "person-4711@example.org";
+pub(crate) const SUBJECT: &str = "person-4711@example.org";
 
-struct Signers {
+pub(crate) struct Signers {
     ed: Ed25519KeyPair,
     es: EcdsaKeyPair,
     rs: RsaKeyPair,
@@ -41,7 +41,7 @@ fn base64(bytes: impl AsRef<[u8]>) -> String {
 }
 
 impl Signers {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             ed: Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap(),
             es: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
@@ -65,7 +65,7 @@ impl Signers {
         }
     }
 
-    fn set(&self) -> Value {
+    pub(crate) fn set(&self) -> Value {
         let point = self.es.public_key().as_ref();
         // RSAPublicKey (RFC 8017, A.1.1) of 2,048 bits: the modulus stands behind nine bytes of tags and lengths.
         let modulus = &self.rs.public_key().as_ref()[9..9 + 256];
@@ -76,7 +76,7 @@ impl Signers {
         ] })
     }
 
-    fn token(&self, header: &Value, claims: &Value) -> String {
+    pub(crate) fn token(&self, header: &Value, claims: &Value) -> String {
         let signed = format!("{}.{}", base64(header.to_string()), base64(claims.to_string()));
         let signature = self.sign(header["alg"].as_str().unwrap(), signed.as_bytes());
         format!("{signed}.{}", base64(signature))
@@ -88,7 +88,7 @@ fn now_s() -> u64 {
 }
 
 /// The claims of a token that is valid for an hour, with some replaced; null takes one out.
-fn claims(changes: &Value) -> Value {
+pub(crate) fn claims(changes: &Value) -> Value {
     let now = now_s();
     let mut claims = json!({
         "aud": ["other", AUDIENCE], "email": SUBJECT, "exp": now + 3_600, "iat": now, "iss": ISSUER, "nbf": now,
@@ -104,7 +104,7 @@ fn claims(changes: &Value) -> Value {
     claims
 }
 
-fn issuer(signers: &Signers) -> IssuerSettings {
+pub(crate) fn issuer(signers: &Signers) -> IssuerSettings {
     let rule = |fact, claim: &str, map: &[(&str, &str)]| ClaimRule {
         claim: claim.into(),
         fact,
@@ -126,23 +126,23 @@ fn issuer(signers: &Signers) -> IssuerSettings {
         header: HEADER.into(),
         is_proofed: false,
         issuer: ISSUER.into(),
-        jwks: signers.set().to_string().into_bytes(),
+        jwks: KeySource::Set(signers.set().to_string().into_bytes()),
     }
 }
 
 /// A house that holds whoever is not known to be a US person.
 async fn house(signers: &Signers, channel: &Channel) -> House {
     let mut plan = Plan::new(vec![house::openai("a", channel)]);
-    plan.identity = vec![issuer(signers)];
+    plan.identity.issuers = vec![issuer(signers)];
     plan.packs = vec![house::class_pack()];
     plan.start().await
 }
 
-fn ask(token: &str) -> Ask {
+pub(crate) fn ask(token: &str) -> Ask {
     Ask::plain(OpenaiChat, false).header(HEADER, token)
 }
 
-fn code(reply: &Reply) -> Option<&str> {
+pub(crate) fn code(reply: &Reply) -> Option<&str> {
     reply.header("x-tieline-error")
 }
 
@@ -405,14 +405,14 @@ async fn a_token_is_judged_anew_under_new_keys_and_new_records() {
     let mut set = signers.set();
     set["keys"][0]["kid"] = json!("rotated");
     house
-        .reload(|plan| plan.identity[0].jwks = set.to_string().into_bytes())
+        .reload(|plan| plan.identity.issuers[0].jwks = KeySource::Set(set.to_string().into_bytes()))
         .unwrap();
     assert_eq!(
         code(&house.ask(ask(&token)).await),
         Some(Code::IdentityRefused.number())
     );
     // A key set that is none leaves the old configuration in force.
-    let kept = house.reload(|plan| plan.identity[0].jwks = b"{}".to_vec());
+    let kept = house.reload(|plan| plan.identity.issuers[0].jwks = KeySource::Set(b"{}".to_vec()));
     assert!(kept.unwrap_err().contains("key set"));
     let header = json!({ "alg": "EdDSA", "kid": "rotated" });
     let token = signers.token(&header, &claims(&json!({})));

@@ -25,7 +25,7 @@ use crate::caller::{Ask, CHAT, CHAT_STREAM, Caller, said_in};
 use crate::house::{self, House, LIMIT, Plan, key};
 use crate::ledger::{attempts, ended};
 
-fn data(name: &str) -> PathBuf {
+pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/it/data")
         .join(name)
@@ -34,6 +34,7 @@ fn data(name: &str) -> PathBuf {
 fn files() -> TlsFiles {
     TlsFiles {
         cert: data("server.pem"),
+        client: None,
         key: data("server.key.pem"),
     }
 }
@@ -234,10 +235,12 @@ async fn certificates_that_cannot_be_used_are_an_error_of_the_start() {
     for files in [
         TlsFiles {
             cert: data("nothing.pem"),
+            client: None,
             ..files()
         },
         TlsFiles {
             cert: data("authority.pem"),
+            client: None,
             ..files()
         },
         TlsFiles {

@@ -142,6 +142,58 @@ fn what_comes_with_a_call_is_laid_beside_what_its_party_has() {
     assert!(registry.resolve_below("nobody", &below(Vec::new())).is_none());
 }
 
+/// What a call from a country comes to for an organisation with this evidence.
+fn called_from(country: &str, evidence: Vec<Evidence>) -> Resolved {
+    let records = vec![record("o", Kind::Organisation, None, evidence)];
+    let address = piece(
+        EvidenceKind::GeoIp,
+        &format!("{{\"jurisdiction\":\"{country}\"}}"),
+    );
+    let below = record("o", Kind::Organisation, Some("o"), vec![address]);
+    let registry = Registry::new(RECORDED, records).unwrap();
+    registry.resolve_below("o", &below).unwrap()
+}
+
+/// What rules make of a place: that nobody knows it, that it is refused, or nothing.
+fn of_place(facts: PartyFacts) -> Option<&'static str> {
+    let rules = judge(facts, RECORDED).rules;
+    let of_place = ["blocked-jurisdictions", "jurisdiction-unknown"];
+    (of_place.into_iter()).find(|name| rules.iter().any(|rule| rule.id.ends_with(name)))
+}
+
+#[test]
+fn an_address_places_whoever_nothing_else_does() {
+    let Resolved { facts, flags } = called_from("DE", Vec::new());
+    let expected = r#"{"jurisdiction":"DE","kind":"organisation"}"#;
+    assert_eq!(facts, serde_json::from_str(expected).unwrap());
+    assert_eq!(flags, []);
+    assert_eq!(of_place(facts), None);
+    assert_eq!(of_place(alone(Vec::new()).facts), Some("jurisdiction-unknown"));
+    let from_minsk = called_from("BY", Vec::new()).facts;
+    assert_eq!(of_place(from_minsk), Some("blocked-jurisdictions"));
+}
+
+#[test]
+fn an_address_replaces_nothing_and_is_judged_beside_it() {
+    let known = || vec![piece(EvidenceKind::Registration, r#"{"jurisdiction":"DE"}"#)];
+    let Resolved { facts, flags } = called_from("BY", known());
+    // The stronger is the fact, the weaker another world; where one of them is refused, so is the call.
+    let expected = r#"{"also":[{"value":{"jurisdiction":"BY"}}],"jurisdiction":"DE","kind":"organisation"}"#;
+    assert_eq!(facts, serde_json::from_str(expected).unwrap());
+    let [flag] = &flags[..] else { panic!("{flags:?}") };
+    let kinds: Vec<EvidenceKind> = flag.from.iter().map(|origin| origin.kind).collect();
+    assert_eq!(flag.fact, FactName::Jurisdiction);
+    assert_eq!(kinds, [EvidenceKind::GeoIp, EvidenceKind::Registration]);
+    assert_eq!(judge(facts, RECORDED).ruling, Ruling::Deny);
+    assert_eq!(of_place(called_from("FR", known()).facts), None);
+    // A record that is refused is not outweighed by an address that would not be, however weak the record.
+    let refused = vec![piece(EvidenceKind::SelfDeclared, r#"{"jurisdiction":"BY"}"#)];
+    assert_eq!(
+        of_place(called_from("DE", refused).facts),
+        Some("blocked-jurisdictions")
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 

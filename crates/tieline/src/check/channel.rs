@@ -295,7 +295,7 @@ fn own_listener(at: &At<String>, raw: &RawChannel, endpoint: &Endpoint, world: W
 fn ca(raw: &RawChannel, world: World<'_>, sink: &mut Sink) -> Option<PathBuf> {
     let stated = raw.tls.as_ref()?.value.ca.as_ref()?;
     let path = value::path(world.base, &stated.value);
-    match (world.read)(&path) {
+    match world.read(&path) {
         Ok(bytes) if super::gateway::holds(&bytes, "CERTIFICATE") => {}
         Ok(_) => sink.push(
             Diagnostic::error(
@@ -593,7 +593,7 @@ fn file_source(
         return None;
     }
     let path = value::path(world.base, &file.value);
-    let problem = match (world.read)(&path) {
+    let problem = match world.read(&path) {
         Ok(bytes) if bytes.trim_ascii().is_empty() => Some("it is empty".to_owned()),
         Ok(_) => None,
         Err(error) => Some(kind(&error)),

@@ -7,15 +7,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tieline_core::{Dialect, GridRecord};
-use tieline_gateway::ClaimFact;
+use tieline_gateway::{CertificateRule, ClaimFact, IpNetwork, KeyUrl};
 use tieline_policy::Status;
 
 /// A configuration that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checked {
+    /// What clients' certificates assert.
+    pub(crate) certificates: Vec<CertificateRule>,
     /// One wiring for each channel of the grid, in the same order.
     pub(crate) channels: Vec<ChannelWiring>,
     pub(crate) gateway: GatewaySettings,
+    pub(crate) geoip: Option<GeoipSettings>,
     pub(crate) grid: Arc<GridRecord>,
     pub(crate) identity: Vec<IssuerSettings>,
     pub(crate) ledger: LedgerSettings,
@@ -41,13 +44,31 @@ pub(crate) struct GatewaySettings {
     /// Worker threads; 0 is one for each core.
     pub(crate) threads: usize,
     pub(crate) tls: Option<TlsFiles>,
+    /// Whose `x-forwarded-for` is believed.
+    pub(crate) trusted_proxies: Vec<IpNetwork>,
+}
+
+/// Where calls come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GeoipSettings {
+    pub(crate) database: PathBuf,
+    /// From this age on the log warns.
+    pub(crate) max_age_days: Option<u64>,
 }
 
 /// PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TlsFiles {
     pub(crate) cert: PathBuf,
+    pub(crate) client: Option<ClientAuth>,
     pub(crate) key: PathBuf,
+}
+
+/// What certificates clients have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientAuth {
+    pub(crate) ca: PathBuf,
+    pub(crate) is_required: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,9 +141,15 @@ pub(crate) struct IssuerSettings {
     pub(crate) header: String,
     /// Its own alone.
     pub(crate) issuer: String,
-    /// File with a JSON Web Key Set.
-    pub(crate) jwks: PathBuf,
+    pub(crate) jwks: KeySource,
     pub(crate) proofed: bool,
+}
+
+/// Where a JSON Web Key Set is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeySource {
+    File(PathBuf),
+    Url(KeyUrl),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,17 +4,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tieline_gateway::IpNetwork;
 use tieline_note::Verifier;
 use tieline_policy::Status;
 
 use super::checked::{
-    GatewaySettings, LedgerSettings, LogSettings, OnFull, OrderSettings, PolicySettings, TlsFiles,
+    ClientAuth, GatewaySettings, LedgerSettings, LogSettings, OnFull, OrderSettings, PolicySettings, TlsFiles,
 };
 use super::{World, grid, kind, value};
 use crate::diagnose::{Code, Diagnostic, Sink, shown};
 use crate::raw::At;
 use crate::raw::shape::{
-    RawGateway, RawLedger, RawLevel, RawLogFormat, RawOnFull, RawOrders, RawPolicy, RawStatements, RawStatus,
+    RawClientAuth, RawGateway, RawLedger, RawLevel, RawLogFormat, RawOnFull, RawOrders, RawPolicy,
+    RawStatements, RawStatus, RawTls,
 };
 
 /// The defaults of the listeners.
@@ -24,6 +26,9 @@ const LOOPBACK: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCA
 
 /// Connections and calls of one process: at 16 KiB of buffers each, a million is all that a large machine holds.
 const CONNECTIONS_MAX: u64 = 1_000_000;
+
+/// Networks of proxies: a few for each place that has load balancers.
+const PROXIES_MAX: usize = 64;
 
 /// An hour.
 const WAIT_MS_MAX: u64 = 3_600_000;
@@ -85,6 +90,7 @@ pub(super) fn gateway(raw: Option<&At<RawGateway>>, world: World<'_>, sink: &mut
         listen,
         threads: size(number(&raw.threads, "threads", 0, 0, 1_024)),
         tls,
+        trusted_proxies: trusted_proxies(raw, sink),
     }
 }
 
@@ -160,14 +166,78 @@ fn tls(raw: &RawGateway, world: World<'_>, sink: &mut Sink) -> Option<TlsFiles> 
     }
     let cert = pem(at.value.cert.as_ref(), "CERTIFICATE", "certificate", world, sink);
     let key = pem(at.value.key.as_ref(), "PRIVATE KEY", "private key", world, sink);
+    let client = client(&at.value, world, sink);
     Some(TlsFiles {
         cert: cert?,
+        client,
         key: key?,
     })
 }
 
+/// Which certificates clients have; nobody is asked for one where no authority is named.
+fn client(raw: &RawTls, world: World<'_>, sink: &mut Sink) -> Option<ClientAuth> {
+    let Some(ca) = &raw.client_ca else {
+        if let Some(at) = &raw.client_auth
+            && !raw.seen.contains(&"client_ca")
+        {
+            sink.push(
+                Diagnostic::error(Code::KeyMissing, "`client_auth` has no `client_ca`")
+                    .at(at.span, "no certificate could be verified")
+                    .hint("name the authorities that sign them: `client_ca = \"clients.pem\"`"),
+            );
+        }
+        return None;
+    };
+    Some(ClientAuth {
+        ca: pem(Some(ca), "CERTIFICATE", "certificate", world, sink)?,
+        is_required: raw
+            .client_auth
+            .as_ref()
+            .is_none_or(|at| at.value == RawClientAuth::Required),
+    })
+}
+
+/// Networks of proxies.
+fn trusted_proxies(raw: &RawGateway, sink: &mut Sink) -> Vec<IpNetwork> {
+    let listed = raw
+        .trusted_proxies
+        .as_ref()
+        .map_or(&[][..], |at| at.value.as_slice());
+    if listed.len() > PROXIES_MAX
+        && let Some(at) = &raw.trusted_proxies
+    {
+        sink.push(
+            Diagnostic::error(
+                Code::ProxyBad,
+                format!("more than {PROXIES_MAX} networks are named"),
+            )
+            .at(at.span, "each is compared with the address of each call")
+            .hint("name wider networks"),
+        );
+    }
+    let mut networks = Vec::new();
+    for at in listed {
+        let why = match at.value.parse::<IpNetwork>() {
+            Ok(network) if network.prefix() > 0 => {
+                networks.push(network);
+                continue;
+            }
+            Ok(_) => "everybody would be a proxy, and could claim any address",
+            Err(_) => "wants an address or a network, such as `10.0.0.0/8`",
+        };
+        sink.push(
+            Diagnostic::error(
+                Code::ProxyBad,
+                format!("`{}` is no network of proxies", shown(&at.value)),
+            )
+            .at(at.span, why),
+        );
+    }
+    networks
+}
+
 /// A PEM file that holds at least one block of a kind.
-fn pem(
+pub(super) fn pem(
     at: Option<&At<String>>,
     block: &str,
     what: &str,
@@ -176,7 +246,7 @@ fn pem(
 ) -> Option<PathBuf> {
     let at = at?;
     let path = value::path(world.base, &at.value);
-    match (world.read)(&path) {
+    match world.read(&path) {
         Ok(bytes) if holds(&bytes, block) => {}
         Ok(_) => sink.push(
             Diagnostic::error(Code::TlsBad, format!("`{}` holds no {what}", shown(&at.value)))
@@ -232,7 +302,7 @@ pub(super) fn policy(raw: Option<&At<RawPolicy>>, world: World<'_>, sink: &mut S
         .iter()
         .map(|at| {
             let folder = value::path(world.base, &at.value);
-            if let Err(error) = (world.read)(&folder.join("pack.toml")) {
+            if let Err(error) = world.read(&folder.join("pack.toml")) {
                 sink.push(
                     Diagnostic::error(
                         Code::PackUnknown,

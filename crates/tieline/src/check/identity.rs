@@ -2,19 +2,21 @@
 //! person's identity, and maps that lead to values of their facts.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use http::HeaderName;
-use tieline_gateway::{ClaimFact, Identity};
+use tieline_gateway::{ClaimFact, Identity, KeyUrl, REFRESH_S, REFRESH_S_MIN};
 
-use super::checked::{ClaimSettings, IssuerSettings};
-use super::{World, kind, value};
+use super::checked::{ClaimSettings, IssuerSettings, KeySource};
+use super::{World, gateway, kind, value};
 use crate::diagnose::{Code, Diagnostic, Sink, shown};
 use crate::raw::shape::{RawClaimMaps, RawClaims, RawIdentity};
 use crate::raw::{At, Entries};
 
 /// The header that carries a token unless another is named.
 const HEADER: &str = "x-tieline-identity";
+
+/// A day: a key that an issuer withdraws is believed no longer than that.
+const REFRESH_S_MAX: u64 = 86_400;
 
 /// Headers that carry the key, or that the connection itself needs.
 const HEADERS_TAKEN: [&str; 8] = [
@@ -130,24 +132,29 @@ fn header(at: Option<&At<String>>, sink: &mut Sink) -> String {
     name
 }
 
-/// The file of a key set that can be used.
-fn key_set(name: &At<String>, raw: &RawIdentity, world: World<'_>, sink: &mut Sink) -> PathBuf {
+/// A key set that can be used: in a file, which is looked at, or at a URL, which is not asked here.
+fn key_set(name: &At<String>, raw: &RawIdentity, world: World<'_>, sink: &mut Sink) -> KeySource {
     let text = pinned(name, raw, "jwks", raw.jwks.as_ref(), sink);
+    if text.contains("://") {
+        return KeySource::Url(key_url(raw, text, world, sink));
+    }
+    for (at, key) in [
+        (raw.refresh_s.as_ref().map(|at| at.span), "refresh_s"),
+        (raw.jwks_ca.as_ref().map(|at| at.span), "jwks_ca"),
+    ] {
+        if let Some(span) = at {
+            sink.push(
+                Diagnostic::warning(Code::SettingIdle, format!("`{key}` has no effect on a file"))
+                    .at(span, "only a URL is fetched")
+                    .hint("a file is read again when it changes"),
+            );
+        }
+    }
     let path = value::path(world.base, &text);
     let Some(at) = raw.jwks.as_ref().filter(|_| !text.is_empty()) else {
-        return path;
+        return KeySource::File(path);
     };
-    if text.contains("://") {
-        sink.push(
-            bad("a key set is read from a file, not from a URL")
-                .at(at.span, "wants the path of a file")
-                .hint(
-                    "fetch it with a job of yours, which replaces the file; a change of the file is a reload",
-                ),
-        );
-        return path;
-    }
-    match (world.read)(&path) {
+    match world.read(&path) {
         Ok(bytes) => {
             if let Err(why) = Identity::check_keys(&bytes) {
                 sink.push(bad(format!("the key set `{}` cannot be used", shown(&text))).at(at.span, why));
@@ -159,7 +166,34 @@ fn key_set(name: &At<String>, raw: &RawIdentity, world: World<'_>, sink: &mut Si
                 .hint("the path is relative to the folder of this file"),
         ),
     }
-    path
+    KeySource::File(path)
+}
+
+fn key_url(raw: &RawIdentity, url: String, world: World<'_>, sink: &mut Sink) -> KeyUrl {
+    if let (Err(why), Some(at)) = (KeyUrl::check(&url), &raw.jwks) {
+        let has_secret = url.contains('@');
+        let diagnostic = bad("the key set cannot be fetched from this URL")
+            .at(at.span, why)
+            .hint("for example `https://login.example.org/.well-known/jwks.json`, or the path of a file");
+        sink.push(if has_secret {
+            diagnostic.secret()
+        } else {
+            diagnostic
+        });
+    }
+    let refresh_s = value::number(
+        raw.refresh_s.as_ref(),
+        "refresh_s",
+        REFRESH_S,
+        REFRESH_S_MIN,
+        REFRESH_S_MAX,
+        sink,
+    );
+    KeyUrl {
+        ca: gateway::pem(raw.jwks_ca.as_ref(), "CERTIFICATE", "certificate", world, sink),
+        refresh_s,
+        url,
+    }
 }
 
 fn claims(raw: &RawIdentity, sink: &mut Sink) -> Vec<ClaimSettings> {

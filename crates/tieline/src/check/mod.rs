@@ -6,10 +6,12 @@
 //! A credential that is not there is a warning and no error, here and at `serve`: one channel's missing key must not take
 //! the others down. Bounds: [`FILE_BYTES_MAX`], and the limits of the grid.
 
+mod certificate;
 mod channel;
 pub(crate) mod checked;
 mod components;
 mod gateway;
+mod geoip;
 mod grid;
 mod identity;
 pub(crate) mod provider;
@@ -41,7 +43,16 @@ struct World<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
     /// The addresses that this gateway listens on.
     listeners: &'a [SocketAddr],
-    read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    read: &'a Read,
+}
+
+/// Reads a file, up to a number of bytes and one more, so that a device or a wrong file cannot fill the memory.
+type Read = dyn Fn(&Path, u64) -> io::Result<Vec<u8>>;
+
+impl World<'_> {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        (self.read)(path, FILE_BYTES_MAX)
+    }
 }
 
 /// Read and check a file. The report of an unusable one has at least one error.
@@ -68,7 +79,7 @@ pub(crate) fn check_text(
     text: &str,
     base_dir: &Path,
     env: &dyn Fn(&str) -> Option<String>,
-    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    read: &Read,
 ) -> (Option<Checked>, Report) {
     let (checked, sink) = check(
         text,
@@ -98,6 +109,8 @@ fn check(text: &str, world: World<'_>) -> (Option<Checked>, Sink) {
     let log = gateway::log(raw.gateway.as_ref());
     let policy = gateway::policy(raw.policy.as_ref(), world, &mut sink);
     let identity = identity::check(raw.identity.as_ref(), world, &mut sink);
+    let certificates = certificate::check(&raw, &mut sink);
+    let geoip = geoip::check(&raw, world, &mut sink);
     let ledger = gateway::ledger(raw.ledger.as_ref(), &mut sink);
     if sink.has_errors() {
         return (None, sink);
@@ -113,8 +126,10 @@ fn check(text: &str, world: World<'_>) -> (Option<Checked>, Sink) {
     }
     (
         Some(Checked {
+            certificates,
             channels: wirings,
             gateway,
+            geoip,
             grid,
             identity,
             ledger,
@@ -137,7 +152,7 @@ fn text_of(path: &Path) -> Result<String, Box<Diagnostic>> {
             diagnostic.hint("name the file in it, such as `tieline.toml`"),
         ));
     }
-    let bytes = read_start(path).map_err(|error| Box::new(unreadable(&error)))?;
+    let bytes = read_start(path, FILE_BYTES_MAX).map_err(|error| Box::new(unreadable(&error)))?;
     text_from(bytes)
 }
 
@@ -193,11 +208,11 @@ pub(crate) fn kind(error: &io::Error) -> String {
     }
 }
 
-/// The content of a file, one byte beyond the limit at most, so that a device or a wrong file cannot fill the memory.
-fn read_start(path: &Path) -> io::Result<Vec<u8>> {
+/// The content of a file, one byte beyond the limit at most.
+pub(crate) fn read_start(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     io::Read::read_to_end(
-        &mut io::Read::take(std::fs::File::open(path)?, FILE_BYTES_MAX + 1),
+        &mut io::Read::take(std::fs::File::open(path)?, bytes_max + 1),
         &mut bytes,
     )?;
     Ok(bytes)

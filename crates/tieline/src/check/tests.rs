@@ -7,6 +7,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use tieline_core::Snapshot;
+use tieline_testkit::mmdb::{Layout, database};
 
 use super::*;
 use crate::diagnose::{Look, Severity};
@@ -72,11 +73,34 @@ fn staff(from: &str, to: &str) -> String {
     add(&STAFF.replacen(from, to, 1))
 }
 
+/// What a workload's certificate asserts, without a mistake.
+const WORKLOAD: &str = r#"[certificates.batch]
+spiffe = "spiffe://acme.example/ns/*"
+facts = { jurisdiction = "DE", end_uses = ["research"] }
+"#;
+
+/// The certificate with one thing replaced, where clients are asked for one.
+fn workload(from: &str, to: &str) -> String {
+    assert!(WORKLOAD.contains(from), "{from}");
+    let tls = "tls = { cert = \"cert.pem\", key = \"key.pem\", client_ca = \"cert.pem\" }\nadmin =";
+    format!("{}\n{}", swap("admin =", tls), WORKLOAD.replacen(from, to, 1))
+}
+
+/// A database of countries, behind proxies.
+fn geoip(database: &str) -> String {
+    let proxies = "trusted_proxies = [\"10.0.0.0/8\", \"2001:db8::1\"]\nadmin =";
+    format!(
+        "{}\n[geoip]\ndatabase = \"{database}\"\nmax_age_days = 30\n",
+        swap("admin =", proxies)
+    )
+}
+
 fn env(key: &str) -> Option<String> {
     (key == "ACME_KEY").then(|| "secret".to_owned())
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn read(path: &Path, _: u64) -> io::Result<Vec<u8>> {
+    let countries = |layout| Ok(database(layout, &[("203.0.113.0/24", "DE")]).unwrap());
     match path.to_str().unwrap_or_default() {
         "/etc/tieline/cert.pem" => {
             Ok(b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".to_vec())
@@ -84,6 +108,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         "/etc/tieline/key.pem" => Ok(b"-----BEGIN EC PRIVATE KEY-----\nAA==\n".to_vec()),
         "/etc/tieline/packs/company/pack.toml" => Ok(b"[pack]".to_vec()),
         "/etc/tieline/jwks.json" => Ok(JWKS.as_bytes().to_vec()),
+        "/etc/tieline/countries.mmdb" => countries(Layout::Flat),
+        "/etc/tieline/networks.mmdb" => countries(Layout::Other),
         "/etc/tieline/empty" => Ok(b"\n".to_vec()),
         "/etc/tieline/private" => Err(io::ErrorKind::PermissionDenied.into()),
         _ => Err(io::ErrorKind::NotFound.into()),
@@ -216,13 +242,44 @@ cases! {
     a_good_issuer_has_nothing_to_say: staff("", "");
     an_issuer_without_its_pins_is_named: add("[identity.staff]\nproofed = true");
     an_issuer_twice_shows_both: add(&format!("{STAFF}\n{}", STAFF.replace(".staff]", ".again]")));
-    a_key_set_at_a_url_is_refused: staff("jwks.json", "https://login.example.org/jwks.json");
+    a_key_set_at_a_url_has_nothing_to_say: staff("jwks.json",
+        "https://login.example.org/keys?p=1\"\nrefresh_s = 60\njwks_ca = \"cert.pem");
+    a_key_set_at_a_url_that_others_can_change_is_refused: staff("jwks.json", "http://login.example.org/jwks.json");
+    a_key_set_at_a_url_with_credentials_is_masked: staff("jwks.json", "https://me:hunter2@login.example.org/jwks.json");
+    a_key_set_that_is_fetched_too_often_is_refused: staff("jwks.json",
+        "https://login.example.org/jwks.json\"\nrefresh_s = 5\njwks_ca = \"empty");
+    a_pace_of_a_key_set_in_a_file_is_warned_about: staff("jwks.json", "jwks.json\"\nrefresh_s = 60\njwks_ca = \"cert.pem");
     a_key_set_that_is_not_there_is_named: staff("jwks.json", "jwk.json");
     a_key_set_that_is_none_says_why: staff("jwks.json", "empty");
     a_header_that_carries_something_else_is_refused: staff("audience", "header = \"authorization\"\naudience");
     a_claim_that_identifies_a_person_is_refused: staff("\"/groups\"", "\"email\"");
     a_claim_mapped_to_what_is_no_value_is_refused: staff("map = {", "map = { jurisdiction = { \"uk\" = [\"UK\"] },");
     a_map_without_its_claim_is_warned_about: staff("map = {", "map = { class = { \"uni\" = [\"academic\"] },");
+
+    // Certificates of clients.
+    a_good_certificate_has_nothing_to_say: workload("", "");
+    a_certificate_without_a_pattern_is_named: workload("spiffe = \"spiffe://acme.example/ns/*\"\n", "");
+    a_certificate_with_two_patterns_shows_both: workload("facts", "dns = \"*.acme.example\"\nfacts");
+    a_pattern_for_everybody_is_refused: workload("spiffe://acme.example/ns/*", "spiffe://*");
+    a_pattern_of_names_that_is_none_is_refused: workload("spiffe = \"spiffe://acme.example/ns/*\"", "dns = \"*.example\"");
+    a_certificate_that_asserts_no_value_is_refused: workload("\"DE\"", "\"Germany\"");
+    a_certificate_of_a_person_is_refused: workload("jurisdiction = \"DE\"", "person_class = \"us_person\"");
+    a_certificate_without_effect_is_warned_about: workload("facts = { jurisdiction = \"DE\", end_uses = [\"research\"] }\n", "");
+    certificates_that_nobody_is_asked_for_are_warned_about: add(WORKLOAD);
+    client_authorities_are_looked_at: swap("admin =",
+        "tls = { cert = \"cert.pem\", key = \"key.pem\", client_ca = \"empty\", client_auth = \"maybe\" }\nadmin =");
+    asking_without_an_authority_is_refused: swap("admin =",
+        "tls = { cert = \"cert.pem\", key = \"key.pem\", client_auth = \"required\" }\nadmin =");
+
+    // Where calls come from.
+    a_good_database_has_nothing_to_say: geoip("countries.mmdb");
+    a_database_without_countries_says_so: geoip("networks.mmdb");
+    a_database_that_is_none_says_so: geoip("empty");
+    a_database_that_is_not_there_is_named: geoip("country.mmdb");
+    a_table_without_a_database_is_named: add("[geoip]\nmax_age_days = 0");
+    proxies_that_are_no_networks_are_refused: swap("admin =",
+        "trusted_proxies = [\"10.0.0.0/8\", \"load-balancer\", \"0.0.0.0/0\", \"::/0\"]\nadmin =");
+    proxies_without_a_database_are_warned_about: swap("admin =", "trusted_proxies = [\"10.0.0.0/8\"]\nadmin =");
 
     // Policy and ledger.
     a_pack_that_is_not_there_is_named: add("[policy]\npacks = [\"packs/compny\"]");
@@ -271,7 +328,8 @@ fn every_setting_is_taken_over() {
     let text = GOOD
         .replace(
             "admin =",
-            "tls = { cert = \"cert.pem\", key = \"./key.pem\" }\ndrain_ms = 0\n\
+            "tls = { cert = \"cert.pem\", key = \"./key.pem\", client_ca = \"cert.pem\", client_auth = \"optional\" }\n\
+            trusted_proxies = [\"10.0.0.0/8\"]\ndrain_ms = 0\n\
             log = { format = \"json\", level = \"debug\" }\nthreads = 2\nadmin =",
         )
         .replace("[components]", "")
@@ -280,7 +338,9 @@ fn every_setting_is_taken_over() {
            [ledger]\norigin = \"example.org/log\"\non_full = \"gap\"\nqueue_entries_max = 256\n\
            [channels.direct.limits]\nconcurrency = 1\nrequests_per_day = 2\nrequests_per_minute = 3\ntokens_per_day = 4\n\
            tokens_per_minute = 5\n"
-        + &format!("[policy.statements]\nkeys = [\"{KEY}\"]\n");
+        + &format!("[policy.statements]\nkeys = [\"{KEY}\"]\n")
+        + WORKLOAD
+        + "parties = [\"p_1\"]\n[geoip]\ndatabase = \"countries.mmdb\"\nmax_age_days = 30\n";
     let text = text.replace(
         "[channels.north]\n",
         "[channels.north]\nweight = 18\nregion = \"one\"\nregion_country = \"NL\"\noperator_jurisdiction = \"US\"\nconnections_max = 7\n",
@@ -446,10 +506,12 @@ fn the_schema_names_every_table() {
     assert_eq!(
         tables,
         [
+            "certificates",
             "channels",
             "components",
             "defaults",
             "gateway",
+            "geoip",
             "identity",
             "labs",
             "ledger",

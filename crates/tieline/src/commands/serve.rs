@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::check::Checked;
+use crate::check::checked::KeySource;
 use crate::cli::{Cli, Listen, Serve};
 use crate::folder::{self, Server};
 use crate::output::{self, Failure, Result};
@@ -139,18 +140,22 @@ async fn signalled(interrupt: &mut Signal, terminate: &mut Signal) {
     }
 }
 
-/// The configuration, every file of its packs and every key set, as they stand at the start: a change of any of them means
-/// a reload.
+/// The configuration, every file of its packs, every key set and the database of countries, as they stand at the start: a
+/// change of any of them means a reload.
 fn watched(config: &Path) -> Vec<PathBuf> {
-    let (packs, sets) = load::checked(config)
-        .map(|checked| (checked.policy.packs, checked.identity))
+    let (packs, sets, geoip) = load::checked(config)
+        .map(|checked| (checked.policy.packs, checked.identity, checked.geoip))
         .unwrap_or_default();
     let files = packs.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
     let files = files.flatten().flatten().map(|entry| entry.path());
-    let sets = sets.into_iter().map(|issuer| issuer.jwks);
+    let sets = sets.into_iter().filter_map(|issuer| match issuer.jwks {
+        KeySource::File(path) => Some(path),
+        KeySource::Url(_) => None,
+    });
     std::iter::once(config.to_owned())
         .chain(files)
         .chain(sets)
+        .chain(geoip.map(|geoip| geoip.database))
         .collect()
 }
 

@@ -38,6 +38,15 @@ raw_table! {
         /// Whose tokens about end users are believed, by a name of yours. A token (JSON Web Token, RFC 7519) is sent beside
         /// the key; what it asserts is laid beside the facts of the key's party, for that call and until the token expires.
         identity: Entries<RawIdentity>,
+        /// What clients' certificates assert, by a name of yours. A certificate that was verified (`client_ca` of the
+        /// gateway's `tls`) is compared with each; what all that match assert is laid beside the facts of the key's
+        /// party, for the calls of that connection and until the certificate expires. One that matches none asserts
+        /// nothing.
+        certificates: Entries<RawCertificate>,
+        /// Where calls come from: the country of the caller's address, as weak evidence. It is laid beside the facts of the
+        /// key's party for that call, replaces nothing that is known, and counts where it is stricter or nothing is known.
+        /// The address itself is kept nowhere. Without this table no address is looked at.
+        geoip: RawGeoip,
         /// The tamper-evident log.
         ledger: RawLedger,
     }
@@ -49,6 +58,9 @@ raw_table! {
         admin: String,
         /// TLS of `listen`, and of `admin` unless that is on this machine only.
         tls: RawTls,
+        /// Networks (`10.0.0.0/8`, `2001:db8::/32`) of proxies before `listen` whose `x-forwarded-for` is believed, for
+        /// `[geoip]`: its right-most address that is in none of them is the caller's. From others the header is ignored.
+        trusted_proxies: List<String>,
         /// Largest head of a request, in bytes; 1,024 to 1,048,576. Default 65,536.
         header_bytes_max: u64,
         /// Largest body of a request, in bytes; 1,024 to 1,073,741,824. Default 33,554,432.
@@ -74,6 +86,10 @@ raw_table! {
         cert: String,
         /// PEM file with its private key.
         key: String,
+        /// PEM file with the authorities that sign certificates of clients. Without it, no client is asked for one.
+        client_ca: String,
+        /// Whether clients need one. Default `required` where `client_ca` is set.
+        client_auth: RawClientAuth,
     }
 
     RawLog {
@@ -260,9 +276,16 @@ raw_table! {
         issuer: String,
         /// What the token's `aud` must name.
         audience: String,
-        /// File with the issuer's JSON Web Key Set (RFC 7517): keys with a `kid` for RS256, ES256 or EdDSA. It is read at
-        /// each reload; a URL cannot be named, so fetch the set with a job of yours, then reload.
+        /// The issuer's JSON Web Key Set (RFC 7517), with a `kid` for each key, for RS256, ES256 or EdDSA: a file, or a URL
+        /// with `https://` (`http://` on this machine alone). A file is read at each reload. A URL is fetched in the
+        /// background; the last good set stays in use, in memory alone, and until there is one, tokens of the issuer are
+        /// refused with 503.
         jwks: String,
+        /// PEM file with the certificate authority to trust instead of the public ones, for a URL.
+        jwks_ca: String,
+        /// Between two fetches of a URL, in seconds; 60 to 86,400. Default 3,600. A token with an unknown `kid` brings one
+        /// about at once, at most every 60 s; that token is refused.
+        refresh_s: u64,
         /// The request header that carries the token. Default `x-tieline-identity`.
         header: String,
         /// Which claim asserts which fact.
@@ -298,6 +321,35 @@ raw_table! {
         end_uses: Entries<List<String>>,
         /// Values of the claim under `class`.
         class: Entries<List<String>>,
+    }
+
+    /// One of `spiffe` and `dns`.
+    RawCertificate {
+        /// The SPIFFE id that the certificate must have as its only URI, or where it begins: `spiffe://acme.example/ns/*`.
+        spiffe: String,
+        /// The DNS name that the certificate must have, or any one label before one: `*.batch.acme.example`.
+        dns: String,
+        /// What it asserts, as evidence of kind `workload_identity`.
+        facts: RawCertificateFacts,
+        /// Ids of the parties with whose keys, or keys of parties below them, it may come; with others the call is refused.
+        /// Default: any.
+        parties: List<String>,
+    }
+
+    RawCertificateFacts {
+        /// `academic`, `agency`, `enterprise` or `startup`.
+        class: String,
+        /// What the workload may use models for.
+        end_uses: List<String>,
+        /// Where it is: ISO 3166-1 alpha-2.
+        jurisdiction: String,
+    }
+
+    RawGeoip {
+        /// File with a database of countries in MaxMind's format (`.mmdb`), at most 256 MiB. A change of it is a reload.
+        database: String,
+        /// From this age on the log warns at the start and at each reload, in days; 1 to 3,650. Default: never.
+        max_age_days: u64,
     }
 
     RawLedger {
@@ -354,6 +406,13 @@ raw_choice! {
         SameModel "same_model",
         /// Another model of the pool may continue.
         Pool "pool",
+    }
+
+    RawClientAuth {
+        /// A client may come without; one that is sent is verified all the same.
+        Optional "optional",
+        /// A client without one is turned away in the handshake.
+        Required "required",
     }
 
     RawOnFull {
