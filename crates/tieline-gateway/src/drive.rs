@@ -30,7 +30,8 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use crate::answer::Answer;
-use crate::connector::{Inbound, Incoming, NotSent, Outbound};
+use crate::connector::{Inbound, NotSent, Outbound};
+use crate::http1::Arriving;
 use crate::meter::Units;
 use crate::orders::Listener;
 use crate::outgoing::{self, Near};
@@ -60,7 +61,7 @@ pub(crate) struct Drive {
     generation: u64,
     held: VecDeque<Bytes>,
     held_bytes: usize,
-    incoming: Option<Incoming>,
+    incoming: Option<Arriving>,
     /// The stream said how it stopped: what its connection does from here on takes nothing back.
     is_whole: bool,
     listener: Listener,
@@ -443,7 +444,7 @@ impl Drive {
         }
     }
 
-    async fn failed(&mut self, status: StatusCode, headers: &HeaderMap, body: Incoming) {
+    async fn failed(&mut self, status: StatusCode, headers: &HeaderMap, body: Arriving) {
         let body = match self.collect(body, ERROR_BYTES_MAX).await {
             Some(Ok(body)) => body,
             Some(Err((_, part))) => part,
@@ -462,7 +463,7 @@ impl Drive {
     /// meanwhile.
     async fn collect(
         &mut self,
-        mut body: Incoming,
+        mut body: Arriving,
         limit: usize,
     ) -> Option<Result<Bytes, (FaultKind, Bytes)>> {
         let mut first: Option<Bytes> = None;
