@@ -7,6 +7,7 @@
 mod admin;
 mod answer;
 mod board;
+mod change;
 mod clock;
 mod config;
 mod connector;
@@ -38,7 +39,7 @@ pub use admin::parties::{EvidenceLine, PartyLine, PartyShown};
 pub use config::{
     ChannelWiring, Endpoint, GatewaySettings, LedgerSettings, Load, Loaded, OnFull, Secret, TlsFiles,
 };
-pub use directives::OrderApplied;
+pub use directives::{Does, OrderApplied, misfit};
 pub use identity::{ClaimFact, ClaimRule, Identity, IssuerSettings};
 pub use keys::{Role, Token};
 pub use parties::{

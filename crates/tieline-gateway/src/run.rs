@@ -27,8 +27,8 @@ use crate::meter::Meter;
 use crate::metrics::Metrics;
 use crate::recorder::{Event, Recorder};
 use crate::shared::{ChildControl, Entropy, Shared};
-use crate::state::{Lock, OutRow, State, StateError};
-use crate::{admin, directives, holds, reload, serve, tls};
+use crate::state::{BegunRow, Lock, OutRow, State, StateError};
+use crate::{admin, change, directives, holds, reload, serve, tls};
 
 /// A gateway that is being put together.
 pub struct Gateway {
@@ -141,7 +141,11 @@ impl Gateway {
     /// Everything that the listeners share: the state folder, the ledger, the configuration in force.
     fn open(self, loaded: Loaded, clock: Clock) -> Result<Arc<Shared>, StartError> {
         let state = State::open(&self.dir)?;
-        let recorder = open_ledger(&self.dir, &loaded.settings, clock)?;
+        let begun = state.begun_changes()?;
+        let recorder = open_ledger(&self.dir, &loaded.settings, clock, &begun)?;
+        for change in &begun {
+            state.end_change(&change.id)?;
+        }
         let postures = Arc::new(Postures::new());
         let registry = Arc::new(state.registry(clock.now())?);
         let keys = members::read_keys(&state, &registry, &postures, None)?;
@@ -281,8 +285,13 @@ fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, Sta
     })
 }
 
-/// Open the ledger, and close the calls that a crash left open.
-fn open_ledger(dir: &Path, settings: &GatewaySettings, clock: Clock) -> Result<Recorder, StartError> {
+/// Open the ledger, close the calls that a crash left open, and take back the changes that were begun and never made.
+fn open_ledger(
+    dir: &Path,
+    settings: &GatewaySettings,
+    clock: Clock,
+    begun: &[BegunRow],
+) -> Result<Recorder, StartError> {
     let origin = &settings.ledger.origin;
     let signer = if let Some(signer) = tieline_ledger::load_key(dir)? {
         signer
@@ -295,6 +304,7 @@ fn open_ledger(dir: &Path, settings: &GatewaySettings, clock: Clock) -> Result<R
     let mut index = Index::open(dir)?;
     index.catch_up(log.reader())?;
     let open = index.undecided()?;
+    let told = change::told(begun, &index, log.reader())?;
     let config = WriterConfig {
         linger: LINGER,
         on_full: match settings.ledger.on_full {
@@ -310,6 +320,7 @@ fn open_ledger(dir: &Path, settings: &GatewaySettings, clock: Clock) -> Result<R
             recorder.outcome(&OutcomeEntry::lost(id, clock.now()));
         }
     }
+    change::settle(&recorder, &told, clock.now())?;
     // However many were owed, the queue is empty for what follows.
     recorder.flush()?;
     Ok(recorder)

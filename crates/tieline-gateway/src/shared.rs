@@ -222,15 +222,27 @@ impl Live {
         candidate: Candidate,
         intake: &Intake,
         now: Tick,
-        (units, row): (&mut Units, u8),
+        units: (&mut Units, u8),
     ) -> Arc<Verdict> {
+        self.covered_without(of, candidate, intake, now, units).0
+    }
+
+    /// The same, with the licences that turned out to be spent.
+    fn covered_without(
+        &self,
+        of: &Live,
+        candidate: Candidate,
+        intake: &Intake,
+        now: Tick,
+        (units, row): (&mut Units, u8),
+    ) -> (Arc<Verdict>, Vec<Arc<str>>) {
         let verdict = self.verdict(of, candidate, intake, now);
         units.forget(row);
         if verdict.consumes.is_empty() {
-            return verdict;
+            return (verdict, Vec::new());
         }
         let Some(question) = self.question(of, candidate, intake, now) else {
-            return verdict;
+            return (verdict, Vec::new());
         };
         let judge = self.judge.load();
         units.cover(row, verdict, |spent| {
@@ -239,16 +251,26 @@ impl Live {
         })
     }
 
-    /// What becomes of a call under way that directives refuse; `None` if none of them does.
+    /// The verdict on the candidate that a call under way is at, with the licences of which `units` has one; and if
+    /// directives refuse it, what they say of calls in flight.
     pub(crate) fn in_flight(
         &self,
         of: &Live,
         candidate: Candidate,
         intake: &Intake,
         now: Tick,
-    ) -> Option<InFlight> {
-        let question = self.question(of, candidate, intake, now)?;
-        self.judge.load().in_flight(question, &intake.subject.party, now)
+        units: (&mut Units, u8),
+    ) -> (Arc<Verdict>, Option<InFlight>) {
+        let (verdict, spent) = self.covered_without(of, candidate, intake, now, units);
+        if verdict.ruling == Ruling::Allow {
+            return (verdict, None);
+        }
+        let question = self.question(of, candidate, intake, now);
+        let says = question.and_then(|question| {
+            let party = &intake.subject.party;
+            self.judge.load().in_flight(question, party, now, &spent)
+        });
+        (verdict, says)
     }
 
     fn question(&self, of: &Live, candidate: Candidate, intake: &Intake, now: Tick) -> Option<Question> {

@@ -66,17 +66,19 @@ impl Drive {
             return;
         };
         let current = self.shared.live.load();
-        match current.in_flight(&self.live, candidate, self.call.intake(), self.now) {
+        // What is in force may ask for a licence of which the call has no unit yet.
+        let units = (&mut self.units, row);
+        let (verdict, says) = current.in_flight(&self.live, candidate, self.call.intake(), self.now, units);
+        if verdict.ruling == Ruling::Allow {
+            self.units.keep(row);
+        }
+        match says {
             None | Some(InFlight::Finish) => self.drained = None,
             Some(InFlight::Drain(span)) => {
                 let until = self.now.plus(span);
                 self.drained = Some(self.drained.map_or(until, |before| before.min(until)));
             }
-            Some(InFlight::Cut) => {
-                if let Some(verdict) = self.verdict_on(row) {
-                    self.stop(verdict);
-                }
-            }
+            Some(InFlight::Cut) => self.stop(verdict),
         }
     }
 
@@ -87,9 +89,14 @@ impl Drive {
         }
     }
 
-    fn verdict_on(&self, row: u8) -> Option<Arc<Verdict>> {
+    fn verdict_on(&mut self, row: u8) -> Option<Arc<Verdict>> {
         let candidate = self.call.candidate(row)?;
         let current = self.shared.live.load();
-        Some(current.verdict(&self.live, candidate, self.call.intake(), self.now))
+        let units = (&mut self.units, row);
+        let verdict = current.covered(&self.live, candidate, self.call.intake(), self.now, units);
+        if verdict.ruling == Ruling::Allow {
+            self.units.keep(row);
+        }
+        Some(verdict)
     }
 }

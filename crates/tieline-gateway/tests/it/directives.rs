@@ -34,7 +34,7 @@ pub(crate) fn letter(id: &str, version: u32, in_flight: &str, who: &str) -> Stri
     )
 }
 
-fn revocation(id: &str, version: u32) -> String {
+pub(crate) fn revocation(id: &str, version: u32) -> String {
     format!(
         "t = \"tieline/revocation/v1\"\nid = \"{id}\"\nversion = {version}\nissuer = \"An authority\"\n\
          issued = 2026-01-02T00:00:00Z\nreason = \"Withdrawn.\"\n"
@@ -62,7 +62,7 @@ pub(crate) fn applied(reply: &Reply) -> u64 {
     reply.json()["epoch"].as_u64().unwrap()
 }
 
-async fn code(house: &House, key: u8, dialect: Dialect) -> Option<String> {
+pub(crate) async fn code(house: &House, key: u8, dialect: Dialect) -> Option<String> {
     let reply = house.ask(Ask::plain(dialect, false).key(key)).await;
     if reply.status() == 200 {
         return None;

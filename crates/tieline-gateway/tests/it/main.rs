@@ -14,6 +14,7 @@ mod admin;
 mod bad_input;
 mod broken;
 mod caller;
+mod changes;
 mod channels;
 mod chaos;
 mod crossing;

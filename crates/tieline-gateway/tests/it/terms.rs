@@ -9,10 +9,10 @@ use tieline_testkit::{Auto, Channel};
 use crate::caller::{Ask, Reply};
 use crate::house::{self, ALLOWED, AUDITOR, House, OFFICER, OPERATOR, Plan, READER};
 
-const LICENCES: &str = "/admin/v1/licences";
-const STATEMENTS: &str = "/admin/v1/statements";
+pub(crate) const LICENCES: &str = "/admin/v1/licences";
+pub(crate) const STATEMENTS: &str = "/admin/v1/statements";
 
-fn licence(id: &str, more: &str) -> String {
+pub(crate) fn licence(id: &str, more: &str) -> String {
     format!(
         "t = \"tieline/licence/v1\"\nid = \"{id}\"\nkind = \"trial\"\nissuer = \"An authority\"\n\
          authority = \"15 CFR 748\"\nvalid_from = 2026-01-01T00:00:00Z\n{more}\n[[parties]]\nid = \"p_1\"\n"
@@ -20,7 +20,7 @@ fn licence(id: &str, more: &str) -> String {
 }
 
 /// The statement that the house's strict pack asks for.
-fn statement(version: u32) -> String {
+pub(crate) fn statement(version: u32) -> String {
     let (from, to) = term();
     format!(
         "t = \"tieline/statement/v1\"\nid = \"s-1\"\nkind = \"nobody\"\nversion = {version}\nparty = \"p_1\"\n\
@@ -46,7 +46,7 @@ async fn house(pack: tieline_policy::Pack) -> (Channel, House) {
     (channel, plan.start().await)
 }
 
-fn signer(number: u8) -> Signer {
+pub(crate) fn signer(number: u8) -> Signer {
     Signer::new(&format!("tieline.example/party-{number}"), &[number; 32]).unwrap()
 }
 
@@ -57,12 +57,12 @@ async fn status(house: &House) -> u16 {
         .status()
 }
 
-async fn add(house: &House, path: &str, text: &str) -> Reply {
+pub(crate) async fn add(house: &House, path: &str, text: &str) -> Reply {
     let body = json!({ "text": text }).to_string();
     house.admin(OFFICER, "POST", path, &body).await
 }
 
-async fn revoke(house: &House, path: &str, id: &str) -> Reply {
+pub(crate) async fn revoke(house: &House, path: &str, id: &str) -> Reply {
     let body = json!({ "id": id }).to_string();
     house
         .admin(OPERATOR, "POST", &format!("{path}/revoke"), &body)

@@ -8,7 +8,7 @@ use tieline_core::grid::Weights;
 use tieline_core::{ChannelIx, ModelIx, Ruling, Span, Tick};
 use tieline_policy::{
     Action, Directive, EndUseIx, Epoch, InFlight, Judge, Lineage, Order, Overlay, PartyFacts, Postures,
-    Question, RegionIx, Standing, Targets,
+    Question, RegionIx, Registry, STRANGERS_MAX, Standing, Targets,
 };
 
 use crate::support::{JUNE_12, any_party, any_tick, channel, demo, demo_epoch, epoch, model, pack, rule};
@@ -61,6 +61,11 @@ fn targets() -> Arc<Targets> {
     ];
     let channels = vec![channel("local-a", None), channel("east", Some("us-east-1"))];
     Arc::new(Targets::new(models, channels, &[], &[Arc::from("translation")]).unwrap())
+}
+
+/// A house that recorded no party.
+fn nobody() -> Registry {
+    Registry::new(LETTER, Vec::new()).unwrap()
 }
 
 fn question(posture: u32, model: u16) -> Question {
@@ -285,6 +290,13 @@ fn a_required_paper_exempts_and_a_counted_one_is_used() {
     );
     let none = laid.verdict_without(counted, "p", LETTER, &["l-1".into(), "l-2".into()]);
     assert_eq!((none.ruling, none.epoch), (Ruling::Deny, 2));
+    let in_flight = |spent: &[&str]| {
+        let spent: Vec<Arc<str>> = spent.iter().map(|id| Arc::from(*id)).collect();
+        laid.in_flight(counted, "p", LETTER, &spent)
+    };
+    let drains = Some(InFlight::Drain(Span::from_s(30)));
+    assert_eq!((in_flight(&[]), in_flight(&["l-1"])), (None, None));
+    assert_eq!(in_flight(&["l-1", "l-2"]), drains);
 }
 
 #[test]
@@ -346,8 +358,16 @@ fn scopes_reach_models_labs_and_compute() {
     );
     let overlay = Overlay::build(2, vec![strangers], &epoch, lineage()).unwrap();
     assert_eq!(
-        overlay.strangers(&targets()),
+        overlay.strangers(&targets(), &nobody()),
         ["d@1: model smal-1", "d@1: lab lab-b"]
+    );
+    let many: Vec<String> = (0..200).map(|n| format!("p-{n:03}")).collect();
+    let unknown = about("d", FRONTIER, DENY, &format!("who.parties = {many:?}"));
+    let overlay = Overlay::build(2, vec![unknown], &epoch, lineage()).unwrap();
+    let strangers = overlay.strangers(&targets(), &nobody());
+    assert_eq!(
+        (strangers.len(), &*strangers[0]),
+        (STRANGERS_MAX, "d@1: party p-000")
     );
 }
 
@@ -490,7 +510,8 @@ fn refusals_compose_and_calls_in_flight_follow_the_strictest() {
             })
             .collect();
         let laid = lay(&base, 2, &directives);
-        let at = |facts: &str, model| laid.in_flight(question(posture(&laid, facts), model), "p", LETTER);
+        let at =
+            |facts: &str, model| laid.in_flight(question(posture(&laid, facts), model), "p", LETTER, &[]);
         assert_eq!(at(facts, 0), None);
         assert_eq!(
             at(r#"{"class":"enterprise","kind":"unit","jurisdiction":"US"}"#, 2),
@@ -572,6 +593,71 @@ fn a_directive_holds_from_its_first_instant_to_its_last() {
     assert_eq!(laid.standings(question, "p", Tick(to))[0].1, Standing::Outside);
 }
 
+/// A version of the letter that begins so many seconds after it came, and ends so many after.
+fn version(version: u32, from_s: u64, to_s: Option<u64>, effect: &str) -> Arc<Directive> {
+    let time = |s: u64| format!("2026-06-12T21:{:02}:{:02}Z", 21 + s / 60, s % 60);
+    let to = to_s.map_or_else(String::new, |s| format!("valid_to = {}\n", time(s)));
+    let text = letter(version, &to)
+        .replace(
+            "valid_from = 2026-06-12T21:21:00Z",
+            &format!("valid_from = {}", time(from_s)),
+        )
+        .replace("effect = \"deny\"", effect);
+    directive(&text)
+}
+
+#[test]
+fn of_two_versions_the_earlier_holds_until_the_later_begins() {
+    let hold = "effect = \"hold\"";
+    let germans = r#"{"kind":"unit","jurisdiction":"DE"}"#;
+    // Versions; then instants, the version that rules by then, and until when the verdict holds.
+    let check = |versions: &[Arc<Directive>], expected: &[(u64, Option<u32>, Option<u64>)]| {
+        let mut any_order = versions.to_vec();
+        any_order.reverse();
+        let laid = lay(&judge(open_epoch()), 2, &any_order);
+        let question = question(posture(&laid, germans), 2);
+        for (s, version, until_s) in expected {
+            let at = |s: u64| Tick(LETTER.0 + s * 1_000_000);
+            let verdict = laid.verdict(question, "p", at(*s));
+            let rules: Vec<&str> = verdict.rules.iter().map(|rule| &*rule.id).collect();
+            let rule = version.map(|version| format!("directive/us-bis-2026-06-12@{version}"));
+            let ruled = verdict.ruling != Ruling::Allow;
+            assert_eq!(
+                ruled.then_some(rules),
+                rule.as_deref().map(|rule| vec![rule]),
+                "{s}"
+            );
+            assert_eq!(verdict.valid_until, until_s.map(at), "{s}");
+        }
+    };
+    let deny = version(1, 0, None, DENY);
+    let later = version(2, 60, None, hold);
+    check(
+        &[deny.clone(), later.clone()],
+        &[
+            (0, Some(1), Some(60)),
+            (59, Some(1), Some(60)),
+            (60, Some(2), None),
+        ],
+    );
+    check(
+        &[deny.clone(), later.clone(), version(3, 90, Some(120), DENY)],
+        &[
+            (59, Some(1), Some(60)),
+            (60, Some(2), Some(90)),
+            (90, Some(3), Some(120)),
+            (120, None, None),
+        ],
+    );
+    // What has an end of its own keeps it.
+    check(
+        &[version(1, 0, Some(30), DENY), later],
+        &[(0, Some(1), Some(30)), (30, None, Some(60)), (60, Some(2), None)],
+    );
+    let of_itself = Overlay::build(2, vec![deny], &open_epoch(), lineage()).unwrap();
+    assert_eq!(of_itself.directives()[0].valid_to, None);
+}
+
 #[test]
 fn an_activation_leaves_base_verdicts_and_puts_its_number_in() {
     let base = judge(open_epoch());
@@ -607,7 +693,8 @@ fn an_activation_leaves_base_verdicts_and_puts_its_number_in() {
 #[test]
 fn an_overlay_is_rebuilt_from_its_record() {
     let signer = tieline_note::Signer::new("officer", &[1; 32]).unwrap();
-    let notes: Vec<Arc<str>> = [letter(1, ""), letter(1, "").replace("us-bis", "us-doc")]
+    let later = letter(2, "").replace("valid_from = 2026-06-12T21:21", "valid_from = 2026-06-12T22:21");
+    let notes: Vec<Arc<str>> = [letter(1, ""), letter(1, "").replace("us-bis", "us-doc"), later]
         .iter()
         .map(|text| Arc::from(tieline_note::note::sign(text, &signer).unwrap()))
         .collect();
@@ -636,7 +723,17 @@ fn an_overlay_is_rebuilt_from_its_record() {
     };
     assert_eq!(
         labels(&again),
-        ["us-bis-2026-06-12@1", "us-doc-2026-06-12@1"].map(Arc::from)
+        [
+            "us-bis-2026-06-12@1",
+            "us-bis-2026-06-12@2",
+            "us-doc-2026-06-12@1"
+        ]
+        .map(Arc::from)
+    );
+    let ends = |overlay: &Overlay| overlay.directives()[0].valid_to;
+    assert_eq!(
+        (ends(&again), ends(&overlay)),
+        (ends(&overlay), Some(Tick(LETTER.0 + 3_600_000_000)))
     );
     let fails = |record: &tieline_policy::OverlayRecord, notes: &[Arc<str>], epoch: &Epoch| {
         Overlay::from_record(record, notes, epoch, lineage()).unwrap_err()[0]
@@ -781,7 +878,7 @@ proptest! {
                 let fresh = lay(&base, 2, &directives);
                 prop_assert_eq!(&fresh.verdict(question, party, last).rules, &with.rules);
                 let refuses = laid.standings(question, party, now).iter().any(|(_, standing)| standing.refuses());
-                prop_assert_eq!(refuses, laid.in_flight(question, party, now).is_some());
+                prop_assert_eq!(refuses, laid.in_flight(question, party, now, &[]).is_some());
                 prop_assert!(!refuses || with.ruling != Ruling::Allow);
             }
         }
