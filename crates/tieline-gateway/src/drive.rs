@@ -35,7 +35,7 @@ use crate::http1::Arriving;
 use crate::meter::Units;
 use crate::orders::Listener;
 use crate::outgoing::{self, Near};
-use crate::shared::{Live, Place, Shared};
+use crate::shared::{Facing, Live, Place, Shared};
 
 /// Bytes of an answer held back before its first content: role chunks and pings are under 1 KB, a first chunk with a
 /// whole tool call under 64 KB.
@@ -57,6 +57,8 @@ pub(crate) struct Drive {
     drained: Option<Tick>,
     /// Whose error replies the attempt under way may bring.
     far: Option<(Provider, Dialect)>,
+    /// The count of changes of facts when the key was found.
+    facts: u64,
     /// Under which the verdicts on the attempt under way were made.
     generation: u64,
     held: VecDeque<Bytes>,
@@ -96,15 +98,16 @@ enum Relayed {
 }
 
 impl Drive {
-    /// A call to be driven. `unreadable` says why its request could not be read, in more words than its record keeps.
+    /// A call to be driven. `facts` is the count of changes before its key was found; `unreadable` says why its request could not be read, in more words than its record keeps.
     pub(crate) fn new(
         place: Place,
         live: Arc<Live>,
-        call: Call,
+        call: (Call, u64),
         near: Near,
         unreadable: Option<Problem>,
     ) -> Self {
         let shared = place.shared.clone();
+        let (call, facts) = call;
         shared.metrics.call_began();
         let now = shared.now();
         let units = Units::new(shared.meter.clone());
@@ -115,6 +118,7 @@ impl Drive {
             drained: None,
             durable: None,
             exchange: None,
+            facts,
             far: None,
             generation: shared.orders.generation(),
             held: VecDeque::new(),
@@ -228,17 +232,12 @@ impl Drive {
         let now = self.now;
         self.generation = self.shared.orders.generation();
         let current = self.shared.live.load();
+        let facing = Facing::call(&self.shared, &self.live, self.call.intake(), self.facts, now);
         let mut verdicts = ArrayVec::<_, ROWS_MAX>::new();
         for (candidate, row) in self.call.candidates().iter().zip(0_u8..) {
             if rows & (1 << row) != 0 {
                 let units = (&mut self.units, row);
-                let _ = verdicts.try_push(current.covered(
-                    &self.live,
-                    *candidate,
-                    self.call.intake(),
-                    now,
-                    units,
-                ));
+                let _ = verdicts.try_push(current.covered(*candidate, &facing, units));
             }
         }
         self.feed(Input::Verdicts(verdicts));

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -169,6 +169,7 @@ impl Gateway {
             dir: self.dir,
             draining: AtomicBool::new(false),
             entropy: Entropy::from_os().map_err(StartError::Entropy)?,
+            facts: AtomicU64::default(),
             holds: holds::Holds::default(),
             keys: ArcSwap::from_pointee(keys),
             live: ArcSwap::from_pointee(live),

@@ -235,11 +235,7 @@ fn changed(shared: &Shared, admin: &Admin, change: PartyChange) -> Result<PartyC
                 shared.recorder.event(&event).map(|()| true)
             },
         )?;
-        let registry = Arc::new(amended.registry);
-        shared.registry.store(registry.clone());
-        // Directives name parties with all who are below them.
-        crate::directives::lay_again(shared, &registry);
-        shared.keys.store(Arc::new(keys));
+        shared.swap_facts(amended.registry, keys);
         amended.count
     };
     Ok(PartyChanged { count, id })

@@ -282,10 +282,7 @@ fn lay(shared: &Shared, admin: &Admin, change: &TermChange) -> Result<TermDone, 
     if done.changed {
         // Before any call can rest on a licence that the meter does not know, which would be spent.
         shared.meter.learn(registry.terms(), &uses);
-        let registry = Arc::new(registry);
-        shared.registry.store(registry.clone());
-        crate::directives::lay_again(shared, &registry);
-        shared.keys.store(Arc::new(keys));
+        shared.swap_facts(registry, keys);
     }
     Ok(done)
 }
