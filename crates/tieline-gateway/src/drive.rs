@@ -98,7 +98,8 @@ enum Relayed {
 }
 
 impl Drive {
-    /// A call to be driven. `facts` is the count of changes before its key was found; `unreadable` says why its request could not be read, in more words than its record keeps.
+    /// A call to be driven. `facts` is the count of changes before its key was found; `unreadable` says why its request
+    /// could not be read, in more words than its record keeps.
     pub(crate) fn new(
         place: Place,
         live: Arc<Live>,

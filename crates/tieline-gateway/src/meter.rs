@@ -138,7 +138,8 @@ impl Units {
         }
     }
 
-    /// The verdict on `row` that the licences which are left bear out, and those that turned out to be spent. `without` judges without those that are spent; it is
+    /// The verdict on `row` that the licences which are left bear out, and those that turned out to be spent. `without`
+    /// judges without those that are spent; it is
     /// asked as often as one more of the party's licences turns out to be.
     pub(crate) fn cover(
         &mut self,

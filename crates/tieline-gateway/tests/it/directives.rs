@@ -562,8 +562,8 @@ async fn asked_for_a_licence(is_spent: bool, in_flight: &str) -> (Outcome, bool,
         other.rest().await;
     }
     let book = house.stop().await;
-    let last = book.decisions.keys().nth(usize::from(is_spent)).unwrap();
-    let (result, _) = ended(&book.outcomes[last]);
+    let (_, outcome) = book.call_at(usize::from(is_spent));
+    let (result, _) = ended(outcome);
     let is_told = text.contains("A licence is required.");
     (result, is_told, list["licences"][0]["used"].as_u64().unwrap())
 }

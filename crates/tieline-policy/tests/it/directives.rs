@@ -14,7 +14,7 @@ use tieline_policy::{
 use crate::support::{JUNE_12, any_party, any_tick, channel, demo, demo_epoch, epoch, model, pack, rule};
 
 /// 2026-06-12T21:21:00Z, when the letter came.
-const LETTER: Tick = Tick(JUNE_12.0 + 76_860_000_000);
+pub(crate) const LETTER: Tick = Tick(JUNE_12.0 + 76_860_000_000);
 
 /// Whom the letter means: persons who are not US persons, and everything else that is not of the United States. What is
 /// not known is meant, too, so that it is held until somebody says.
@@ -46,7 +46,7 @@ pub(crate) fn directive(text: &str) -> Arc<Directive> {
 }
 
 /// `p.a.b` is below `p.a`, which is below `p`.
-fn lineage() -> Lineage {
+pub(crate) fn lineage() -> Lineage {
     Arc::new(|party| {
         let ends = party.match_indices('.').map(|(at, _)| at).chain([party.len()]);
         ends.filter_map(|end| party.get(..end).map(Arc::from)).collect()
@@ -68,7 +68,7 @@ fn nobody() -> Registry {
     Registry::new(LETTER, Vec::new()).unwrap()
 }
 
-fn question(posture: u32, model: u16) -> Question {
+pub(crate) fn question(posture: u32, model: u16) -> Question {
     Question {
         action: Action::Call,
         channel: ChannelIx(0),
@@ -80,22 +80,22 @@ fn question(posture: u32, model: u16) -> Question {
 }
 
 /// A judge whose packs permit everything.
-fn open_epoch() -> Arc<Epoch> {
+pub(crate) fn open_epoch() -> Arc<Epoch> {
     let far = "[sets.far]\ncountries = [\"AQ\", \"BV\"]\n[sets.doubtful]\ncountries = [\"TF\"]\nunverified = \"x\"\n";
     let all = rule("all", "permit", "(principal, action, resource)");
     Arc::new(epoch(1, vec![pack("base", far, &all).unwrap()]))
 }
 
-fn judge(epoch: Arc<Epoch>) -> Judge {
+pub(crate) fn judge(epoch: Arc<Epoch>) -> Judge {
     Judge::new(epoch, targets(), Arc::new(Postures::new()))
 }
 
-fn lay(judge: &Judge, number: u64, directives: &[Arc<Directive>]) -> Judge {
+pub(crate) fn lay(judge: &Judge, number: u64, directives: &[Arc<Directive>]) -> Judge {
     let overlay = Overlay::build(number, directives.to_vec(), judge.epoch(), lineage()).unwrap();
     judge.with_overlay(Arc::new(overlay))
 }
 
-fn posture(judge: &Judge, facts: &str) -> u32 {
+pub(crate) fn posture(judge: &Judge, facts: &str) -> u32 {
     let facts: PartyFacts = serde_json::from_str(facts).unwrap();
     judge.postures().intern(&facts).unwrap()
 }
@@ -241,7 +241,7 @@ fn about(id: &str, scope: &str, effect: &str, who: &str) -> Arc<Directive> {
 }
 
 const FRONTIER: &str = "scope.models = [\"frontier-1\"]";
-const DENY: &str = "effect = \"deny\"";
+pub(crate) const DENY: &str = "effect = \"deny\"";
 
 #[test]
 fn a_required_paper_exempts_and_a_counted_one_is_used() {
@@ -593,71 +593,6 @@ fn a_directive_holds_from_its_first_instant_to_its_last() {
     assert_eq!(laid.standings(question, "p", Tick(to))[0].1, Standing::Outside);
 }
 
-/// A version of the letter that begins so many seconds after it came, and ends so many after.
-fn version(version: u32, from_s: u64, to_s: Option<u64>, effect: &str) -> Arc<Directive> {
-    let time = |s: u64| format!("2026-06-12T21:{:02}:{:02}Z", 21 + s / 60, s % 60);
-    let to = to_s.map_or_else(String::new, |s| format!("valid_to = {}\n", time(s)));
-    let text = letter(version, &to)
-        .replace(
-            "valid_from = 2026-06-12T21:21:00Z",
-            &format!("valid_from = {}", time(from_s)),
-        )
-        .replace("effect = \"deny\"", effect);
-    directive(&text)
-}
-
-#[test]
-fn of_two_versions_the_earlier_holds_until_the_later_begins() {
-    let hold = "effect = \"hold\"";
-    let germans = r#"{"kind":"unit","jurisdiction":"DE"}"#;
-    // Versions; then instants, the version that rules by then, and until when the verdict holds.
-    let check = |versions: &[Arc<Directive>], expected: &[(u64, Option<u32>, Option<u64>)]| {
-        let mut any_order = versions.to_vec();
-        any_order.reverse();
-        let laid = lay(&judge(open_epoch()), 2, &any_order);
-        let question = question(posture(&laid, germans), 2);
-        for (s, version, until_s) in expected {
-            let at = |s: u64| Tick(LETTER.0 + s * 1_000_000);
-            let verdict = laid.verdict(question, "p", at(*s));
-            let rules: Vec<&str> = verdict.rules.iter().map(|rule| &*rule.id).collect();
-            let rule = version.map(|version| format!("directive/us-bis-2026-06-12@{version}"));
-            let ruled = verdict.ruling != Ruling::Allow;
-            assert_eq!(
-                ruled.then_some(rules),
-                rule.as_deref().map(|rule| vec![rule]),
-                "{s}"
-            );
-            assert_eq!(verdict.valid_until, until_s.map(at), "{s}");
-        }
-    };
-    let deny = version(1, 0, None, DENY);
-    let later = version(2, 60, None, hold);
-    check(
-        &[deny.clone(), later.clone()],
-        &[
-            (0, Some(1), Some(60)),
-            (59, Some(1), Some(60)),
-            (60, Some(2), None),
-        ],
-    );
-    check(
-        &[deny.clone(), later.clone(), version(3, 90, Some(120), DENY)],
-        &[
-            (59, Some(1), Some(60)),
-            (60, Some(2), Some(90)),
-            (90, Some(3), Some(120)),
-            (120, None, None),
-        ],
-    );
-    // What has an end of its own keeps it.
-    check(
-        &[version(1, 0, Some(30), DENY), later],
-        &[(0, Some(1), Some(30)), (30, None, Some(60)), (60, Some(2), None)],
-    );
-    let of_itself = Overlay::build(2, vec![deny], &open_epoch(), lineage()).unwrap();
-    assert_eq!(of_itself.directives()[0].valid_to, None);
-}
-
 #[test]
 fn an_activation_leaves_base_verdicts_and_puts_its_number_in() {
     let base = judge(open_epoch());
@@ -688,66 +623,6 @@ fn an_activation_leaves_base_verdicts_and_puts_its_number_in() {
         (Ruling::Allow, 2)
     );
     assert_eq!(base.with_overlay(Arc::new(Overlay::none())).number(), 1);
-}
-
-#[test]
-fn an_overlay_is_rebuilt_from_its_record() {
-    let signer = tieline_note::Signer::new("officer", &[1; 32]).unwrap();
-    let later = letter(2, "").replace("valid_from = 2026-06-12T21:21", "valid_from = 2026-06-12T22:21");
-    let notes: Vec<Arc<str>> = [letter(1, ""), letter(1, "").replace("us-bis", "us-doc"), later]
-        .iter()
-        .map(|text| Arc::from(tieline_note::note::sign(text, &signer).unwrap()))
-        .collect();
-    let directives: Vec<Arc<Directive>> = notes
-        .iter()
-        .map(|note| {
-            tieline_policy::SignedOrder::from_archive(note)
-                .unwrap()
-                .directive()
-                .unwrap()
-                .clone()
-        })
-        .collect();
-    let epoch = open_epoch();
-    let overlay = Overlay::build(9, directives, &epoch, lineage()).unwrap();
-    let json = String::from_utf8(tieline_note::jcs::to_vec(overlay.record()).unwrap()).unwrap();
-    let record: tieline_policy::OverlayRecord = serde_json::from_str(&json).unwrap();
-    let again = Overlay::from_record(&record, &notes, &epoch, lineage()).unwrap();
-    assert_eq!((again.digest(), again.number()), (overlay.digest(), Some(9)));
-    let labels = |overlay: &Overlay| {
-        overlay
-            .directives()
-            .iter()
-            .map(|one| one.label())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        labels(&again),
-        [
-            "us-bis-2026-06-12@1",
-            "us-bis-2026-06-12@2",
-            "us-doc-2026-06-12@1"
-        ]
-        .map(Arc::from)
-    );
-    let ends = |overlay: &Overlay| overlay.directives()[0].valid_to;
-    assert_eq!(
-        (ends(&again), ends(&overlay)),
-        (ends(&overlay), Some(Tick(LETTER.0 + 3_600_000_000)))
-    );
-    let fails = |record: &tieline_policy::OverlayRecord, notes: &[Arc<str>], epoch: &Epoch| {
-        Overlay::from_record(record, notes, epoch, lineage()).unwrap_err()[0]
-            .says
-            .clone()
-    };
-    assert!(fails(&record, &notes[..1], &epoch).contains("is missing"));
-    assert!(fails(&record, &notes, &demo_epoch()).contains("this is another"));
-    let mut other = record.clone();
-    other.t = "tieline/overlay/v2".into();
-    assert!(fails(&other, &notes, &epoch).contains("this version reads"));
-    assert!(
-        serde_json::from_str::<tieline_policy::OverlayRecord>(&json.replace("\"number\"", "\"n\"")).is_err()
-    );
 }
 
 #[test]
