@@ -1,24 +1,29 @@
 //! Directives in force: applied, amended and revoked while the gateway serves.
 //!
-//! An order is verified, compiled over the epoch in force, written to the ledger durably, written to the state file, and
-//! swapped in, in this order and under one lock: what fails leaves everything as it was. From the return of [`apply`] on,
-//! no request of whom the order concerns goes out on any listener of this process.
+//! An order is verified, compiled over the epoch in force, told to the ledger durably and put into the state file
+//! ([`change::carry_out`]), and swapped in, in this order and under one lock: what fails leaves everything as it was, and
+//! the ledger says so. From the return of [`apply`] on, no request of whom the order concerns goes out on any listener of
+//! this process.
+//!
+//! Dates need nobody: a directive begins and ends by its own instants, and one that gives way to a later version does so
+//! at the instant at which that begins. What is left of the directives then is an activation of its own.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tieline_core::Tick;
 use tieline_note::Digest;
 use tieline_policy::{
-    Disclosure, Epoch, Judge, Order, OrderError, Overlay, PackProblem, Registry, SignedOrder,
+    Directive, Disclosure, Epoch, Judge, Order, OrderError, Overlay, PackProblem, Registry, SignedOrder,
 };
 use tokio::sync::watch;
 
+use crate::change::{self, When};
 use crate::keys::Admin;
 use crate::recorder::{Event, Recorder};
 use crate::reload;
-use crate::shared::Shared;
+use crate::shared::{Live, Shared};
 use crate::state::{DirectiveRow, State, StateError, standing};
 
 /// What applying an order did.
@@ -40,13 +45,17 @@ pub struct OrderApplied {
     pub version: u32,
 }
 
+/// What an order must be for whoever hands it in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Does {
+    Amend,
+    Apply,
+    Revoke,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
-    #[error(
-        "it begins later, and until then nothing would stand in the place of `{0}`, which it replaces; apply it once it \
-         has begun, or let it begin now"
-    )]
-    Gap(Arc<str>),
     #[error("the ledger cannot record the order, so it is not applied: {0}")]
     Ledger(#[from] tieline_ledger::PushError),
     #[error(
@@ -65,10 +74,11 @@ pub(crate) enum ApplyError {
 /// The entry of an order that was applied. An order that is sealed stands in it by its digest alone.
 #[derive(Debug, Serialize)]
 struct Applied<'a> {
-    /// The id of the key through which it came.
-    admin: &'a str,
+    /// The id of the key through which it came; none of what a date did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin: Option<&'a str>,
     digest: Digest,
-    /// `apply`, `amend` or `revoke`.
+    /// `apply`, `amend` or `revoke`; `end` where its date came, or that of a later version.
     done: &'static str,
     epoch: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,59 +104,105 @@ pub(crate) fn apply(shared: &Shared, note: &str, admin: &Admin) -> Result<OrderA
     // As late as can be: whatever waited for the lock comes after what had it.
     let now = shared.now();
     let next = Next::after(signed, &state.directives()?, now)?;
-    let judge = live.judge.load_full();
-    let registry = shared.registry.load_full();
-    // An order that cannot be laid over takes no number. One that is taken is never given again, even if the order then
-    // fails or the process dies, for the ledger may have it already.
-    lay(0, &next.directives, judge.epoch(), &registry)?;
-    let (number, _) = state.epoch(&activation_digest(&live.packs_digest, &next.digests()))?;
-    let overlay = lay(number, &next.directives, judge.epoch(), &registry)?;
-    state.atomically(|state| {
-        next.keep(state, now)?;
-        next.log(
-            shared,
-            admin,
-            (&live.snapshot.digest, judge.epoch()),
-            &overlay,
-            now,
-        )
-        .map_err(ApplyError::from)
-    })?;
-    let overlay = Arc::new(overlay);
-    live.judge.store(Arc::new(judge.with_overlay(overlay.clone())));
+    let ready = Ready::new(shared, &state, &live, &next.directives)?;
+    change::carry_out(
+        shared,
+        &state,
+        ready.when(now),
+        |state| next.keep(state, now).map_err(ApplyError::from),
+        |(), id| next.tell(&ready, shared, admin, now, id).map(|()| true),
+    )?;
+    let (overlay, judge) = ready.swap(&live);
     shared.orders.changed();
-    let label = |one: &Arc<tieline_policy::Directive>| format!("{}@{}", one.id, one.version);
+    let label = |one: &Arc<Directive>| format!("{}@{}", one.id, one.version);
     Ok(OrderApplied {
         epoch: overlay.number().unwrap_or_default(),
         id: next.signed.order.id().to_string(),
         in_force: overlay.directives().iter().map(label).collect(),
         schema: "tieline/directive-applied/v1",
         signers: next.signed.signers.clone(),
-        strangers: strangers(&overlay, &judge, &shared.registry.load()),
+        strangers: overlay.strangers(judge.targets(), &shared.registry.load()),
         took_us: shared.now().since(began).0,
         version: next.signed.order.version(),
     })
 }
 
-/// What directives name and nobody here knows: whoever misspelt a name should learn it before it is missed.
-fn strangers(overlay: &Overlay, judge: &Judge, registry: &Registry) -> Vec<String> {
-    let mut out = overlay.strangers(judge.targets());
-    for directive in overlay.directives() {
-        let selectors = [&directive.who, &directive.exempt].into_iter().flatten();
-        let named = selectors.flat_map(|selector| &selector.parties);
-        let unknown = named.filter(|party| registry.record(party).is_none());
-        out.extend(unknown.map(|party| format!("{}: party {party}", directive.label())));
+/// Why an order is not what was meant, among these versions of directives; none if it is. An amendment replaces what is in
+/// force, and a directive that is new replaces nothing.
+pub fn misfit(order: &Order, does: Does, rows: &[DirectiveRow]) -> Option<&'static str> {
+    let is_in_force = rows
+        .iter()
+        .any(|row| row.revoked_us.is_none() && *row.id == **order.id());
+    match (does, order, is_in_force) {
+        (Does::Revoke, Order::Directive(_), _) => Some("this is a directive; a revocation ends one"),
+        (Does::Apply | Does::Amend, Order::Revocation(_), _) => {
+            Some("this is a revocation; `revoke` carries it out")
+        }
+        (Does::Apply, _, true) => Some("a version of this directive is in force; `amend` replaces it"),
+        (Does::Amend, _, false) => Some("no version of this directive is in force; `apply` begins one"),
+        _ => None,
     }
-    out.truncate(STRANGERS_MAX);
-    out
 }
 
-/// Names that an answer lists: a letter may name 100,000 parties of which this house knows none.
-const STRANGERS_MAX: usize = 100;
+/// What a change of directives brings into force, compiled and numbered.
+struct Ready {
+    judge: Arc<Judge>,
+    overlay: Overlay,
+    /// The grid of the configuration in force.
+    snapshot: Arc<tieline_core::Snapshot>,
+}
+
+impl Ready {
+    fn new(
+        shared: &Shared,
+        state: &State,
+        live: &Live,
+        directives: &[SignedOrder],
+    ) -> Result<Self, ApplyError> {
+        let judge = live.judge.load_full();
+        let registry = shared.registry.load_full();
+        // Directives that cannot be laid take no number. One that is taken for a change that then fails, or that the
+        // process does not live to make, stands for the same directives or for none.
+        lay(0, directives, judge.epoch(), &registry)?;
+        let digests: Vec<Digest> = directives.iter().map(|signed| signed.digest).collect();
+        let (number, _) = state.epoch(&activation_digest(&live.packs_digest, &digests))?;
+        Ok(Self {
+            overlay: lay(number, directives, judge.epoch(), &registry)?,
+            judge,
+            snapshot: live.snapshot.clone(),
+        })
+    }
+
+    fn when(&self, at: Tick) -> When {
+        When {
+            at,
+            epoch: self.overlay.number(),
+        }
+    }
+
+    /// What is in force is in the log first.
+    fn tell<'a>(
+        &self,
+        recorder: &Recorder,
+        directives: impl Iterator<Item = &'a SignedOrder>,
+        now: Tick,
+    ) -> Result<(), tieline_ledger::PushError> {
+        archive(recorder, &self.overlay, directives)?;
+        let grid = &self.snapshot.digest;
+        reload::activated(recorder, grid, self.judge.epoch(), &self.overlay, now)
+    }
+
+    fn swap(self, live: &Live) -> (Arc<Overlay>, Arc<Judge>) {
+        let overlay = Arc::new(self.overlay);
+        let judge = Arc::new(self.judge.with_overlay(overlay.clone()));
+        live.judge.store(judge.clone());
+        (overlay, judge)
+    }
+}
 
 /// An order that may be applied, and what is in force with it.
 struct Next {
-    directives: BTreeMap<Arc<str>, SignedOrder>,
+    directives: Vec<SignedOrder>,
     done: &'static str,
     /// Whether outsiders may not learn what the order is.
     is_sealed: bool,
@@ -162,33 +218,26 @@ impl Next {
             .map(|row| row.version)
             .max();
         order.check(now, version, of_id().map(|row| row.version).max())?;
-        let mut directives = standing(rows, now)?;
+        // What the state file says once the order is in it.
+        let mut after = rows.to_vec();
         let done = match order {
-            Order::Directive(directive) => {
-                let earlier = directives.get(&directive.id).and_then(SignedOrder::directive);
-                if directive.valid_from > now
-                    && let Some(earlier) = earlier.filter(|earlier| earlier.holds(now))
-                {
-                    return Err(ApplyError::Gap(earlier.label()));
-                }
-                directives.insert(directive.id.clone(), signed.clone());
+            Order::Directive(_) => {
+                after.push(row(&signed, now));
                 if version.is_some() { "amend" } else { "apply" }
             }
             Order::Revocation(revocation) => {
-                directives.remove(&revocation.id);
+                for row in after.iter_mut().filter(|row| *row.id == *revocation.id) {
+                    row.revoked_us.get_or_insert(now.0);
+                }
                 "revoke"
             }
         };
         Ok(Self {
-            directives,
+            directives: standing(&after, now)?,
             done,
             is_sealed: is_sealed(order, rows),
             signed,
         })
-    }
-
-    fn digests(&self) -> Vec<Digest> {
-        self.directives.values().map(|signed| signed.digest).collect()
     }
 
     fn keep(&self, state: &State, now: Tick) -> Result<(), StateError> {
@@ -198,41 +247,37 @@ impl Next {
         }
     }
 
-    /// What is in force is in the log first, and durable.
-    fn log(
+    fn tell(
         &self,
+        ready: &Ready,
         shared: &Shared,
         admin: &Admin,
-        (grid, epoch): (&[u8; 32], &Epoch),
-        overlay: &Overlay,
         now: Tick,
+        id: &str,
     ) -> Result<(), tieline_ledger::PushError> {
         let recorder = &shared.recorder;
-        archive(recorder, overlay, self.directives.values())?;
+        ready.tell(recorder, self.directives.iter(), now)?;
         let is_told = !self.is_sealed;
         if is_told {
             recorder.archive_bytes(self.signed.text.as_bytes().to_vec())?;
         }
-        reload::activated(recorder, grid, epoch, overlay, now)?;
         let order = &self.signed.order;
         let body = Applied {
-            admin: &admin.id,
+            admin: Some(&admin.id),
             digest: self.signed.digest,
             done: self.done,
-            epoch: overlay.number().unwrap_or_default(),
+            epoch: ready.overlay.number().unwrap_or_default(),
             id: is_told.then(|| &**order.id()),
-            overlay: overlay.digest().to_string(),
+            overlay: ready.overlay.digest().to_string(),
             signers: is_told.then_some(self.signed.signers.as_slice()),
             version: is_told.then(|| order.version()),
         };
-        let (id, _) = shared.new_call(now);
         recorder.event(&Event {
             at: now,
             body,
-            id: &id.to_string(),
+            id,
             t: DIRECTIVE_V1,
-        })?;
-        recorder.flush().map(drop)
+        })
     }
 }
 
@@ -251,7 +296,7 @@ pub(crate) fn lay_over(
         return Ok(judge);
     }
     let overlay = lay(number, &directives, judge.epoch(), registry).map_err(|error| error.to_string())?;
-    archive(recorder, &overlay, directives.values())
+    archive(recorder, &overlay, directives.iter())
         .map_err(|error| format!("cannot archive the directives: {error}"))?;
     Ok(judge.with_overlay(Arc::new(overlay)))
 }
@@ -289,10 +334,61 @@ pub(crate) async fn keep_dates(shared: Arc<Shared>, mut stop: watch::Receiver<bo
         };
         if has_come {
             let shared = shared.clone();
-            // It waits for writes to sockets, as an order does.
-            let _ = tokio::task::spawn_blocking(move || shared.orders.changed()).await;
+            // It waits for the ledger and for writes to sockets, as an order does.
+            let came = tokio::task::spawn_blocking(move || {
+                let renewed = renew(&shared);
+                shared.orders.changed();
+                renewed
+            });
+            if let Ok(Err(error)) = came.await {
+                tracing::error!(
+                    %error,
+                    "the date of a directive has come, and verdicts keep to it; the ledger is told at the next activation"
+                );
+            }
         }
     }
+}
+
+/// Take out the directives that are over, if any is. Verdicts keep to dates by themselves; this says so in the ledger, and
+/// makes room for others.
+fn renew(shared: &Shared) -> Result<(), ApplyError> {
+    let state = shared.state();
+    let live = shared.live.load_full();
+    let now = shared.now();
+    let directives = standing(&state.directives()?, now)?;
+    let before = live.judge.load_full();
+    let stays = |one: &Directive| directives.iter().any(|signed| signed.digest == one.digest);
+    let ended: Vec<Arc<Directive>> = (before.overlay().directives().iter())
+        .filter(|one| !stays(one))
+        .cloned()
+        .collect();
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let ready = Ready::new(shared, &state, &live, &directives)?;
+    let tell = |(): &(), id: &str| {
+        ready.tell(&shared.recorder, directives.iter(), now)?;
+        for one in &ended {
+            let is_told = one.disclosure != Disclosure::Sealed;
+            let body = Applied {
+                admin: None,
+                digest: one.digest,
+                done: "end",
+                epoch: ready.overlay.number().unwrap_or_default(),
+                id: is_told.then_some(&*one.id),
+                overlay: ready.overlay.digest().to_string(),
+                signers: None,
+                version: is_told.then_some(one.version),
+            };
+            let t = DIRECTIVE_V1;
+            shared.recorder.event(&Event { at: now, body, id, t })?;
+        }
+        Ok(true)
+    };
+    change::carry_out(shared, &state, ready.when(now), |_| Ok::<_, ApplyError>(()), tell)?;
+    ready.swap(&live);
+    Ok(())
 }
 
 /// The first instant after `now` at which a directive begins or ends, or a day on, which is sooner than timers overflow.
@@ -309,7 +405,7 @@ fn next_date(shared: &Shared, now: Tick) -> Tick {
 /// The digests of the directives that are in force, for the number of an activation.
 pub(crate) fn digests(state: &State, now: Tick) -> Result<Vec<Digest>, ApplyError> {
     let directives = standing(&state.directives()?, now)?;
-    Ok(directives.values().map(|signed| signed.digest).collect())
+    Ok(directives.iter().map(|signed| signed.digest).collect())
 }
 
 /// What an activation's number stands for: packs, what of them enforces, and directives.
@@ -330,13 +426,11 @@ pub(crate) fn activation_digest(packs: &[u8; 32], directives: &[Digest]) -> [u8;
 
 fn lay(
     number: u64,
-    directives: &BTreeMap<Arc<str>, SignedOrder>,
+    directives: &[SignedOrder],
     epoch: &Epoch,
     registry: &Arc<Registry>,
 ) -> Result<Overlay, ApplyError> {
-    let directives = directives
-        .values()
-        .filter_map(|signed| signed.directive().cloned());
+    let directives = directives.iter().filter_map(|signed| signed.directive().cloned());
     Overlay::build(
         number,
         directives.collect(),

@@ -30,11 +30,12 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use crate::answer::Answer;
-use crate::connector::{Inbound, Incoming, NotSent, Outbound};
+use crate::connector::{Inbound, NotSent, Outbound};
+use crate::http1::Arriving;
 use crate::meter::Units;
 use crate::orders::Listener;
 use crate::outgoing::{self, Near};
-use crate::shared::{Live, Place, Shared};
+use crate::shared::{Facing, Live, Place, Shared};
 
 /// Bytes of an answer held back before its first content: role chunks and pings are under 1 KB, a first chunk with a
 /// whole tool call under 64 KB.
@@ -58,11 +59,13 @@ pub(crate) struct Drive {
     drained: Option<Tick>,
     /// Whose error replies the attempt under way may bring.
     far: Option<(Provider, Dialect)>,
+    /// The count of changes of facts when the key was found.
+    facts: u64,
     /// Under which the verdicts on the attempt under way were made.
     generation: u64,
     held: VecDeque<Bytes>,
     held_bytes: usize,
-    incoming: Option<Incoming>,
+    incoming: Option<Arriving>,
     /// The stream said how it stopped: what its connection does from here on takes nothing back.
     is_whole: bool,
     listener: Listener,
@@ -97,15 +100,17 @@ enum Relayed {
 }
 
 impl Drive {
-    /// A call to be driven. `unreadable` says why its request could not be read, in more words than its record keeps.
+    /// A call to be driven. `facts` is the count of changes before its key was found; `unreadable` says why its request
+    /// could not be read, in more words than its record keeps.
     pub(crate) fn new(
         place: Place,
         live: Arc<Live>,
-        call: Call,
+        call: (Call, u64),
         near: Near,
         unreadable: Option<Problem>,
     ) -> Self {
         let shared = place.shared.clone();
+        let (call, facts) = call;
         shared.metrics.call_began();
         let now = shared.now();
         let units = Units::new(shared.meter.clone());
@@ -117,6 +122,7 @@ impl Drive {
             drained: None,
             durable: None,
             exchange: None,
+            facts,
             far: None,
             generation: shared.orders.generation(),
             held: VecDeque::new(),
@@ -230,17 +236,12 @@ impl Drive {
         let now = self.now;
         self.generation = self.shared.orders.generation();
         let current = self.shared.live.load();
+        let facing = Facing::call(&self.shared, &self.live, self.call.intake(), self.facts, now);
         let mut verdicts = ArrayVec::<_, ROWS_MAX>::new();
         for (candidate, row) in self.call.candidates().iter().zip(0_u8..) {
             if rows & (1 << row) != 0 {
                 let units = (&mut self.units, row);
-                let _ = verdicts.try_push(current.covered(
-                    &self.live,
-                    *candidate,
-                    self.call.intake(),
-                    now,
-                    units,
-                ));
+                let _ = verdicts.try_push(current.covered(*candidate, &facing, units));
             }
         }
         self.feed(Input::Verdicts(verdicts));
@@ -447,7 +448,7 @@ impl Drive {
         }
     }
 
-    async fn failed(&mut self, status: StatusCode, headers: &HeaderMap, body: Incoming) {
+    async fn failed(&mut self, status: StatusCode, headers: &HeaderMap, body: Arriving) {
         let body = match self.collect(body, ERROR_BYTES_MAX).await {
             Some(Ok(body)) => body,
             Some(Err((_, part))) => part,
@@ -466,7 +467,7 @@ impl Drive {
     /// meanwhile.
     async fn collect(
         &mut self,
-        mut body: Incoming,
+        mut body: Arriving,
         limit: usize,
     ) -> Option<Result<Bytes, (FaultKind, Bytes)>> {
         let mut first: Option<Bytes> = None;

@@ -3,6 +3,7 @@
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,14 +11,14 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tieline_core::{Ask, Call, Code, Dialect, Intake, Problem, Retry, Span, Subject, Tick};
+use tieline_core::{Ask, Call, Code, Dialect, Intake, Problem, Retry, Ruling, Span, Subject, Tick};
 
 use crate::answer::Answer;
 use crate::drive::Drive;
-use crate::identity::{Brought, Peer, World};
+use crate::identity::{Bearer, Brought, Peer, World};
 use crate::keys::{Entry, PartyKey};
 use crate::outgoing::{self, Near};
-use crate::shared::{Live, Place, Shared};
+use crate::shared::{Facing, Live, Place, Shared};
 
 /// When to come back to a gateway that has no room.
 const SOON: Retry = Retry::After(Span::from_s(1));
@@ -30,6 +31,8 @@ pub(crate) async fn call(
     request: Request<Incoming>,
 ) -> Response<Answer> {
     let began = shared.now();
+    // Before the key is looked up: facts that change from here on are looked up again.
+    let facts = shared.facts.load(Ordering::SeqCst);
     let limits = shared.live.load_full();
     let refuse = |problem: &Problem| {
         let (id, _) = shared.new_call(began);
@@ -97,11 +100,20 @@ pub(crate) async fn call(
         headers: head.headers,
     };
     let call = Call::new(live.snapshot.clone(), intake, seed, began);
-    Box::new(Drive::new(place, live, call, near, problem)).run().await
+    Box::new(Drive::new(place, live, (call, facts), near, problem))
+        .run()
+        .await
 }
 
-/// The list of what a key may ask for, or what it says of one name.
-pub(crate) fn models(shared: &Shared, headers: &HeaderMap, one: Option<&str>) -> Response<Answer> {
+/// The list of what a key may ask for, or what it says of one name. What policy denies its party on every channel is not
+/// there, for no call of it would be served; what an officer may still let through is. Costs a look into the cache of
+/// verdicts for each name, two where the first way is denied.
+pub(crate) fn models(
+    shared: &Shared,
+    peer: &Peer,
+    headers: &HeaderMap,
+    one: Option<&str>,
+) -> Response<Answer> {
     let dialect = if headers.contains_key("anthropic-version") {
         Dialect::AnthropicMessages
     } else {
@@ -111,17 +123,30 @@ pub(crate) fn models(shared: &Shared, headers: &HeaderMap, one: Option<&str>) ->
         let (id, _) = shared.new_call(shared.now());
         outgoing::refusal(dialect, problem, id)
     };
-    let subject = match key(shared, headers) {
-        Ok(key) => key.subject.clone(),
+    let live = shared.live.load_full();
+    let now = shared.now();
+    let asked = key(shared, headers)
+        .and_then(|key| {
+            let brought = Brought {
+                headers,
+                key: &key,
+                peer,
+            };
+            let bearer = bearer(shared, &live, brought, now)?;
+            Ok(bearer.map_or_else(|| key.subject.clone(), |bearer| bearer.subject.clone()))
+        })
+        .and_then(|subject| Ok((subject, end_use(&live, headers)?)));
+    let (subject, end_use) = match asked {
+        Ok(asked) => asked,
         Err(problem) => return refuse(&problem),
     };
-    let live = shared.live.load();
+    let facing = Facing::new(&live, &subject, end_use.as_deref(), now);
     let names = live
         .snapshot
         .names()
-        .filter(|(name, _)| subject.scope.allows(name));
+        .filter(|(name, _)| subject.scope.allows(name) && !is_denied(&live, name, &facing));
     let mut names = names.map(|(name, _)| &**name);
-    let created_s = shared.now().0 / 1_000_000;
+    let created_s = now.0 / 1_000_000;
     let body = match one {
         None => tieline_wire::models_list(dialect, &names.collect::<Vec<_>>(), created_s),
         Some(one) => match names.find(|name| *name == one) {
@@ -169,6 +194,18 @@ fn affinity(shared: &Shared, party: &str, body: &Bytes) -> Option<u16> {
         .filter(|_| body.len() >= CACHED_BYTES_MIN)?;
     let [high, low, ..] = shared.affinity.hash_one((party, prefix)).to_be_bytes();
     Some(u16::from_be_bytes([high, low]))
+}
+
+/// Whether policy denies every way to serve a name. A name that no channel serves is denied by nobody.
+fn is_denied(live: &Live, name: &str, facing: &Facing<'_>) -> bool {
+    let snapshot = &live.snapshot;
+    let ways = match snapshot.resolve(name) {
+        Ask::Model(ix) => snapshot.model(ix).map(|model| &model.candidates),
+        Ask::Pool(ix) => snapshot.pool(ix).map(|pool| &pool.candidates),
+        Ask::Unknown(_) | Ask::Unreadable(_) => None,
+    };
+    let is_denied = |way| live.verdict(way, facing).ruling == Ruling::Deny;
+    ways.is_some_and(|ways| !ways.is_empty() && ways.iter().copied().all(is_denied))
 }
 
 /// Whose key it is.
@@ -242,20 +279,9 @@ fn evidenced(
     now: Tick,
 ) -> Result<(Arc<Subject>, Option<Problem>), Problem> {
     let key = brought.key;
-    let brought = match &live.identity {
-        None => Ok(None),
-        Some(identity) => {
-            let world = World {
-                fetches: &shared.fetches,
-                now,
-                postures: live.judge.load().postures().clone(),
-                registry: &shared.registry,
-            };
-            identity.bearer(brought, &world)
-        }
-    };
+    let bearer = bearer(shared, live, brought, now);
     let full = |_| Problem::plain(Code::LedgerFull).with_retry(SOON);
-    if let Ok(Some(bearer)) = brought {
+    if let Ok(Some(bearer)) = bearer {
         bearer.archive(&shared.recorder).map_err(full)?;
         return Ok((bearer.subject.clone(), None));
     }
@@ -265,7 +291,26 @@ fn evidenced(
         key.member.not_archived();
         return Err(full(error));
     }
-    Ok((key.subject.clone(), brought.err()))
+    Ok((key.subject.clone(), bearer.err()))
+}
+
+/// Who is to be identified by what came with a request beside its key; nobody if nothing did.
+fn bearer(
+    shared: &Shared,
+    live: &Live,
+    brought: Brought<'_>,
+    now: Tick,
+) -> Result<Option<Arc<Bearer>>, Problem> {
+    let Some(identity) = &live.identity else {
+        return Ok(None);
+    };
+    let world = World {
+        fetches: &shared.fetches,
+        now,
+        postures: live.judge.load().postures().clone(),
+        registry: &shared.registry,
+    };
+    identity.bearer(brought, &world)
 }
 
 /// A body is read as it came: nothing here decompresses, and what is small on the wire could be of any size.

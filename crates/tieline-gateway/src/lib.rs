@@ -7,6 +7,7 @@
 mod admin;
 mod answer;
 mod board;
+mod change;
 mod clock;
 mod config;
 mod connector;
@@ -39,7 +40,7 @@ pub use config::{
     ChannelWiring, ClientAuth, Endpoint, GatewaySettings, LedgerSettings, Load, Loaded, OnFull, Secret,
     TlsFiles,
 };
-pub use directives::OrderApplied;
+pub use directives::{Does, OrderApplied, misfit};
 pub use identity::{
     CertificateRule, ClaimFact, ClaimRule, DATABASE_BYTES_MAX, GeoDatabase, GeoSettings, Identity,
     IdentitySettings, IssuerSettings, KeySource, KeyUrl, NamePattern, REFRESH_S, REFRESH_S_MIN,

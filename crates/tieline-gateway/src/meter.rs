@@ -138,14 +138,15 @@ impl Units {
         }
     }
 
-    /// The verdict on `row` that the licences which are left bear out. `without` judges without those that are spent; it is
+    /// The verdict on `row` that the licences which are left bear out, and those that turned out to be spent. `without`
+    /// judges without those that are spent; it is
     /// asked as often as one more of the party's licences turns out to be.
     pub(crate) fn cover(
         &mut self,
         row: u8,
         verdict: Arc<Verdict>,
         without: impl Fn(&[Arc<str>]) -> Arc<Verdict>,
-    ) -> Arc<Verdict> {
+    ) -> (Arc<Verdict>, Vec<Arc<str>>) {
         self.forget(row);
         let mut verdict = verdict;
         let mut spent: Vec<Arc<str>> = Vec::new();
@@ -162,7 +163,7 @@ impl Units {
             }
             verdict = without(&spent);
         }
-        verdict
+        (verdict, spent)
     }
 
     /// The row is judged anew: what its earlier verdict rested on says nothing.
@@ -237,7 +238,7 @@ mod tests {
     }
 
     fn cover(units: &mut Units, row: u8, held: &[&str]) -> Arc<Verdict> {
-        units.cover(row, judge(held, &[]), |spent| judge(held, spent))
+        units.cover(row, judge(held, &[]), |spent| judge(held, spent)).0
     }
 
     #[test]

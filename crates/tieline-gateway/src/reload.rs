@@ -2,7 +2,6 @@
 //! say why. What decisions cite (grid, packs, epoch) is archived before anything is decided under it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -58,9 +57,7 @@ pub(crate) fn build(
     let digest = sha256(&record).0;
     let snapshot = Snapshot::build(loaded.grid, digest).map_err(|error| error.to_string())?;
     let wirings = in_grid_order(&snapshot, &loaded.channels)?;
-    let pools = snapshot.pools.iter().map(|pool| pool.settings.connect_ms);
-    let connect_ms_max = pools.fold(snapshot.settings.connect_ms, u32::max);
-    let connector = Connector::new(&wirings, Duration::from_millis(connect_ms_max.into()))?;
+    let connector = Connector::new(&wirings)?;
     adopted(state, &loaded.packs, &loaded.enforce)?;
     let packs_digest = epoch_digest(&loaded.packs, &loaded.enforce)?;
     let ordered = directives::digests(state, now).map_err(|error| error.to_string())?;
@@ -150,6 +147,8 @@ fn reload_quietly(shared: &Shared) -> Result<(), String> {
     // The state lock makes this the only reload under way.
     let state = shared.state();
     let loaded = (shared.load)()?;
+    // Before the activation is logged, after which nothing may fail.
+    let outs = state.outs().map_err(|error| error.to_string())?;
     let before = shared.live.load_full();
     if let (Some(next), Some(before)) = (&loaded.identity, &before.identity) {
         next.carry(before);
@@ -165,7 +164,6 @@ fn reload_quietly(shared: &Shared) -> Result<(), String> {
         },
     )?;
     let waiting = before.settings.waiting_for_start(&live.settings);
-    let outs = state.outs().map_err(|error| error.to_string())?;
     {
         let mut board = shared.board();
         board.carry(live.snapshot.clone(), live.uncarried());

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -27,8 +27,8 @@ use crate::meter::Meter;
 use crate::metrics::Metrics;
 use crate::recorder::{Event, Recorder};
 use crate::shared::{ChildControl, Entropy, Shared};
-use crate::state::{Lock, OutRow, State, StateError};
-use crate::{admin, directives, holds, identity, reload, serve, tls};
+use crate::state::{BegunRow, Lock, OutRow, State, StateError};
+use crate::{admin, change, directives, holds, identity, reload, serve, tls};
 
 /// A gateway that is being put together.
 pub struct Gateway {
@@ -142,7 +142,11 @@ impl Gateway {
     /// Everything that the listeners share: the state folder, the ledger, the configuration in force.
     fn open(self, loaded: Loaded, clock: Clock) -> Result<Arc<Shared>, StartError> {
         let state = State::open(&self.dir)?;
-        let recorder = open_ledger(&self.dir, &loaded.settings, clock)?;
+        let begun = state.begun_changes()?;
+        let recorder = open_ledger(&self.dir, &loaded.settings, clock, &begun)?;
+        for change in &begun {
+            state.end_change(&change.id)?;
+        }
         let postures = Arc::new(Postures::new());
         let registry = Arc::new(state.registry(clock.now())?);
         let keys = members::read_keys(&state, &registry, &postures, None)?;
@@ -167,6 +171,7 @@ impl Gateway {
             dir: self.dir,
             draining: AtomicBool::new(false),
             entropy: Entropy::from_os().map_err(StartError::Entropy)?,
+            facts: AtomicU64::default(),
             fetches: Notify::new(),
             holds: holds::Holds::default(),
             keys: ArcSwap::from_pointee(keys),
@@ -284,8 +289,13 @@ fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, Sta
     })
 }
 
-/// Open the ledger, and close the calls that a crash left open.
-fn open_ledger(dir: &Path, settings: &GatewaySettings, clock: Clock) -> Result<Recorder, StartError> {
+/// Open the ledger, close the calls that a crash left open, and take back the changes that were begun and never made.
+fn open_ledger(
+    dir: &Path,
+    settings: &GatewaySettings,
+    clock: Clock,
+    begun: &[BegunRow],
+) -> Result<Recorder, StartError> {
     let origin = &settings.ledger.origin;
     let signer = if let Some(signer) = tieline_ledger::load_key(dir)? {
         signer
@@ -298,6 +308,7 @@ fn open_ledger(dir: &Path, settings: &GatewaySettings, clock: Clock) -> Result<R
     let mut index = Index::open(dir)?;
     index.catch_up(log.reader())?;
     let open = index.undecided()?;
+    let told = change::told(begun, &index, log.reader())?;
     let config = WriterConfig {
         linger: LINGER,
         on_full: match settings.ledger.on_full {
@@ -313,6 +324,7 @@ fn open_ledger(dir: &Path, settings: &GatewaySettings, clock: Clock) -> Result<R
             recorder.outcome(&OutcomeEntry::lost(id, clock.now()));
         }
     }
+    change::settle(&recorder, &told, clock.now())?;
     // However many were owed, the queue is empty for what follows.
     recorder.flush()?;
     Ok(recorder)

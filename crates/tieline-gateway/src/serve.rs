@@ -224,11 +224,11 @@ fn serve(
                 plain(&shared, dialect, &problem)
             }
             Surface::Call(dialect) => intake::call(shared, &peer, dialect, request).await,
-            Surface::Models(_) => intake::models(&shared, request.headers(), None),
+            Surface::Models(_) => intake::models(&shared, &peer, request.headers(), None),
             Surface::Model => {
                 // A name that is not UTF-8 is nobody's, and so is the empty one.
                 let name = tieline_wire::model_asked(request.uri().path()).unwrap_or_default();
-                intake::models(&shared, request.headers(), Some(&name))
+                intake::models(&shared, &peer, request.headers(), Some(&name))
             }
             Surface::Root => status(StatusCode::OK, "tieline\n"),
             Surface::MethodWrong { allow } => method_wrong(&shared, &request, allow),

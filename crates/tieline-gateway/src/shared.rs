@@ -21,6 +21,7 @@ use crate::connector::Connector;
 use crate::holds::Holds;
 use crate::identity::Identity;
 use crate::keys::Keys;
+use crate::members::Member;
 use crate::meter::{Meter, Units};
 use crate::metrics::Metrics;
 use crate::orders::Orders;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) draining: AtomicBool,
     pub(crate) entropy: Entropy,
+    /// Counts the changes of what is known of parties, each after the keys that follow from it are in place.
+    pub(crate) facts: AtomicU64,
     /// Told when a key set may have to be fetched.
     pub(crate) fetches: Notify,
     pub(crate) holds: Holds,
@@ -73,6 +76,16 @@ pub(crate) struct Live {
     pub(crate) statement_keys: Vec<Verifier>,
     /// By channel index of the snapshot.
     pub(crate) wirings: Vec<ChannelWiring>,
+}
+
+/// Who asks, for what, and when.
+pub(crate) struct Facing<'a> {
+    end_use: Option<&'a str>,
+    now: Tick,
+    /// The configuration whose candidates are asked about.
+    of: &'a Live,
+    posture: u32,
+    subject: &'a Subject,
 }
 
 /// A place among the calls that may be in flight, from the head of a request to the end of its answer.
@@ -125,6 +138,26 @@ impl Shared {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What follows from a change of parties or papers is in force: for the next attempt of calls under way too.
+    pub(crate) fn swap_facts(&self, registry: Registry, keys: Keys) {
+        let registry = Arc::new(registry);
+        self.registry.store(registry.clone());
+        // Directives name parties with all who are below them.
+        crate::directives::lay_again(self, &registry);
+        self.keys.store(Arc::new(keys));
+        self.facts.fetch_add(1, Ordering::SeqCst);
+        self.orders.changed();
+    }
+
+    /// What the next verdicts on the party follow from. A record that cannot be archived is tried again with the next call.
+    fn archive(&self, member: &Member) {
+        if let Some(record) = member.to_archive(self.live.load().judge.load().postures())
+            && self.recorder.archive_bytes(record).is_err()
+        {
+            member.not_archived();
+        }
     }
 
     pub(crate) fn new_call(&self, now: Tick) -> (CallId, Seed) {
@@ -202,19 +235,13 @@ impl Live {
         channels.map(|(_, ix)| ChannelIx(ix)).collect()
     }
 
-    /// The verdict of this configuration on a candidate of `of`, which may be an earlier one's.
-    pub(crate) fn verdict(
-        &self,
-        of: &Live,
-        candidate: Candidate,
-        intake: &Intake,
-        now: Tick,
-    ) -> Arc<Verdict> {
+    /// The verdict of this configuration on a candidate, which may be an earlier one's.
+    pub(crate) fn verdict(&self, candidate: Candidate, facing: &Facing<'_>) -> Arc<Verdict> {
         let judge = self.judge.load();
-        match self.question(of, candidate, intake, now) {
+        match self.question(candidate, facing) {
             Some(question) => {
-                let verdict = judge.verdict(question, &intake.subject.party, now);
-                lapsing(verdict, &intake.subject, now)
+                let verdict = judge.verdict(question, &facing.subject.party, facing.now);
+                lapsing(verdict, facing)
             }
             None => Arc::new(gone(judge.number())),
         }
@@ -224,42 +251,57 @@ impl Live {
     /// for the candidate's row.
     pub(crate) fn covered(
         &self,
-        of: &Live,
         candidate: Candidate,
-        intake: &Intake,
-        now: Tick,
-        (units, row): (&mut Units, u8),
+        facing: &Facing<'_>,
+        units: (&mut Units, u8),
     ) -> Arc<Verdict> {
-        let verdict = self.verdict(of, candidate, intake, now);
+        self.covered_without(candidate, facing, units).0
+    }
+
+    /// The same, with the licences that turned out to be spent.
+    fn covered_without(
+        &self,
+        candidate: Candidate,
+        facing: &Facing<'_>,
+        (units, row): (&mut Units, u8),
+    ) -> (Arc<Verdict>, Vec<Arc<str>>) {
+        let verdict = self.verdict(candidate, facing);
         units.forget(row);
         if verdict.consumes.is_empty() {
-            return verdict;
+            return (verdict, Vec::new());
         }
-        let Some(question) = self.question(of, candidate, intake, now) else {
-            return verdict;
+        let Some(question) = self.question(candidate, facing) else {
+            return (verdict, Vec::new());
         };
         let judge = self.judge.load();
         units.cover(row, verdict, |spent| {
-            let verdict = judge.verdict_without(question, &intake.subject.party, now, spent);
-            lapsing(verdict, &intake.subject, now)
+            let party = &facing.subject.party;
+            lapsing(judge.verdict_without(question, party, facing.now, spent), facing)
         })
     }
 
-    /// What becomes of a call under way that directives refuse; `None` if none of them does.
+    /// The verdict on the candidate that a call under way is at, with the licences of which `units` has one; and if
+    /// directives refuse it, what they say of calls in flight.
     pub(crate) fn in_flight(
         &self,
-        of: &Live,
         candidate: Candidate,
-        intake: &Intake,
-        now: Tick,
-    ) -> Option<InFlight> {
-        let question = self.question(of, candidate, intake, now)?;
-        self.judge.load().in_flight(question, &intake.subject.party, now)
+        facing: &Facing<'_>,
+        units: (&mut Units, u8),
+    ) -> (Arc<Verdict>, Option<InFlight>) {
+        let (verdict, spent) = self.covered_without(candidate, facing, units);
+        if verdict.ruling == Ruling::Allow {
+            return (verdict, None);
+        }
+        let says = self.question(candidate, facing).and_then(|question| {
+            let party = &facing.subject.party;
+            self.judge.load().in_flight(question, party, facing.now, &spent)
+        });
+        (verdict, says)
     }
 
-    fn question(&self, of: &Live, candidate: Candidate, intake: &Intake, now: Tick) -> Option<Question> {
-        let here = board::place(&of.snapshot, &self.snapshot, candidate)?;
-        let end_use = match &intake.end_use {
+    fn question(&self, candidate: Candidate, facing: &Facing<'_>) -> Option<Question> {
+        let here = board::place(&facing.of.snapshot, &self.snapshot, candidate)?;
+        let end_use = match facing.end_use {
             // A code that is not in use any more is as good as none.
             Some(code) => self
                 .judge
@@ -274,15 +316,47 @@ impl Live {
             channel: here.channel,
             end_use,
             model: here.model,
-            posture: intake.subject.posture_at(now),
+            posture: facing.posture,
             region: RegionIx::OWN,
         })
     }
 }
 
+impl<'a> Facing<'a> {
+    /// As its key was found to be.
+    pub(crate) fn new(of: &'a Live, subject: &'a Subject, end_use: Option<&'a str>, now: Tick) -> Self {
+        Self {
+            end_use,
+            now,
+            of,
+            posture: subject.posture_at(now),
+            subject,
+        }
+    }
+
+    /// A call under way, with its party's facts as they are: whatever was revoked since it came counts no more. What an
+    /// end user's token brought is the call's own, together with the facts that it was laid over.
+    pub(crate) fn call(shared: &Shared, of: &'a Live, intake: &'a Intake, then: u64, now: Tick) -> Self {
+        let subject = &*intake.subject;
+        let facing = Self::new(of, subject, intake.end_use.as_deref(), now);
+        if subject.lapse.is_some() || shared.facts.load(Ordering::SeqCst) == then {
+            return facing;
+        }
+        let keys = shared.keys.load();
+        let Some(member) = keys.members.get(&subject.party) else {
+            return facing;
+        };
+        shared.archive(member);
+        Self {
+            posture: member.posture,
+            ..facing
+        }
+    }
+}
+
 /// A verdict on facts that lapse is to be made anew then.
-fn lapsing(verdict: Arc<Verdict>, subject: &Subject, now: Tick) -> Arc<Verdict> {
-    let Some(lapse) = subject.lapse.filter(|lapse| now < lapse.at) else {
+fn lapsing(verdict: Arc<Verdict>, facing: &Facing<'_>) -> Arc<Verdict> {
+    let Some(lapse) = facing.subject.lapse.filter(|lapse| facing.now < lapse.at) else {
         return verdict;
     };
     if verdict.valid_until.is_some_and(|until| until <= lapse.at) {

@@ -149,14 +149,27 @@ impl Judge {
         }
     }
 
-    /// What becomes of a call under way that directives refuse; `None` if none of them does.
-    pub fn in_flight(&self, question: Question, party: &str, now: Tick) -> Option<InFlight> {
+    /// What becomes of a call under way that directives refuse, if these counted licences are spent; `None` if none of
+    /// them does.
+    pub fn in_flight(
+        &self,
+        question: Question,
+        party: &str,
+        now: Tick,
+        spent: &[Arc<str>],
+    ) -> Option<InFlight> {
         let laid = self.laid.as_ref().filter(|laid| laid.touches(question.model))?;
-        if self.verdict(question, party, now).ruling == Ruling::Allow {
+        let verdict = if spent.is_empty() {
+            self.verdict(question, party, now)
+        } else {
+            self.verdict_without(question, party, now, spent)
+        };
+        if verdict.ruling == Ruling::Allow {
             return None;
         }
         let (facts, posture) = self.whole(question)?;
-        Laid::in_flight(laid.standings(&facts, &posture, laid.listed(party), &self.epoch, now))
+        let left = posture.without_licences(spent);
+        Laid::in_flight(laid.standings(&facts, &left, laid.listed(party), &self.epoch, now))
     }
 
     /// Where a question stands under each directive (`<id>@<version>`), for those who may see it.

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::date::{self, Edge};
-use crate::problem::{Problems, Sheet};
+use crate::problem::{PackProblem, Problems, Sheet};
 
 /// The table of a file; `None` after a problem.
 pub(crate) fn parse<'t>(sheet: Sheet<'t>, problems: &mut Problems) -> Option<Spanned<DeTable<'t>>> {
@@ -20,6 +20,28 @@ pub(crate) fn parse<'t>(sheet: Sheet<'t>, problems: &mut Problems) -> Option<Spa
         problems.push(sheet.problem(offset, one_line(error.message()), Some("this is not TOML 1.1")));
     }
     errors.is_empty().then_some(root)
+}
+
+/// What `check` makes of a file's table; on failure, every problem with its place.
+pub(crate) fn read<T>(
+    path: &Arc<str>,
+    text: &str,
+    check: impl FnOnce(&mut Fields<'_, '_>) -> Option<T>,
+) -> Result<T, Vec<PackProblem>> {
+    let sheet = Sheet { path, text };
+    let mut problems = Problems::default();
+    let found = parse(sheet, &mut problems).and_then(|root| {
+        check(&mut Fields {
+            sheet,
+            table: root.get_ref(),
+            place: 0..0,
+            problems: &mut problems,
+        })
+    });
+    match found {
+        Some(found) if problems.is_empty() => Ok(found),
+        _ => Err(problems.into_sorted()),
+    }
 }
 
 /// `[a-z0-9-]{1,64}`, the shape of ids of packs, rules and sets.

@@ -66,7 +66,7 @@ pub use fuzz::{fuzz_order, fuzz_pack};
 pub use limits::{COUNTED_MAX, Clearance, Limit, TermScope};
 pub use lint::{COMBINATIONS_MAX, Lint, LintKind, Lints, lint};
 pub use matrix::{Cell, Column, Matrix};
-pub use overlay::{DIRECTIVES_MAX, Lineage, OVERLAY_V1, Overlay, OverlayRecord};
+pub use overlay::{DIRECTIVES_MAX, Lineage, OVERLAY_V1, Overlay, OverlayRecord, STRANGERS_MAX};
 pub use ownership::{Control, HOLDINGS_MAX, Holding, Owned, Ownership, OwnershipError, Parent, Test};
 pub use ownership_facts::{OWNERSHIP_RULES, OwnershipRule};
 pub use pack::{

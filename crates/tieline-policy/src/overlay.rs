@@ -1,6 +1,9 @@
 //! The overlay: the directives in force, laid over an epoch. Every question that no directive touches keeps its base
 //! verdict; for the others the strictest of the base verdict and all directives wins, and the verdict names them all.
 //!
+//! Of two versions of one directive the earlier ends where the later begins, so that an amendment which begins later leaves
+//! no gap and needs nobody at that instant.
+//!
 //! Contract. An overlay never makes a verdict less strict, and the order of its directives does not matter. Without
 //! directives the verdicts are those of the epoch, but for the number of the activation. Bounds: [`DIRECTIVES_MAX`]
 //! directives, and the parties of which it remembers by which lists they are named.
@@ -19,7 +22,7 @@ use crate::engine::{Epoch, Judged, NO_PERMIT, OWN_PACK};
 use crate::facts::{FactName, Facts, PartyFacts};
 use crate::pack::Disclosure;
 use crate::problem::{PackProblem, Problems};
-use crate::registry::PARTIES_MAX;
+use crate::registry::{PARTIES_MAX, Registry};
 use crate::representative::Sets;
 use crate::targets::Targets;
 
@@ -29,6 +32,9 @@ pub const OVERLAY_V1: &str = "tieline/overlay/v1";
 /// Directives in force at once: three weeks of June 2026 saw three, one after the other. Two bits for each fit the 128 in
 /// which a party's lists are remembered.
 pub const DIRECTIVES_MAX: usize = 64;
+
+/// Names that [`Overlay::strangers`] lists: a letter may name 100,000 parties of which this house knows none.
+pub const STRANGERS_MAX: usize = 100;
 
 /// Locks over the parties that are remembered; each entry is a name of some 20 bytes and 24 more.
 const SHARDS: usize = 16;
@@ -122,6 +128,7 @@ impl Overlay {
     ) -> Result<Self, Vec<PackProblem>> {
         directives.sort_by(|a, b| (&a.id, a.version).cmp(&(&b.id, b.version)));
         check(&directives, epoch)?;
+        succeed(&mut directives);
         let mut digests: Vec<Digest> = directives.iter().map(|one| one.digest).collect();
         digests.sort();
         let record = OverlayRecord {
@@ -202,9 +209,10 @@ impl Overlay {
         &self.record
     }
 
-    /// Models and labs that directives name and that the grid does not have, as `<id>@<version>: model x`. A directive may
-    /// name what is not here; whoever misspelt a name should learn it.
-    pub fn strangers(&self, targets: &Targets) -> Vec<String> {
+    /// Models and labs that directives name and that the grid does not have, and parties that nobody recorded, as
+    /// `<id>@<version>: model x`; at most [`STRANGERS_MAX`]. A directive may name what is not here; whoever misspelt a name
+    /// should learn it before somebody is missed.
+    pub fn strangers(&self, targets: &Targets, registry: &Registry) -> Vec<String> {
         let mut out = Vec::new();
         for directive in &self.directives {
             let models = directive.scope.models.iter();
@@ -213,7 +221,12 @@ impl Overlay {
             let labs = directive.scope.labs.iter();
             let labs = labs.filter(|name| targets.models().all(|model| model.lab != **name));
             out.extend(labs.map(|name| format!("{}: lab {name}", directive.label())));
+            let selectors = [&directive.who, &directive.exempt].into_iter().flatten();
+            let parties = selectors.flat_map(|selector| &selector.parties);
+            let parties = parties.filter(|party| registry.record(party).is_none());
+            out.extend(parties.map(|name| format!("{}: party {name}", directive.label())));
         }
+        out.truncate(STRANGERS_MAX);
         out
     }
 }
@@ -237,7 +250,7 @@ fn check(directives: &[Arc<Directive>], epoch: &Epoch) -> Result<(), Vec<PackPro
         problems.push(at_overlay(says));
     }
     for (one, next) in directives.iter().zip(directives.iter().skip(1)) {
-        if one.id == next.id {
+        if one.id == next.id && one.valid_from >= next.valid_from {
             let says = format!("two versions of the directive `{}` would be in force", one.id);
             problems.push(at_overlay(says));
         }
@@ -271,6 +284,23 @@ fn check(directives: &[Arc<Directive>], epoch: &Epoch) -> Result<(), Vec<PackPro
         Ok(())
     } else {
         Err(problems.into_sorted())
+    }
+}
+
+/// Each version of a directive ends where the next one begins. By id and version.
+fn succeed(directives: &mut [Arc<Directive>]) {
+    let begins: Vec<Option<Tick>> = (directives.iter().zip(directives.iter().skip(1)))
+        .map(|(one, next)| (one.id == next.id).then_some(next.valid_from))
+        .collect();
+    for (one, begins) in directives.iter_mut().zip(begins) {
+        let Some(begins) = begins else { continue };
+        if one.valid_to.is_none_or(|to| to > begins) {
+            let ended = Directive {
+                valid_to: Some(begins),
+                ..Directive::clone(one)
+            };
+            *one = Arc::new(ended);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tieline_core::{Health, Limits, Snapshot};
+use tieline_core::{Health, Limits, Snapshot, Tick};
 
 use super::Refusal;
 use super::openapi::{HealthSchema, LimitsSchema};
@@ -69,7 +69,7 @@ pub(super) struct Target {
 }
 
 #[derive(Debug, Serialize)]
-struct Operation<'a> {
+pub(super) struct Operation<'a> {
     admin: &'a str,
     /// How many it was done to, where that may be several.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -507,21 +507,31 @@ pub(super) fn record(
     count: Option<usize>,
 ) -> Result<(), Refusal> {
     let now = shared.now();
-    let (id, _) = shared.new_call(now);
+    let id = shared.new_call(now).0.to_string();
+    let event = operation(now, &id, (admin, done, name), count);
+    let pushed = shared.recorder.event(&event);
+    pushed.map_err(|error| Refusal(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
+}
+
+/// The entry of what somebody did to something by that name, or to so many of them.
+pub(super) fn operation<'a>(
+    at: Tick,
+    id: &'a str,
+    (admin, done, name): (&'a Admin, &'a str, &'a str),
+    count: Option<usize>,
+) -> Event<'a, Operation<'a>> {
     let body = Operation {
         admin: &admin.id,
         count,
         done,
         name,
     };
-    let event = Event {
-        at: now,
+    Event {
+        at,
         body,
-        id: &id.to_string(),
+        id,
         t: "tieline/operator/v1",
-    };
-    let pushed = shared.recorder.event(&event);
-    pushed.map_err(|error| Refusal(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
+    }
 }
 
 fn view(key: KeyRow) -> KeyView {

@@ -111,6 +111,19 @@ impl From<StateError> for Refusal {
     }
 }
 
+impl From<tieline_ledger::PushError> for Refusal {
+    fn from(error: tieline_ledger::PushError) -> Self {
+        let says = format!("the ledger cannot record it, so nothing is changed: {error}");
+        Self(StatusCode::SERVICE_UNAVAILABLE, says)
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.1)
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         (

@@ -8,11 +8,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tieline_policy::{Order, SignedOrder};
+use tieline_policy::SignedOrder;
 
 use super::Refusal;
-use super::api::{failed, record};
-use crate::directives::{self, ApplyError, OrderApplied};
+use super::api::{failed, operation};
+use crate::change::{self, When};
+use crate::directives::{self, ApplyError, Does, OrderApplied};
 use crate::keys::Admin;
 use crate::shared::Shared;
 use crate::state::{AdoptionRow, DirectiveRow};
@@ -32,14 +33,6 @@ pub(super) struct NewOrder {
     does: Option<Does>,
     /// The whole signed note (C2SP signed-note).
     note: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Does {
-    Amend,
-    Apply,
-    Revoke,
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -118,29 +111,18 @@ pub(super) async fn apply(
         .map(Json)
 }
 
-/// Whether the order is of the kind that was meant: an amendment replaces what is in force, and a directive that is new
-/// replaces nothing.
+/// Whether the order is of the kind that was meant.
 fn fits(shared: &Shared, does: Does, note: &str) -> Result<(), Refusal> {
     let Ok(signed) = SignedOrder::from_archive(note) else {
         return Ok(()); // What is wrong with it, the order's own check says.
     };
-    let rows = shared.state().directives().map_err(|error| failed(&error))?;
-    let is_in_force = rows
-        .iter()
-        .any(|row| row.revoked_us.is_none() && *row.id == **signed.order.id());
-    let says = match (does, &signed.order, is_in_force) {
-        (Does::Revoke, Order::Directive(_), _) => "this is a directive; a revocation ends one",
-        (Does::Apply | Does::Amend, Order::Revocation(_), _) => {
-            "this is a revocation; `revoke` carries it out"
+    match directives::misfit(&signed.order, does, &shared.state().directives()?) {
+        Some(says) => {
+            let says = format!("`{}`: {says}", signed.order.id());
+            Err(Refusal(StatusCode::CONFLICT, says))
         }
-        (Does::Apply, _, true) => "a version of this directive is in force; `amend` replaces it",
-        (Does::Amend, _, false) => "no version of this directive is in force; `apply` begins one",
-        _ => return Ok(()),
-    };
-    Err(Refusal(
-        StatusCode::CONFLICT,
-        format!("`{}`: {says}", signed.order.id()),
-    ))
+        None => Ok(()),
+    }
 }
 
 pub(super) async fn list(State(shared): Shell) -> Result<Json<DirectiveList>, Refusal> {
@@ -173,20 +155,37 @@ pub(super) async fn adopt(
         officer: new.officer,
         pack: new.pack,
     };
-    // What cannot be recorded is not adopted: asked for again, it would count as adopted before and never be recorded.
-    let changed = shared.state().atomically(|state| {
-        let changed = state.put_adoption(&row)?;
-        if changed {
+    // Whoever asked may go away meanwhile.
+    let adopted = tokio::task::spawn_blocking(move || adopt_now(&shared, &admin, row));
+    adopted
+        .await
+        .unwrap_or_else(|error| Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())))
+        .map(Json)
+}
+
+fn adopt_now(shared: &Shared, admin: &Admin, row: AdoptionRow) -> Result<Adopted, Refusal> {
+    let state = shared.state();
+    let at = shared.now();
+    let changed = change::carry_out(
+        shared,
+        &state,
+        When { at, epoch: None },
+        |state| Ok::<_, Refusal>(state.put_adoption(&row)?),
+        |changed, id| {
             let name = format!("{} {}", row.pack, row.digest);
-            record(&shared, &admin, "adopt", &name, None)?;
-        }
-        Ok::<_, Refusal>(changed)
-    })?;
-    Ok(Json(Adopted {
+            if *changed {
+                shared
+                    .recorder
+                    .event(&operation(at, id, (admin, "adopt", &name), None))?;
+            }
+            Ok(*changed)
+        },
+    )?;
+    Ok(Adopted {
         changed,
         digest: row.digest.to_string(),
         pack: row.pack,
-    }))
+    })
 }
 
 pub(super) async fn adoptions(State(shared): Shell) -> Result<Json<AdoptionList>, Refusal> {
@@ -200,7 +199,7 @@ pub(super) async fn adoptions(State(shared): Shell) -> Result<Json<AdoptionList>
 fn refused(error: &ApplyError) -> Refusal {
     let status = match error {
         ApplyError::Order(_) | ApplyError::Overlay(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        ApplyError::Gap(_) | ApplyError::NoSigners => StatusCode::CONFLICT,
+        ApplyError::NoSigners => StatusCode::CONFLICT,
         ApplyError::Ledger(_) | ApplyError::State(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     Refusal(status, error.to_string())

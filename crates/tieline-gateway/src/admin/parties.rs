@@ -15,9 +15,10 @@ use tieline_core::Tick;
 use tieline_policy::{Kind, PartyFacts, PartyRecord, RedFlag, Registry};
 
 use super::Refusal;
-use super::api::{failed, record, unusable};
+use super::api::{failed, operation, unusable};
 use super::openapi::FactsSchema;
 use super::schemas::{FactValueSchema, KindSchema, RecordSchema, RedFlagSchema};
+use crate::change::{self, When};
 use crate::keys::Admin;
 use crate::members::{Before, party_record, read_keys};
 use crate::parties::{ChangeError, EvidenceExpiry, Import, ImportFormat, PartyChange, PartyEdit};
@@ -223,17 +224,18 @@ fn changed(shared: &Shared, admin: &Admin, change: PartyChange) -> Result<PartyC
         let postures = shared.live.load().judge.load().postures().clone();
         let keys = read_keys(&state, &amended.registry, &postures, Some(before))
             .map_err(|error| unusable(&error))?;
-        // What cannot be recorded is not done.
-        state.atomically(|state| {
-            state.put_each_party(&amended.rows)?;
-            let name = id.as_deref().unwrap_or("parties");
-            record(shared, admin, done, name, Some(amended.count))
-        })?;
-        let registry = Arc::new(amended.registry);
-        shared.registry.store(registry.clone());
-        // Directives name parties with all who are below them.
-        crate::directives::lay_again(shared, &registry);
-        shared.keys.store(Arc::new(keys));
+        change::carry_out(
+            shared,
+            &state,
+            When { at: now, epoch: None },
+            |state| Ok::<_, Refusal>(state.put_each_party(&amended.rows)?),
+            |(), entry| {
+                let what = (admin, done, id.as_deref().unwrap_or("parties"));
+                let event = operation(now, entry, what, Some(amended.count));
+                shared.recorder.event(&event).map(|()| true)
+            },
+        )?;
+        shared.swap_facts(amended.registry, keys);
         amended.count
     };
     Ok(PartyChanged { count, id })

@@ -10,10 +10,12 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tieline_core::Tick;
+use tieline_ledger::PushError;
 use tieline_policy::{Licence, PackProblem, STATEMENT_MAX, Statement};
 
 use super::Refusal;
-use super::api::{failed, record};
+use super::api::{failed, operation};
+use crate::change::{self, When};
 use crate::keys::Admin;
 use crate::members::{Before, read_keys};
 use crate::recorder::Event;
@@ -243,19 +245,13 @@ async fn change(
 
 /// Whoever asked may go away meanwhile: a term is in force or it is not.
 async fn laid(shared: Arc<Shared>, admin: Arc<Admin>, change: TermChange) -> Result<TermDone, Refusal> {
-    let done = tokio::task::spawn_blocking(move || {
-        let done = lay(&shared, &admin, &change).map_err(|error| refused(&error))?;
-        if done.changed {
-            tell(&shared, &admin, &change, &done)?;
-        }
-        Ok(done)
-    });
+    let done = tokio::task::spawn_blocking(move || lay(&shared, &admin, &change));
     done.await
         .unwrap_or_else(|error| Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())))
 }
 
-/// Check with all other terms, write, lay over the parties, swap.
-fn lay(shared: &Shared, admin: &Admin, change: &TermChange) -> Result<TermDone, TermError> {
+/// Check with all other terms, write, tell, lay over the parties, swap.
+fn lay(shared: &Shared, admin: &Admin, change: &TermChange) -> Result<TermDone, Refusal> {
     let state = shared.state();
     let (registry, keys) = (shared.registry.load_full(), shared.keys.load());
     let before = Before {
@@ -264,24 +260,39 @@ fn lay(shared: &Shared, admin: &Admin, change: &TermChange) -> Result<TermDone, 
     };
     let postures = shared.live.load().judge.load().postures().clone();
     let now = shared.now();
-    let (done, registry, keys, uses) = state.atomically(|state| {
+    let write = |state: &crate::state::State| {
         let done = change.write(state, now, &admin.id)?;
         let registry = (*registry).clone().with_terms(Arc::new(state.terms()?));
         let keys = read_keys(state, &registry, &postures, Some(before))?;
         Ok::<_, TermError>((done, registry, keys, state.licence_uses()?))
-    })?;
+    };
+    let when = When { at: now, epoch: None };
+    let (done, registry, keys, uses) = change::carry_out(
+        shared,
+        &state,
+        when,
+        |state| write(state).map_err(|error| refused(&error)),
+        |(done, ..), id| {
+            if done.changed {
+                tell(shared, admin, change, (done, now, id))?;
+            }
+            Ok(done.changed)
+        },
+    )?;
     if done.changed {
         // Before any call can rest on a licence that the meter does not know, which would be spent.
         shared.meter.learn(registry.terms(), &uses);
-        let registry = Arc::new(registry);
-        shared.registry.store(registry.clone());
-        crate::directives::lay_again(shared, &registry);
-        shared.keys.store(Arc::new(keys));
+        shared.swap_facts(registry, keys);
     }
     Ok(done)
 }
 
-fn tell(shared: &Shared, admin: &Admin, change: &TermChange, done: &TermDone) -> Result<(), Refusal> {
+fn tell(
+    shared: &Shared,
+    admin: &Admin,
+    change: &TermChange,
+    (done, at, id): (&TermDone, Tick, &str),
+) -> Result<(), PushError> {
     let Some((hold, said)) = done
         .hold
         .as_ref()
@@ -289,12 +300,11 @@ fn tell(shared: &Shared, admin: &Admin, change: &TermChange, done: &TermDone) ->
     else {
         let digest = done.digest.map(|digest| digest.to_string());
         let name = format!("{} {}", done.id, digest.unwrap_or_default());
-        return record(shared, admin, change.name(), name.trim_end(), None);
+        let what = (admin, change.name(), name.trim_end());
+        return shared.recorder.event(&operation(at, id, what, None));
     };
-    let now = shared.now();
-    let (id, _) = shared.new_call(now);
-    let event = Event {
-        at: now,
+    shared.recorder.event(&Event {
+        at,
         body: Disposed {
             admin: &said.officer,
             grant: said.grant,
@@ -304,11 +314,9 @@ fn tell(shared: &Shared, admin: &Admin, change: &TermChange, done: &TermDone) ->
             ticket: &hold.ticket,
             until_us: said.until_us,
         },
-        id: &id.to_string(),
+        id,
         t: DISPOSITION_V1,
-    };
-    let pushed = shared.recorder.event(&event);
-    pushed.map_err(|error| Refusal(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
+    })
 }
 
 fn placed(problems: &[PackProblem]) -> Refusal {

@@ -3,6 +3,9 @@
 //! A request that has not left is held to the new verdict at once. One that has is in flight: the order says whether it may
 //! finish, gets a time to drain, or is cut. What drains is judged once more at the end of its time, for the order may have
 //! been revoked meanwhile.
+//!
+//! Judged again means by the party's facts as they are, and by what is left of its licences: a directive that asks for one
+//! of which no call is left finds it missing, and a call that finds one takes it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,6 +14,7 @@ use tieline_core::{Input, Ruling, Verdict};
 use tieline_policy::InFlight;
 
 use super::Drive;
+use crate::shared::Facing;
 
 impl Drive {
     /// Look whether what is permitted changed since the attempt under way was judged.
@@ -38,9 +42,10 @@ impl Drive {
             return true;
         };
         let current = self.shared.live.load();
+        let facing = Facing::call(&self.shared, &self.live, self.call.intake(), self.facts, self.now);
         // What is in force may ask for licences that the first verdict did not rest on.
         let units = (&mut self.units, row);
-        let verdict = current.covered(&self.live, candidate, self.call.intake(), self.now, units);
+        let verdict = current.covered(candidate, &facing, units);
         let is_allowed = verdict.ruling == Ruling::Allow;
         if is_allowed {
             self.units.keep(row);
@@ -66,17 +71,20 @@ impl Drive {
             return;
         };
         let current = self.shared.live.load();
-        match current.in_flight(&self.live, candidate, self.call.intake(), self.now) {
+        let facing = Facing::call(&self.shared, &self.live, self.call.intake(), self.facts, self.now);
+        // What is in force may ask for a licence of which the call has no unit yet.
+        let units = (&mut self.units, row);
+        let (verdict, says) = current.in_flight(candidate, &facing, units);
+        if verdict.ruling == Ruling::Allow {
+            self.units.keep(row);
+        }
+        match says {
             None | Some(InFlight::Finish) => self.drained = None,
             Some(InFlight::Drain(span)) => {
                 let until = self.now.plus(span);
                 self.drained = Some(self.drained.map_or(until, |before| before.min(until)));
             }
-            Some(InFlight::Cut) => {
-                if let Some(verdict) = self.verdict_on(row) {
-                    self.stop(verdict);
-                }
-            }
+            Some(InFlight::Cut) => self.stop(verdict),
         }
     }
 
@@ -87,9 +95,15 @@ impl Drive {
         }
     }
 
-    fn verdict_on(&self, row: u8) -> Option<Arc<Verdict>> {
+    fn verdict_on(&mut self, row: u8) -> Option<Arc<Verdict>> {
         let candidate = self.call.candidate(row)?;
         let current = self.shared.live.load();
-        Some(current.verdict(&self.live, candidate, self.call.intake(), self.now))
+        let facing = Facing::call(&self.shared, &self.live, self.call.intake(), self.facts, self.now);
+        let units = (&mut self.units, row);
+        let verdict = current.covered(candidate, &facing, units);
+        if verdict.ruling == Ruling::Allow {
+            self.units.keep(row);
+        }
+        Some(verdict)
     }
 }

@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes, BytesMut};
 use smallvec::SmallVec;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
-use tokio::net::TcpStream;
 
 use super::Malformed;
 use super::body::{Framing, Taken};
 use super::head::{self, Head};
+use super::stream::Stream;
 
 /// Bytes that one read takes at most: an answer of 4,000 tokens in one, some hundred events of a stream.
 const READ_BYTES: usize = 16 << 10;
@@ -25,14 +25,14 @@ pub(crate) type Pieces = SmallVec<[Bytes; 7]>;
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// Whether any byte of the request under way was written.
+    /// Whether any byte of the request under way was handed over.
     has_sent: bool,
     /// A request could not be written to its end.
     is_cut: bool,
     /// Whether it carried a call before this one.
     pub(super) is_used: bool,
     received: BytesMut,
-    stream: TcpStream,
+    stream: Stream,
     /// What is still to be written.
     unsent: Pieces,
 }
@@ -48,7 +48,7 @@ pub(super) enum Failure {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         Self {
             has_sent: false,
             is_cut: false,
@@ -66,10 +66,16 @@ impl Connection {
         self.unsent.reverse();
     }
 
+    /// Whether anything of the request may have left: only before that can it be held back.
+    pub(super) const fn has_sent(&self) -> bool {
+        self.has_sent
+    }
+
     /// Write what is to be written, and wait for the head of the answer. It may come before all is written: then the rest
     /// of the request is of no interest, and the connection is not used again.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failure>> {
-        if let Poll::Ready(Err(_)) = self.poll_write(cx) {
+        let written = self.poll_write(cx);
+        if let Poll::Ready(Err(_)) = written {
             if !self.has_sent {
                 return Poll::Ready(Err(Failure::Unsent));
             }
@@ -79,7 +85,7 @@ impl Connection {
         }
         loop {
             if let Some(mut head) = head::parse(&mut self.received).map_err(|Malformed| Failure::Malformed)? {
-                head.is_reusable &= self.unsent.is_empty() && !self.is_cut;
+                head.is_reusable &= written.is_ready() && !self.is_cut;
                 return Poll::Ready(Ok(head));
             }
             match ready!(self.poll_fill(cx)) {
@@ -113,12 +119,7 @@ impl Connection {
     /// Whether another call may use it: nothing was received that nobody asked for, and nothing, an end of the
     /// connection included, waits to be read.
     pub(super) fn is_idle(&mut self) -> bool {
-        if !self.received.is_empty() || !self.unsent.is_empty() {
-            return false;
-        }
-        // No system call, unless there was news of the connection since its last read.
-        let read = self.stream.try_read(&mut [0]);
-        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        self.received.is_empty() && self.unsent.is_empty() && self.stream.is_quiet()
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -129,6 +130,7 @@ impl Connection {
                 .rev()
                 .map(|piece| IoSlice::new(piece))
                 .collect();
+            self.has_sent |= self.stream.keeps_what_fails();
             let stream = Pin::new(&mut self.stream);
             let mut written = ready!(match slices.as_slice() {
                 [one] => stream.poll_write(cx, one),
@@ -148,7 +150,7 @@ impl Connection {
                 self.unsent.pop();
             }
         }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

@@ -4,26 +4,21 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::body::Framing;
 use super::connection::{Connection, Failure, Pieces};
+use super::stream::{Stream, Trust};
 use crate::orders::Gate;
 
 /// How long an idle connection is kept: below the 60 s after which common load balancers close it.
-pub(crate) const IDLE: Duration = Duration::from_secs(50);
-
-/// When the kernel begins to ask whether a silent peer is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(50);
 
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -32,6 +27,8 @@ pub(crate) struct Pool {
     /// Oldest first.
     idle: Mutex<Vec<(Instant, Box<Connection>)>>,
     idle_max: usize,
+    /// Of channels with TLS.
+    trust: Option<Trust>,
 }
 
 /// Why there is no answer.
@@ -60,27 +57,29 @@ pub(crate) struct Arriving {
 
 impl Pool {
     /// `authority` is `host` or `host:port`.
-    pub(crate) fn new(authority: &str, idle_max: usize) -> Self {
+    pub(crate) fn new(authority: &str, idle_max: usize, trust: Option<Trust>) -> Self {
         let has_port = authority
             .rsplit_once(':')
             .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         let authority = if has_port {
             authority.to_owned()
         } else {
-            format!("{authority}:80")
+            format!("{authority}:{}", if trust.is_some() { 443 } else { 80 })
         };
         Self {
             authority,
             idle: Mutex::default(),
             idle_max,
+            trust,
         }
     }
 
-    /// Send a request, given as its bytes, and wait for the head of the answer. A new connection has `connect` to open.
+    /// Send a request, given as its bytes, and wait for the head of the answer. A new connection has `connect` to open,
+    /// TLS included.
     ///
     /// A kept connection may turn out to be closed when the request is to be written: then it goes out on another one, the
     /// last of which is new. A request of which anything was written is never sent again from here: the channel may have
-    /// begun to work, and to charge; whether to try again is the core's decision. Nothing is written once `gate` is closed.
+    /// begun to work, and to charge; whether to try again is the core's decision. Nothing is begun once `gate` is closed.
     pub(crate) async fn send(
         self: &Arc<Self>,
         request: Pieces,
@@ -95,15 +94,23 @@ impl Pool {
                     _ => Lost::Connect,
                 })?,
             };
-            let mut passing = Some(gate.enter().ok_or(Lost::Superseded)?);
             connection.begin(request.clone());
             let head = poll_fn(|cx| {
-                let head = connection.poll_head(cx);
-                // What the first look could not write is on its way all the same.
-                passing = None;
-                head
+                if connection.has_sent() {
+                    return connection.poll_head(cx).map(Some);
+                }
+                // Held around the write, so that whoever closes the gate waits for it.
+                let Some(_passing) = gate.enter() else {
+                    return Poll::Ready(None);
+                };
+                connection.poll_head(cx).map(Some)
             });
-            match head.await {
+            // A task that has done much would be told that nothing can be written, with its bytes taken by the TLS layer.
+            // What this may do beyond its share is one write and the reading of one head.
+            let Some(head) = tokio::task::unconstrained(head).await else {
+                return Err(Lost::Superseded);
+            };
+            match head {
                 Ok(head) => {
                     let pool = self.clone();
                     let (framing, is_reusable) = (head.framing, head.is_reusable);
@@ -163,7 +170,7 @@ impl Pool {
         let share = limit / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for address in addresses {
-            match tokio::time::timeout(share, open(address)).await {
+            match tokio::time::timeout(share, Stream::open(address, self.trust.as_ref())).await {
                 Ok(Ok(stream)) => return Ok(Box::new(Connection::new(stream))),
                 Ok(Err(error)) => last = error,
                 Err(elapsed) => last = elapsed.into(),
@@ -171,13 +178,6 @@ impl Pool {
         }
         Err(last)
     }
-}
-
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
-    Ok(stream)
 }
 
 // === impl Arriving ===

@@ -129,7 +129,7 @@ impl Remote {
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(tls::client_config(settings.ca.as_deref())?)
             .https_or_http()
-            .enable_all_versions();
+            .enable_http1();
         Ok(Self {
             client: Client::builder(TokioExecutor::new())
                 // The next fetch is an hour away.

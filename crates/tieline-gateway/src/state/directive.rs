@@ -1,7 +1,6 @@
 //! Directives as signed notes, whole, in every version that was applied.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use rusqlite::{OptionalExtension as _, params};
 use tieline_core::Tick;
@@ -21,42 +20,58 @@ pub struct DirectiveRow {
     pub version: u32,
 }
 
-/// The directives that are in force at `now`, by id: of each the newest version that was applied by then, if it is neither
-/// revoked nor over. Signatures were verified when it was applied: keys may change, and what is in force stays so until it
+/// The directives that are in force at `now`, by id and version: of each the newest version that was applied by then, if
+/// it is neither revoked nor over, and where that begins later, what holds until then. Signatures were verified when it
+/// was applied: keys may change, and what is in force stays so until it
 /// is revoked.
-pub fn in_force(rows: &[DirectiveRow], now: Tick) -> Result<BTreeMap<Arc<str>, SignedOrder>, OrderError> {
+pub fn in_force(rows: &[DirectiveRow], now: Tick) -> Result<Vec<SignedOrder>, OrderError> {
     let applied = rows.iter().filter(|row| row.applied_us <= now.0);
     unrevoked(applied, |at| at <= now.0, now)
 }
 
 /// The directives that the state file says are in force. What stands there was applied, whatever this machine's clock says
 /// by now: one that was set back must not undo an order.
-pub(crate) fn standing(
-    rows: &[DirectiveRow],
-    now: Tick,
-) -> Result<BTreeMap<Arc<str>, SignedOrder>, OrderError> {
+pub(crate) fn standing(rows: &[DirectiveRow], now: Tick) -> Result<Vec<SignedOrder>, OrderError> {
     unrevoked(rows.iter(), |_| true, now)
 }
 
-/// Of rows by id and version the newest of each id, unless it is revoked or over.
+/// Of rows by id and version the newest of each id, unless it is revoked or over; and as long as that has not begun, the
+/// version before it that holds by then.
 fn unrevoked<'a>(
     rows: impl Iterator<Item = &'a DirectiveRow>,
     is_past: impl Fn(u64) -> bool,
     now: Tick,
-) -> Result<BTreeMap<Arc<str>, SignedOrder>, OrderError> {
-    let newest: BTreeMap<&str, &DirectiveRow> = rows.map(|row| (row.id.as_str(), row)).collect();
-    let mut directives = BTreeMap::new();
-    for row in newest.into_values() {
-        if row.revoked_us.is_some_and(&is_past) {
-            continue;
+) -> Result<Vec<SignedOrder>, OrderError> {
+    let mut of_id: BTreeMap<&str, Vec<&DirectiveRow>> = BTreeMap::new();
+    for row in rows {
+        of_id.entry(&row.id).or_default().push(row);
+    }
+    let mut directives = Vec::new();
+    for rows in of_id.into_values() {
+        let mut versions = Vec::new();
+        // From when on the versions that were seen hold.
+        let mut begins: Option<Tick> = None;
+        for row in rows.into_iter().rev() {
+            if begins.is_some_and(|begins| begins <= now) {
+                break;
+            }
+            if row.revoked_us.is_some_and(&is_past) {
+                continue;
+            }
+            let signed = SignedOrder::from_archive(&row.note)?;
+            let Some(directive) = signed.directive() else {
+                continue;
+            };
+            // A later version that begins no later leaves nothing of this one.
+            if begins.is_some_and(|begins| directive.valid_from >= begins) {
+                continue;
+            }
+            begins = Some(directive.valid_from);
+            if directive.valid_to.is_none_or(|to| to > now) {
+                versions.push(signed);
+            }
         }
-        let signed = SignedOrder::from_archive(&row.note)?;
-        let Some(directive) = signed.directive() else {
-            continue;
-        };
-        if directive.valid_to.is_none_or(|to| to > now) {
-            directives.insert(directive.id.clone(), signed);
-        }
+        directives.extend(versions.into_iter().rev());
     }
     Ok(directives)
 }
@@ -153,20 +168,74 @@ mod tests {
         ));
     }
 
-    #[test]
-    fn a_clock_that_was_set_back_undoes_no_order() {
-        let text = "t = \"tieline/directive/v1\"\nid = \"us-1\"\nversion = 1\nissuer = \"An authority\"\n\
-                    authority = \"15 CFR 744.22\"\ntitle = \"A letter\"\nreason = \"A licence is required.\"\n\
-                    issued = 2026-01-01T00:00:00Z\nvalid_from = 2026-01-01T00:00:00Z\neffect = \"deny\"\n\
-                    in_flight = \"cut\"\n[scope]\nmodels = [\"m1\"]\n";
+    /// A version that holds from so many seconds after the year began, and perhaps until so many.
+    fn version(version: u32, from_s: u64, to_s: Option<u64>) -> DirectiveRow {
+        let time = |s: u64| format!("2026-01-01T00:00:{s:02}Z");
+        let to = to_s.map_or_else(String::new, |s| format!("valid_to = {}\n", time(s)));
+        let text = format!(
+            "t = \"tieline/directive/v1\"\nid = \"us-1\"\nversion = {version}\nissuer = \"An authority\"\n\
+             authority = \"15 CFR 744.22\"\ntitle = \"A letter\"\nreason = \"A licence is required.\"\n\
+             issued = 2026-01-01T00:00:00Z\nvalid_from = {}\n{to}effect = \"deny\"\n\
+             in_flight = \"cut\"\n[scope]\nmodels = [\"m1\"]\n",
+            time(from_s)
+        );
         let signer = tieline_note::Signer::new("tieline.example/officer", &[1; 32]).unwrap();
-        let row = |revoked_us| DirectiveRow {
+        DirectiveRow {
             applied_us: 1_000,
             digest: [7; 32],
             id: "us-1".into(),
-            note: tieline_note::note::sign(text, &signer).unwrap(),
+            note: tieline_note::note::sign(&text, &signer).unwrap(),
+            revoked_us: None,
+            version,
+        }
+    }
+
+    #[test]
+    fn a_version_that_begins_later_leaves_the_one_before_it_until_then() {
+        /// 2026-01-01T00:00:00Z.
+        const YEAR: u64 = 1_767_225_600_000_000;
+        let check = |rows: &[DirectiveRow], expected: &[(u64, &[u32])]| {
+            for (s, versions) in expected {
+                let found = standing(rows, Tick(YEAR + s * 1_000_000)).unwrap();
+                let found: Vec<u32> = found.iter().map(|signed| signed.order.version()).collect();
+                assert_eq!(&found, versions, "{s}");
+            }
+        };
+        let (one, two) = (version(1, 0, None), version(2, 10, None));
+        check(
+            &[one.clone(), two.clone()],
+            &[(0, &[1, 2]), (9, &[1, 2]), (10, &[2]), (11, &[2])],
+        );
+        check(
+            &[one.clone(), two.clone(), version(3, 20, Some(30))],
+            &[(0, &[1, 2, 3]), (10, &[2, 3]), (20, &[3]), (30, &[])],
+        );
+        // The newest word counts, whatever was announced before it.
+        check(
+            &[one.clone(), two.clone(), version(3, 5, None)],
+            &[(0, &[1, 3]), (5, &[3]), (10, &[3])],
+        );
+        check(
+            &[one.clone(), two.clone(), version(3, 0, None)],
+            &[(0, &[3]), (10, &[3])],
+        );
+        check(
+            &[version(1, 0, Some(5)), two.clone()],
+            &[(4, &[1, 2]), (5, &[2]), (10, &[2])],
+        );
+        let revoked = [one, two].map(|row| DirectiveRow {
+            revoked_us: Some(1),
+            ..row
+        });
+        check(&revoked, &[(0, &[]), (10, &[])]);
+        check(&[&revoked[..], &[version(3, 10, None)]].concat(), &[(0, &[3])]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_undoes_no_order() {
+        let row = |revoked_us| DirectiveRow {
             revoked_us,
-            version: 1,
+            ..version(1, 0, None)
         };
         for at in [Tick(0), Tick(999), Tick(1_000)] {
             assert_eq!(standing(&[row(None)], at).unwrap().len(), 1, "{at:?}");

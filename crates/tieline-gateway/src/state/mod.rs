@@ -4,6 +4,7 @@
 //! `DIR/lock` is held by the process that may write here: a running server, or a command when none runs.
 
 mod adoption;
+mod change;
 mod directive;
 mod epoch;
 mod hold;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 
 pub use adoption::AdoptionRow;
+pub(crate) use change::BegunRow;
 pub(crate) use directive::standing;
 pub use directive::{DirectiveRow, in_force};
 pub use hold::{Disposition, HoldRow};

@@ -15,6 +15,7 @@ use tieline_testkit::{Act, Auto, Channel, Gate};
 use crate::caller::{Ask, Caller, Reply};
 use crate::house::{self, ALLOWED, HELD, House, LIMIT, OFFICER, Plan, READER, key};
 use crate::ledger::ended;
+use crate::transport::by_tls;
 
 fn signer(number: u8) -> Signer {
     Signer::new(&format!("tieline.example/officer-{number}"), &[number; 32]).unwrap()
@@ -34,7 +35,7 @@ pub(crate) fn letter(id: &str, version: u32, in_flight: &str, who: &str) -> Stri
     )
 }
 
-fn revocation(id: &str, version: u32) -> String {
+pub(crate) fn revocation(id: &str, version: u32) -> String {
     format!(
         "t = \"tieline/revocation/v1\"\nid = \"{id}\"\nversion = {version}\nissuer = \"An authority\"\n\
          issued = 2026-01-02T00:00:00Z\nreason = \"Withdrawn.\"\n"
@@ -62,7 +63,7 @@ pub(crate) fn applied(reply: &Reply) -> u64 {
     reply.json()["epoch"].as_u64().unwrap()
 }
 
-async fn code(house: &House, key: u8, dialect: Dialect) -> Option<String> {
+pub(crate) async fn code(house: &House, key: u8, dialect: Dialect) -> Option<String> {
     let reply = house.ask(Ask::plain(dialect, false).key(key)).await;
     if reply.status() == 200 {
         return None;
@@ -228,6 +229,19 @@ async fn what_has_had_nothing_yet_goes_to_a_model_that_is_permitted() {
 async fn nothing_in_scope_is_dialled_after_apply_returned() {
     let channel = Channel::start(Auto::default()).unwrap();
     let house = plan(&channel).start().await;
+    nothing_leaves(&channel, house).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_in_scope_leaves_by_tls_after_apply_returned() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let mut plan = plan(&channel);
+    plan.ways = vec![by_tls(house::openai("a", &channel), &channel).await];
+    nothing_leaves(&channel, plan.start().await).await;
+}
+
+/// Orders and revocations under load: from the return of each order on, the channel sees nothing.
+async fn nothing_leaves(channel: &Channel, house: House) {
     let listen = house.listen;
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let mut loops = Vec::new();
@@ -438,12 +452,133 @@ async fn a_directive_that_begins_by_its_date_reaches_answers_under_way() {
 async fn an_amendment_that_begins_later_leaves_no_gap() {
     let channel = Channel::start(Auto::default()).unwrap();
     let house = plan(&channel).start().await;
+    let first = applied(&send(&house, &signed(&letter("us-1", 1, "finish", GERMANS))).await);
+    let hold = |seconds, version| {
+        signed(&later(seconds, version, "finish").replace("effect = \"deny\"", "effect = \"hold\""))
+    };
+    let reply = send(&house, &hold(4, 2)).await;
+    let pending = applied(&reply);
+    assert_eq!(reply.json()["in_force"], serde_json::json!(["us-1@1", "us-1@2"]));
+    assert!(pending > first);
+    // Nobody does anything: the later version begins, and at no instant nothing stands there.
+    let switched = async {
+        let mut denied = 0;
+        loop {
+            match code(&house, ALLOWED, OpenaiChat).await.as_deref() {
+                Some("denied") => denied += 1,
+                Some("held") => return denied,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let denied = tokio::time::timeout(LIMIT, switched).await.unwrap();
+    assert!(denied > 0);
+    let status = house
+        .wait_status("the switch is an activation", |status| {
+            status["epoch"].as_u64() > Some(pending)
+        })
+        .await;
+    assert_eq!(code(&house, ALLOWED, OpenaiChat).await.as_deref(), Some("held"));
+    assert_eq!(channel.seen_count(), 0);
+    let book = house.stop().await;
+    let told: Vec<_> = (book.of_type("tieline/directive/v1").iter())
+        .map(|entry| (entry["body"]["done"].clone(), entry["body"]["version"].clone()))
+        .collect();
+    let expected = [("apply", 1), ("amend", 2), ("end", 1)];
+    assert_eq!(
+        told,
+        expected.map(|(done, version)| (done.into(), version.into()))
+    );
+    let activation = book.of_type("tieline/activation/v1").pop().unwrap();
+    assert_eq!(activation["body"]["epoch"], status["epoch"]);
+    assert!(book.of_type("tieline/undone/v1").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_amendment_that_waits_outlives_the_process_and_is_revoked_with_the_rest() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let plan = plan(&channel);
+    let house = plan.clone().start().await;
     applied(&send(&house, &signed(&letter("us-1", 1, "finish", GERMANS))).await);
-    let refused = send(&house, &signed(&later(3600, 2, "finish"))).await;
-    assert_eq!(refused.status(), 409, "{}", refused.text());
-    assert!(refused.text().contains("us-1@1"), "{}", refused.text());
+    let pending = applied(&send(&house, &signed(&later(3600, 2, "finish"))).await);
+    let book = house.stop().await;
+    let house = plan.start_in(book.dir).await.unwrap();
+    assert_eq!(house.status().await["epoch"].as_u64(), Some(pending));
     assert_eq!(code(&house, ALLOWED, OpenaiChat).await.as_deref(), Some("denied"));
+    house.reload(|_| {}).unwrap();
+    assert_eq!(code(&house, ALLOWED, OpenaiChat).await.as_deref(), Some("denied"));
+    applied(&send(&house, &signed(&revocation("us-1", 3))).await);
+    assert_eq!(code(&house, ALLOWED, OpenaiChat).await, None);
     house.stop().await;
+}
+
+/// A letter that asks for the licence `l-1`.
+fn asking(version: u32, in_flight: &str) -> String {
+    letter("us-1", version, in_flight, GERMANS).replace(
+        "effect = \"deny\"",
+        "effect = \"require\"\nrequire.licences = [\"l-1\"]",
+    )
+}
+
+/// An answer under way when a directive comes that asks for a licence of one call, which is spent or is not: whether the
+/// answer is cut, and how many calls the licence covered in the end.
+async fn asked_for_a_licence(is_spent: bool, in_flight: &str) -> (Outcome, bool, u64) {
+    let gate = Gate::new();
+    let channel = Channel::start(Act::from(Auto::default().chunks(3)).gate_before_frame(3, &gate)).unwrap();
+    let house = plan(&channel).start().await;
+    let licence = crate::terms::licence("l-1", "quantity.calls = 1");
+    assert_eq!(
+        crate::terms::add(&house, crate::terms::LICENCES, &licence)
+            .await
+            .status(),
+        200
+    );
+    let mut others = Vec::new();
+    if is_spent {
+        applied(&send(&house, &signed(&asking(1, "finish"))).await);
+        others.push(streaming(&house, &gate, OpenaiChat).await);
+        applied(&send(&house, &signed(&revocation("us-1", 2))).await);
+    }
+    let mut caller = Caller::connect(house.listen).await;
+    caller.send(&Ask::plain(OpenaiChat, true)).await;
+    assert_eq!(caller.head().await.status, 200);
+    applied(&send(&house, &signed(&asking(3, in_flight))).await);
+    if in_flight != "cut" || !is_spent {
+        gate.open();
+    }
+    let (pieces, _) = tokio::time::timeout(LIMIT, caller.rest()).await.unwrap();
+    let text = String::from_utf8(pieces.concat()).unwrap();
+    gate.open();
+    assert_eq!(
+        code(&house, ALLOWED, OpenaiChat).await.as_deref(),
+        Some("denied"),
+        "it is spent"
+    );
+    let list = house
+        .admin(house::AUDITOR, "GET", crate::terms::LICENCES, "")
+        .await
+        .json();
+    for mut other in others {
+        other.rest().await;
+    }
+    let book = house.stop().await;
+    let (_, outcome) = book.call_at(usize::from(is_spent));
+    let (result, _) = ended(outcome);
+    let is_told = text.contains("A licence is required.");
+    (result, is_told, list["licences"][0]["used"].as_u64().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_under_way_takes_the_licence_that_an_order_asks_for_or_does_as_the_order_says() {
+    assert_eq!(
+        asked_for_a_licence(false, "cut").await,
+        (Outcome::Served, false, 1)
+    );
+    assert_eq!(asked_for_a_licence(true, "cut").await, (Outcome::Broken, true, 1));
+    assert_eq!(
+        asked_for_a_licence(true, "finish").await,
+        (Outcome::Served, false, 1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use tieline_testkit::{Act, Auto, Channel, Gate};
 use tieline_wire::{PATHS, Path, Surface};
 
 use crate::caller::{Ask, Caller};
-use crate::directives::{GERMANS, applied, letter, plan, send, signed};
+use crate::directives::{GERMANS, applied, letter, plan, revocation, send, signed};
 use crate::house::{self, ALLOWED, DENIED, HELD, House, LIMIT, Plan};
 use crate::ledger::ended;
 
@@ -137,20 +137,35 @@ async fn what_is_not_gated_reaches_no_channel() {
     assert!(book.decisions.is_empty());
 }
 
-/// The list of models is that of the key's scope, not of the party's rights: it says what exists, and serves nothing.
+/// What the list of models has for a key.
+async fn listed(house: &House, key: u8) -> Vec<String> {
+    let list = house.ask(Ask::get("/v1/models").key(key)).await.json();
+    let names = list["data"].as_array().unwrap().iter();
+    names.map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Who would be denied does not see the name; who would be held does, for an officer may let the call through.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_list_of_models_is_the_same_for_whoever_is_denied() {
+async fn the_list_of_models_leaves_out_what_is_denied_and_has_what_is_held() {
     let channels = [(); 2].map(|()| Channel::start(Auto::default()).unwrap());
     let house = two(&channels).start().await;
-    for key in [ALLOWED, DENIED, HELD] {
-        let list = house.ask(Ask::get("/v1/models").key(key)).await.json();
-        let names = list["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|one| one["id"].as_str().unwrap());
-        assert_eq!(names.collect::<Vec<_>>(), ["chat", "first", "m1", "m2", "second"]);
+    let all = ["chat", "first", "m1", "m2", "second"];
+    for (key, expected) in [(ALLOWED, &all[..]), (DENIED, &[]), (HELD, &all)] {
+        assert_eq!(listed(&house, key).await, expected);
     }
+    // One model of the pool is denied to Germans: the pool stands, for it has another.
+    let order = letter("us-1", 1, "finish", GERMANS);
+    applied(&send(&house, &signed(&order)).await);
+    assert_eq!(listed(&house, ALLOWED).await, ["chat", "m2", "second"]);
+    assert_eq!(listed(&house, HELD).await, all);
+    for (name, expected) in [("m1", 404), ("first", 404), ("m2", 200), ("chat", 200)] {
+        let one = house
+            .ask(Ask::get(&format!("/v1/models/{name}")).key(ALLOWED))
+            .await;
+        assert_eq!(one.status(), expected, "{name}");
+    }
+    applied(&send(&house, &signed(&revocation("us-1", 2))).await);
+    assert_eq!(listed(&house, ALLOWED).await, all);
     house.stop().await;
 }
 

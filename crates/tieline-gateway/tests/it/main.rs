@@ -15,6 +15,7 @@ mod bad_input;
 mod broken;
 mod caller;
 mod certificates;
+mod changes;
 mod channels;
 mod chaos;
 mod crossing;

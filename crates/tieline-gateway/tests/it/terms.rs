@@ -4,15 +4,15 @@
 use serde_json::{Value, json};
 use tieline_core::Dialect::OpenaiChat;
 use tieline_note::{Signer, note};
-use tieline_testkit::{Auto, Channel};
+use tieline_testkit::{Act, Auto, Channel, Gate};
 
-use crate::caller::{Ask, Reply};
+use crate::caller::{Ask, Caller, Reply};
 use crate::house::{self, ALLOWED, AUDITOR, House, OFFICER, OPERATOR, Plan, READER};
 
-const LICENCES: &str = "/admin/v1/licences";
-const STATEMENTS: &str = "/admin/v1/statements";
+pub(crate) const LICENCES: &str = "/admin/v1/licences";
+pub(crate) const STATEMENTS: &str = "/admin/v1/statements";
 
-fn licence(id: &str, more: &str) -> String {
+pub(crate) fn licence(id: &str, more: &str) -> String {
     format!(
         "t = \"tieline/licence/v1\"\nid = \"{id}\"\nkind = \"trial\"\nissuer = \"An authority\"\n\
          authority = \"15 CFR 748\"\nvalid_from = 2026-01-01T00:00:00Z\n{more}\n[[parties]]\nid = \"p_1\"\n"
@@ -20,7 +20,7 @@ fn licence(id: &str, more: &str) -> String {
 }
 
 /// The statement that the house's strict pack asks for.
-fn statement(version: u32) -> String {
+pub(crate) fn statement(version: u32) -> String {
     let (from, to) = term();
     format!(
         "t = \"tieline/statement/v1\"\nid = \"s-1\"\nkind = \"nobody\"\nversion = {version}\nparty = \"p_1\"\n\
@@ -46,7 +46,7 @@ async fn house(pack: tieline_policy::Pack) -> (Channel, House) {
     (channel, plan.start().await)
 }
 
-fn signer(number: u8) -> Signer {
+pub(crate) fn signer(number: u8) -> Signer {
     Signer::new(&format!("tieline.example/party-{number}"), &[number; 32]).unwrap()
 }
 
@@ -57,12 +57,12 @@ async fn status(house: &House) -> u16 {
         .status()
 }
 
-async fn add(house: &House, path: &str, text: &str) -> Reply {
+pub(crate) async fn add(house: &House, path: &str, text: &str) -> Reply {
     let body = json!({ "text": text }).to_string();
     house.admin(OFFICER, "POST", path, &body).await
 }
 
-async fn revoke(house: &House, path: &str, id: &str) -> Reply {
+pub(crate) async fn revoke(house: &House, path: &str, id: &str) -> Reply {
     let body = json!({ "id": id }).to_string();
     house
         .admin(OPERATOR, "POST", &format!("{path}/revoke"), &body)
@@ -182,4 +182,66 @@ async fn a_statement_is_signed_by_a_known_key_or_recorded_by_an_officer() {
         .collect();
     assert_eq!(done, ["statement-add", "statement-revoke", "statement-add"]);
     assert!(!book.says("Mustermann"), "the ledger holds no name");
+}
+
+/// What becomes of a licence while a call waits for its first attempt to fail.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    Ends,
+    Nothing,
+    Revoked,
+    /// By another call; this one has its own.
+    Spent,
+}
+
+/// The next attempt of a call that rests on a licence: the call's status, and how many requests the next channel saw.
+async fn next_attempt(loss: Loss) -> (u16, u64) {
+    let gate = Gate::new();
+    let first = Channel::start(Act::status(500).gate_before_head(&gate)).unwrap();
+    let other = Channel::start(Auto::default()).unwrap();
+    let mut plan = Plan::new(vec![house::openai("a", &first), house::openai("b", &other)]);
+    plan.packs = vec![house::licensed_pack()];
+    let house = plan.start().await;
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
+    let more = match loss {
+        Loss::Ends => until.strftime("valid_to = %Y-%m-%dT%H:%M:%SZ").to_string(),
+        Loss::Spent => "quantity.calls = 1".to_owned(),
+        Loss::Nothing | Loss::Revoked => String::new(),
+    };
+    assert_eq!(add(&house, LICENCES, &licence("l-1", &more)).await.status(), 200);
+    let mut caller = Caller::connect(house.listen).await;
+    caller.send(&Ask::plain(OpenaiChat, false)).await;
+    assert!(gate.wait_reached(1, house::LIMIT).await);
+    match loss {
+        Loss::Nothing => {}
+        Loss::Revoked => assert_eq!(revoke(&house, LICENCES, "l-1").await.status(), 200),
+        Loss::Spent => assert_eq!(status(&house).await, 403),
+        Loss::Ends => {
+            let is_over = async {
+                loop {
+                    let list = house.admin(AUDITOR, "GET", LICENCES, "").await.json();
+                    if list["licences"][0]["in_force"] == false {
+                        return;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(house::LIMIT, is_over).await.unwrap();
+        }
+    }
+    gate.open();
+    let reply = caller.reply().await;
+    house.stop().await;
+    (reply.status(), other.seen_count())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_licence_that_ends_or_is_revoked_counts_for_no_further_attempt() {
+    assert_eq!(next_attempt(Loss::Nothing).await, (200, 1));
+    assert_eq!(next_attempt(Loss::Spent).await, (200, 1));
+    for loss in [Loss::Ends, Loss::Revoked] {
+        let (status, seen) = next_attempt(loss).await;
+        assert_eq!(seen, 0, "{loss:?}");
+        assert_ne!(status, 200, "{loss:?}");
+    }
 }

@@ -19,9 +19,11 @@ use tieline_gateway::TlsFiles;
 use tieline_testkit::{Act, Auto, Channel, End, Gate};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::caller::{Ask, CHAT, CHAT_STREAM, Caller, said_in};
+use crate::directives::{GERMANS, applied, letter, plan, send, signed};
 use crate::house::{self, House, LIMIT, Plan, key};
 use crate::ledger::{attempts, ended};
 
@@ -258,8 +260,23 @@ async fn certificates_that_cannot_be_used_are_an_error_of_the_start() {
     }
 }
 
+/// The same way, by TLS.
+pub(crate) async fn by_tls(mut way: house::Way, channel: &Channel) -> house::Way {
+    let address = tls_relay(channel, Arc::default()).await;
+    (way.address, way.tls, way.ca) = (address, true, Some(data("authority.pem")));
+    way
+}
+
+/// Where handshakes wait, if they are to.
+#[derive(Debug, Default)]
+struct Handshakes {
+    go: Notify,
+    reached: Notify,
+    wait: bool,
+}
+
 /// A relay that ends TLS in front of a channel.
-async fn tls_relay(channel: &Channel) -> String {
+async fn tls_relay(channel: &Channel, handshakes: Arc<Handshakes>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let cert = CertificateDer::from_pem_file(data("server.pem")).unwrap();
@@ -275,8 +292,12 @@ async fn tls_relay(channel: &Channel) -> String {
     let to = channel.address();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
+            let (acceptor, handshakes) = (acceptor.clone(), handshakes.clone());
             tokio::spawn(async move {
+                if handshakes.wait {
+                    handshakes.reached.notify_one();
+                    handshakes.go.notified().await;
+                }
                 let Ok(mut near) = acceptor.accept(stream).await else {
                     return;
                 };
@@ -294,10 +315,9 @@ async fn a_channel_is_reached_by_tls_only_if_its_authority_is_trusted() {
         Channel::start(Auto::saying("From a")).unwrap(),
         Channel::start(Auto::saying("From b")).unwrap(),
     );
-    let mut trusted = house::openai("b", &b);
-    (trusted.address, trusted.tls, trusted.ca) = (tls_relay(&b).await, true, Some(data("authority.pem")));
+    let trusted = by_tls(house::openai("b", &b), &b).await;
     let mut unknown = house::openai("a", &a);
-    (unknown.address, unknown.tls) = (tls_relay(&a).await, true);
+    (unknown.address, unknown.tls) = (tls_relay(&a, Arc::default()).await, true);
     let house = Plan::new(vec![unknown, trusted]).start().await;
     for stream in [false, true] {
         assert_eq!(house.ask(Ask::plain(OpenaiChat, stream)).await.said(), "From b");
@@ -308,6 +328,57 @@ async fn a_channel_is_reached_by_tls_only_if_its_authority_is_trusted() {
         assert_eq!(ended(outcome), (Outcome::Served, None));
         assert_eq!(attempts(outcome), [("a", Some(FaultKind::Connect)), ("b", None)]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_order_overtakes_during_the_handshake_does_not_leave() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let handshakes = Arc::new(Handshakes {
+        wait: true,
+        ..Handshakes::default()
+    });
+    let mut plan = plan(&channel);
+    let address = tls_relay(&channel, handshakes.clone()).await;
+    let way = &mut plan.ways[0];
+    (way.address, way.tls, way.ca) = (address, true, Some(data("authority.pem")));
+    let house = plan.start().await;
+    let mut caller = Caller::connect(house.listen).await;
+    caller.send(&Ask::plain(OpenaiChat, false)).await;
+    tokio::time::timeout(LIMIT, handshakes.reached.notified())
+        .await
+        .unwrap();
+    // Whatever was judged before may finish, and has not begun.
+    applied(&send(&house, &signed(&letter("us-1", 1, "finish", GERMANS))).await);
+    handshakes.go.notify_one();
+    let reply = caller.reply().await;
+    assert_eq!(reply.problem(OpenaiChat).2.as_deref(), Some("denied"));
+    let book = house.stop().await;
+    assert_eq!(channel.seen_count(), 0);
+    assert!(book.only().1.attempts[0].is_ordered);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_by_tls_is_kept_and_carries_bodies_of_any_size() {
+    let channel = Channel::start(Auto::saying("Hello there")).unwrap();
+    let way = by_tls(house::openai("a", &channel), &channel).await;
+    let house = Plan::new(vec![way]).start().await;
+    for length in [10, 20 << 10, 1 << 20] {
+        for stream in [false, true] {
+            let content = "x".repeat(length);
+            let body = serde_json::json!({
+                "messages": [{ "content": content, "role": "user" }], "model": house::MODEL, "stream": stream,
+            });
+            let reply = house
+                .ask(Ask::post(OpenaiChat, body.to_string()).key(house::ALLOWED))
+                .await;
+            assert_eq!(reply.said(), "Hello there", "{length}");
+            let seen = channel.seen().pop().unwrap();
+            let found: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
+            assert_eq!(found["messages"][0]["content"].as_str().unwrap().len(), length);
+        }
+    }
+    assert_eq!(channel.accepted_count(), 1, "one connection carries all of them");
+    house.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,7 @@ use tieline_note::{Digest, jcs, sha256};
 use super::read;
 use crate::fields::{self, Fields, Reported};
 use crate::limits::TermScope;
-use crate::problem::{PackProblem, Problems, Sheet};
+use crate::problem::PackProblem;
 
 /// The type tag of version 1.
 pub const LICENCE_V1: &str = "tieline/licence/v1";
@@ -71,20 +71,7 @@ pub struct Quantity {
 impl Licence {
     /// Reads a TOML file; on failure, every problem with its place.
     pub fn read(path: &Arc<str>, text: &str) -> Result<Self, Vec<PackProblem>> {
-        let sheet = Sheet { path, text };
-        let mut problems = Problems::default();
-        let found = fields::parse(sheet, &mut problems).and_then(|root| {
-            check(&mut Fields {
-                sheet,
-                table: root.get_ref(),
-                place: 0..0,
-                problems: &mut problems,
-            })
-        });
-        match found {
-            Some(licence) if problems.is_empty() => Ok(licence),
-            _ => Err(problems.into_sorted()),
-        }
+        fields::read(path, text, check)
     }
 
     /// SHA-256 of the canonical JSON of the licence as it was given: revoking it does not make it another. `None` only for

@@ -16,7 +16,7 @@ use super::read;
 use crate::fields::{self, Fields, Reported};
 use crate::limits::TermScope;
 use crate::pack::is_long;
-use crate::problem::{PackProblem, Problems, Sheet};
+use crate::problem::{PackProblem, Sheet};
 
 /// The type tag of version 1.
 pub const STATEMENT_V1: &str = "tieline/statement/v1";
@@ -153,7 +153,7 @@ impl Statement {
         }
         if note::peek(file).is_ok() {
             return match note::open(file, keys) {
-                Ok(opened) => read(path, opened.text).map(|statement| Self {
+                Ok(opened) => fields::read(path, opened.text, check).map(|statement| Self {
                     recorded_by: recorded_by.map(Arc::from),
                     signature: Some(Arc::from(file)),
                     signers: opened.signers.iter().map(|name| Arc::from(&**name)).collect(),
@@ -163,7 +163,7 @@ impl Statement {
             };
         }
         match recorded_by {
-            Some(officer) => read(path, file).map(|statement| Self {
+            Some(officer) => fields::read(path, file, check).map(|statement| Self {
                 recorded_by: Some(Arc::from(officer)),
                 ..statement
             }),
@@ -192,23 +192,6 @@ impl Statement {
     pub(super) fn vouched_by(&self) -> Arc<str> {
         let by = self.signers.first().or(self.recorded_by.as_ref());
         by.cloned().unwrap_or_else(|| self.party.clone())
-    }
-}
-
-fn read(path: &Arc<str>, text: &str) -> Result<Statement, Vec<PackProblem>> {
-    let sheet = Sheet { path, text };
-    let mut problems = Problems::default();
-    let found = fields::parse(sheet, &mut problems).and_then(|root| {
-        check(&mut Fields {
-            sheet,
-            table: root.get_ref(),
-            place: 0..0,
-            problems: &mut problems,
-        })
-    });
-    match found {
-        Some(statement) if problems.is_empty() => Ok(statement),
-        _ => Err(problems.into_sorted()),
     }
 }
 

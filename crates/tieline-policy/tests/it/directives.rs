@@ -8,13 +8,13 @@ use tieline_core::grid::Weights;
 use tieline_core::{ChannelIx, ModelIx, Ruling, Span, Tick};
 use tieline_policy::{
     Action, Directive, EndUseIx, Epoch, InFlight, Judge, Lineage, Order, Overlay, PartyFacts, Postures,
-    Question, RegionIx, Standing, Targets,
+    Question, RegionIx, Registry, STRANGERS_MAX, Standing, Targets,
 };
 
 use crate::support::{JUNE_12, any_party, any_tick, channel, demo, demo_epoch, epoch, model, pack, rule};
 
 /// 2026-06-12T21:21:00Z, when the letter came.
-const LETTER: Tick = Tick(JUNE_12.0 + 76_860_000_000);
+pub(crate) const LETTER: Tick = Tick(JUNE_12.0 + 76_860_000_000);
 
 /// Whom the letter means: persons who are not US persons, and everything else that is not of the United States. What is
 /// not known is meant, too, so that it is held until somebody says.
@@ -46,7 +46,7 @@ pub(crate) fn directive(text: &str) -> Arc<Directive> {
 }
 
 /// `p.a.b` is below `p.a`, which is below `p`.
-fn lineage() -> Lineage {
+pub(crate) fn lineage() -> Lineage {
     Arc::new(|party| {
         let ends = party.match_indices('.').map(|(at, _)| at).chain([party.len()]);
         ends.filter_map(|end| party.get(..end).map(Arc::from)).collect()
@@ -63,7 +63,12 @@ fn targets() -> Arc<Targets> {
     Arc::new(Targets::new(models, channels, &[], &[Arc::from("translation")]).unwrap())
 }
 
-fn question(posture: u32, model: u16) -> Question {
+/// A house that recorded no party.
+fn nobody() -> Registry {
+    Registry::new(LETTER, Vec::new()).unwrap()
+}
+
+pub(crate) fn question(posture: u32, model: u16) -> Question {
     Question {
         action: Action::Call,
         channel: ChannelIx(0),
@@ -75,22 +80,22 @@ fn question(posture: u32, model: u16) -> Question {
 }
 
 /// A judge whose packs permit everything.
-fn open_epoch() -> Arc<Epoch> {
+pub(crate) fn open_epoch() -> Arc<Epoch> {
     let far = "[sets.far]\ncountries = [\"AQ\", \"BV\"]\n[sets.doubtful]\ncountries = [\"TF\"]\nunverified = \"x\"\n";
     let all = rule("all", "permit", "(principal, action, resource)");
     Arc::new(epoch(1, vec![pack("base", far, &all).unwrap()]))
 }
 
-fn judge(epoch: Arc<Epoch>) -> Judge {
+pub(crate) fn judge(epoch: Arc<Epoch>) -> Judge {
     Judge::new(epoch, targets(), Arc::new(Postures::new()))
 }
 
-fn lay(judge: &Judge, number: u64, directives: &[Arc<Directive>]) -> Judge {
+pub(crate) fn lay(judge: &Judge, number: u64, directives: &[Arc<Directive>]) -> Judge {
     let overlay = Overlay::build(number, directives.to_vec(), judge.epoch(), lineage()).unwrap();
     judge.with_overlay(Arc::new(overlay))
 }
 
-fn posture(judge: &Judge, facts: &str) -> u32 {
+pub(crate) fn posture(judge: &Judge, facts: &str) -> u32 {
     let facts: PartyFacts = serde_json::from_str(facts).unwrap();
     judge.postures().intern(&facts).unwrap()
 }
@@ -236,7 +241,7 @@ fn about(id: &str, scope: &str, effect: &str, who: &str) -> Arc<Directive> {
 }
 
 const FRONTIER: &str = "scope.models = [\"frontier-1\"]";
-const DENY: &str = "effect = \"deny\"";
+pub(crate) const DENY: &str = "effect = \"deny\"";
 
 #[test]
 fn a_required_paper_exempts_and_a_counted_one_is_used() {
@@ -285,6 +290,13 @@ fn a_required_paper_exempts_and_a_counted_one_is_used() {
     );
     let none = laid.verdict_without(counted, "p", LETTER, &["l-1".into(), "l-2".into()]);
     assert_eq!((none.ruling, none.epoch), (Ruling::Deny, 2));
+    let in_flight = |spent: &[&str]| {
+        let spent: Vec<Arc<str>> = spent.iter().map(|id| Arc::from(*id)).collect();
+        laid.in_flight(counted, "p", LETTER, &spent)
+    };
+    let drains = Some(InFlight::Drain(Span::from_s(30)));
+    assert_eq!((in_flight(&[]), in_flight(&["l-1"])), (None, None));
+    assert_eq!(in_flight(&["l-1", "l-2"]), drains);
 }
 
 #[test]
@@ -346,8 +358,16 @@ fn scopes_reach_models_labs_and_compute() {
     );
     let overlay = Overlay::build(2, vec![strangers], &epoch, lineage()).unwrap();
     assert_eq!(
-        overlay.strangers(&targets()),
+        overlay.strangers(&targets(), &nobody()),
         ["d@1: model smal-1", "d@1: lab lab-b"]
+    );
+    let many: Vec<String> = (0..200).map(|n| format!("p-{n:03}")).collect();
+    let unknown = about("d", FRONTIER, DENY, &format!("who.parties = {many:?}"));
+    let overlay = Overlay::build(2, vec![unknown], &epoch, lineage()).unwrap();
+    let strangers = overlay.strangers(&targets(), &nobody());
+    assert_eq!(
+        (strangers.len(), &*strangers[0]),
+        (STRANGERS_MAX, "d@1: party p-000")
     );
 }
 
@@ -490,7 +510,8 @@ fn refusals_compose_and_calls_in_flight_follow_the_strictest() {
             })
             .collect();
         let laid = lay(&base, 2, &directives);
-        let at = |facts: &str, model| laid.in_flight(question(posture(&laid, facts), model), "p", LETTER);
+        let at =
+            |facts: &str, model| laid.in_flight(question(posture(&laid, facts), model), "p", LETTER, &[]);
         assert_eq!(at(facts, 0), None);
         assert_eq!(
             at(r#"{"class":"enterprise","kind":"unit","jurisdiction":"US"}"#, 2),
@@ -602,55 +623,6 @@ fn an_activation_leaves_base_verdicts_and_puts_its_number_in() {
         (Ruling::Allow, 2)
     );
     assert_eq!(base.with_overlay(Arc::new(Overlay::none())).number(), 1);
-}
-
-#[test]
-fn an_overlay_is_rebuilt_from_its_record() {
-    let signer = tieline_note::Signer::new("officer", &[1; 32]).unwrap();
-    let notes: Vec<Arc<str>> = [letter(1, ""), letter(1, "").replace("us-bis", "us-doc")]
-        .iter()
-        .map(|text| Arc::from(tieline_note::note::sign(text, &signer).unwrap()))
-        .collect();
-    let directives: Vec<Arc<Directive>> = notes
-        .iter()
-        .map(|note| {
-            tieline_policy::SignedOrder::from_archive(note)
-                .unwrap()
-                .directive()
-                .unwrap()
-                .clone()
-        })
-        .collect();
-    let epoch = open_epoch();
-    let overlay = Overlay::build(9, directives, &epoch, lineage()).unwrap();
-    let json = String::from_utf8(tieline_note::jcs::to_vec(overlay.record()).unwrap()).unwrap();
-    let record: tieline_policy::OverlayRecord = serde_json::from_str(&json).unwrap();
-    let again = Overlay::from_record(&record, &notes, &epoch, lineage()).unwrap();
-    assert_eq!((again.digest(), again.number()), (overlay.digest(), Some(9)));
-    let labels = |overlay: &Overlay| {
-        overlay
-            .directives()
-            .iter()
-            .map(|one| one.label())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        labels(&again),
-        ["us-bis-2026-06-12@1", "us-doc-2026-06-12@1"].map(Arc::from)
-    );
-    let fails = |record: &tieline_policy::OverlayRecord, notes: &[Arc<str>], epoch: &Epoch| {
-        Overlay::from_record(record, notes, epoch, lineage()).unwrap_err()[0]
-            .says
-            .clone()
-    };
-    assert!(fails(&record, &notes[..1], &epoch).contains("is missing"));
-    assert!(fails(&record, &notes, &demo_epoch()).contains("this is another"));
-    let mut other = record.clone();
-    other.t = "tieline/overlay/v2".into();
-    assert!(fails(&other, &notes, &epoch).contains("this version reads"));
-    assert!(
-        serde_json::from_str::<tieline_policy::OverlayRecord>(&json.replace("\"number\"", "\"n\"")).is_err()
-    );
 }
 
 #[test]
@@ -781,7 +753,7 @@ proptest! {
                 let fresh = lay(&base, 2, &directives);
                 prop_assert_eq!(&fresh.verdict(question, party, last).rules, &with.rules);
                 let refuses = laid.standings(question, party, now).iter().any(|(_, standing)| standing.refuses());
-                prop_assert_eq!(refuses, laid.in_flight(question, party, now).is_some());
+                prop_assert_eq!(refuses, laid.in_flight(question, party, now, &[]).is_some());
                 prop_assert!(!refuses || with.ruling != Ruling::Allow);
             }
         }

@@ -23,3 +23,4 @@ mod packs;
 mod standings;
 mod support;
 mod terms;
+mod versions;

@@ -7,32 +7,14 @@ use crate::transcript::text;
 
 /// The demo pack, an officer's key that is trusted and one that is not, and a letter that is filled in.
 fn ready(signatures_min: u32) -> Folder {
-    let mut folder = Folder::new();
-    folder.edit("tieline.toml", "packs/open", "packs/demo");
-    let trusted: Vec<String> = ["officer", "counsel"]
-        .iter()
-        .map(|name| {
-            let made = folder.json(&[
-                "directive",
-                "key",
-                &format!("{name}.key"),
-                "--name",
-                &format!("example.org/{name}"),
-            ]);
-            made["vkey"].as_str().unwrap().to_owned()
-        })
-        .collect();
-    folder.json(&[
-        "directive",
-        "key",
-        "stranger.key",
-        "--name",
-        "example.org/stranger",
-    ]);
-    let config = folder.read("tieline.toml");
-    let orders =
-        format!("[policy.orders]\nkeys = {trusted:?}\nsignatures_min = {signatures_min}\n\n[channels.left]");
-    folder.write("tieline.toml", &config.replace("[channels.left]", &orders));
+    let mut folder = Folder::demo();
+    let trusted = ["officer", "counsel"].map(|name| folder.signing_key(name));
+    folder.signing_key("stranger");
+    folder.trust(
+        "orders",
+        &trusted,
+        &format!("signatures_min = {signatures_min}\n"),
+    );
     folder.run(&["directive", "new", "letter.toml"]);
     folder.edit("letter.toml", "\"model-name\"", "\"m1\"");
     folder
@@ -40,7 +22,7 @@ fn ready(signatures_min: u32) -> Folder {
 
 /// The id of the party that `serve` made, which is put in Germany.
 fn in_germany(folder: &mut Folder) -> String {
-    let id = folder.json(&["party", "list"])["id"].as_str().unwrap().to_owned();
+    let id = folder.first_party();
     let change = [
         "party",
         "change",

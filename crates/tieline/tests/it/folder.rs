@@ -162,6 +162,34 @@ impl Folder {
         folder
     }
 
+    /// The same under the demo pack, which says who may call: known places, but for a few, and these with a licence.
+    pub(crate) fn demo() -> Self {
+        let folder = Self::new();
+        folder.edit("tieline.toml", "packs/open", "packs/demo");
+        folder
+    }
+
+    /// The id of the party that `serve` made.
+    #[track_caller]
+    pub(crate) fn first_party(&self) -> String {
+        self.json(&["party", "list"])["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A signing key `NAME.key` of `example.org/NAME`; its verifier key.
+    #[track_caller]
+    pub(crate) fn signing_key(&self, name: &str) -> String {
+        let (file, of) = (format!("{name}.key"), format!("example.org/{name}"));
+        let made = self.json(&["directive", "key", &file, "--name", &of]);
+        made["vkey"].as_str().unwrap().to_owned()
+    }
+
+    /// Have `[policy.TABLE]` trust these verifier keys.
+    #[track_caller]
+    pub(crate) fn trust(&self, table: &str, keys: &[String], more: &str) {
+        let trusted = format!("[policy.{table}]\nkeys = {keys:?}\n{more}\n[channels.left]");
+        self.edit("tieline.toml", "[channels.left]", &trusted);
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }

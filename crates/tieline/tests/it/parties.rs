@@ -6,24 +6,11 @@ use serde_json::{Value, json};
 
 use crate::folder::Folder;
 
-/// Where the demo pack says who may call: known places, but for a few.
-fn demo() -> Folder {
-    let folder = Folder::new();
-    folder.edit("tieline.toml", "packs/open", "packs/demo");
-    folder
-}
-
-/// The id of the party that `serve` made.
-fn first(folder: &Folder) -> String {
-    let line = folder.json(&["party", "list"]);
-    line["id"].as_str().unwrap().to_owned()
-}
-
 #[test]
 fn facts_of_a_running_server() {
-    let mut folder = demo();
+    let mut folder = Folder::demo();
     let server = folder.serve();
-    let id = first(&folder);
+    let id = folder.first_party();
     server.chat_with(&server.key).must_be(403);
     let said = ["--evidence-kind", "registration", "--issuer", "HRB 1234"];
     let change = [
@@ -76,9 +63,9 @@ fn facts_of_a_running_server() {
 
 #[test]
 fn facts_of_a_stopped_server() {
-    let mut folder = demo();
+    let mut folder = Folder::demo();
     folder.serve().stop();
-    let id = first(&folder);
+    let id = folder.first_party();
     folder.run(&[
         "party",
         "change",
@@ -118,9 +105,9 @@ fn facts_of_a_stopped_server() {
 
 #[test]
 fn an_import_is_whole_or_nothing() {
-    let mut folder = demo();
+    let mut folder = Folder::demo();
     let server = folder.serve();
-    let id = first(&folder);
+    let id = folder.first_party();
     let mut good = String::from("id,name,class,jurisdiction,evidence_kind,issuer\n");
     writeln!(good, "{id},The first,enterprise,DE,registration,registrar").unwrap();
     folder.write("good.csv", &good);

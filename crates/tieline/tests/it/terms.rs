@@ -7,18 +7,6 @@ use tieline_gateway::{HoldRow, State};
 
 use crate::folder::{Folder, LIMIT};
 
-/// Where the demo pack says who may call: known places, but for a few, and these with a licence.
-fn demo() -> Folder {
-    let folder = Folder::new();
-    folder.edit("tieline.toml", "packs/open", "packs/demo");
-    folder
-}
-
-fn first(folder: &Folder) -> String {
-    let line = folder.json(&["party", "list"]);
-    line["id"].as_str().unwrap().to_owned()
-}
-
 /// The one hold, once so many calls of it are written.
 fn held(folder: &Folder, calls: u64) -> HoldRow {
     let until = Instant::now() + LIMIT;
@@ -50,7 +38,7 @@ fn statement(folder: &mut Folder, party: &str) {
 
 #[test]
 fn holds_of_a_running_server() {
-    let mut folder = demo();
+    let mut folder = Folder::demo();
     let server = folder.serve();
     server.chat_with(&server.key).must_be(403);
     let ticket = held(&folder, 1).ticket;
@@ -89,9 +77,9 @@ fn holds_of_a_running_server() {
 
 #[test]
 fn terms_of_a_running_server() {
-    let mut folder = demo();
+    let mut folder = Folder::demo();
     let server = folder.serve();
-    let id = first(&folder);
+    let id = folder.first_party();
     let said = ["--evidence-kind", "registration", "--issuer", "HRB 1234"];
     let facts = [
         "party",
@@ -140,9 +128,9 @@ fn terms_of_a_running_server() {
 
 #[test]
 fn holds_and_terms_of_a_stopped_server() {
-    let mut folder = demo();
+    let mut folder = Folder::demo();
     folder.serve().stop();
-    let id = first(&folder);
+    let id = folder.first_party();
     let hold = HoldRow {
         calls: 3,
         disposition: None,
@@ -173,15 +161,8 @@ fn holds_and_terms_of_a_stopped_server() {
     folder.run(&["licence", "list"]);
     statement(&mut folder, &id);
     folder.run(&["statement", "sign", "s.toml", "--key", "dean.key"]);
-    let made = folder.json(&["directive", "key", "dean.key", "--name", "example.org/dean"]);
-    folder.edit(
-        "tieline.toml",
-        "[channels.left]",
-        &format!(
-            "[policy.statements]\nkeys = [{}]\n\n[channels.left]",
-            json!(made["vkey"])
-        ),
-    );
+    let dean = folder.signing_key("dean");
+    folder.trust("statements", &[dean], "");
     folder.run(&[
         "statement",
         "sign",

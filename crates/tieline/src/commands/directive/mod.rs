@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tieline_core::Tick;
-use tieline_gateway::{DirectiveLine, DirectiveRow, Lock, State};
+use tieline_gateway::{DirectiveLine, DirectiveRow, Does, Lock, State, misfit};
 use tieline_policy::{Order, OrderError, SignedOrder};
 
 use self::report::{AppliedReport, DirectiveReport, KeyReport};
@@ -19,14 +19,6 @@ use crate::output::{self, Failure, Result};
 use crate::{admin_client, check, folder, load};
 
 pub(super) use self::report::schemas;
-
-/// What an order must be for the command that was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Does {
-    Amend,
-    Apply,
-    Revoke,
-}
 
 pub(super) fn run(cli: &Cli, command: &Directive) -> Result<u8> {
     match command {
@@ -129,17 +121,7 @@ fn offline(cli: &Cli, file: &Path, does: Does) -> Result<Value> {
     let (signed, rows) = open_against(cli, file, state.directives().map_err(failed)?)?;
     let id = signed.order.id().to_string();
     let now = super::serve::now_us();
-    let is_in_force = rows.iter().any(|row| row.id == id && row.revoked_us.is_none());
-    let wrong = match (&signed.order, does, is_in_force) {
-        (Order::Directive(_), Does::Revoke, _) => Some("this is a directive; a revocation ends one"),
-        (Order::Revocation(_), Does::Amend | Does::Apply, _) => {
-            Some("this is a revocation; `revoke` carries it out")
-        }
-        (Order::Directive(_), Does::Apply, true) => Some("a version of it is in force; `amend` replaces it"),
-        (Order::Directive(_), Does::Amend, false) => Some("no version of it is in force; `apply` begins one"),
-        _ => None,
-    };
-    if let Some(why) = wrong {
+    if let Some(why) = misfit(&signed.order, does, &rows) {
         return Err(Failure::input(format!("`{id}`: {why}")));
     }
     if let Order::Directive(directive) = &signed.order {

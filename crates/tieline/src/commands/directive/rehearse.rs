@@ -45,8 +45,7 @@ pub(super) fn run(cli: &Cli, args: &DirectiveRehearse) -> Result<u8> {
         tieline_drill::order(&world.snapshot, traffic, &ruled)
     });
     let standings = lay.standings(&parties);
-    let mut strangers = judge.overlay().strangers(judge.targets());
-    strangers.extend(unknown_parties(&directive, &registry));
+    let strangers = judge.overlay().strangers(judge.targets(), &registry);
     let report = report(&directive, &standings, replay, strangers, compiled_us);
     if cli.json {
         output::json(&report)?;
@@ -155,14 +154,6 @@ const fn name(standing: &Standing) -> &'static str {
         Standing::Outside => "outside",
         Standing::Undetermined(_) => "undetermined",
     }
-}
-
-/// Parties that the directive names and that are not here: somebody whom it means would be missed.
-fn unknown_parties(directive: &Directive, registry: &Registry) -> Vec<String> {
-    let selectors = [&directive.who, &directive.exempt].into_iter().flatten();
-    let named = selectors.flat_map(|selector| &selector.parties);
-    let unknown = named.filter(|party| registry.record(party).is_none());
-    unknown.map(|party| format!("party {party}")).collect()
 }
 
 fn report(

@@ -67,7 +67,7 @@ pub(in super::super) fn overlay(dir: &Path, epoch: &Epoch, now: Tick) -> Result<
     if orders.is_empty() {
         return Ok(Arc::new(Overlay::none()));
     }
-    let directives = orders.values().filter_map(|order| order.directive().cloned());
+    let directives = orders.iter().filter_map(|order| order.directive().cloned());
     Overlay::build(0, directives.collect(), epoch, Arc::new(registry).into_lineage())
         .map(Arc::new)
         .map_err(|problems| Failure::found(lines(&problems)))
