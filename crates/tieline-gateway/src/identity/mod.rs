@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName};
 use tieline_core::{Code, Lapse, Problem, Span, Subject, Tick};
 use tieline_note::{Digest, sha256};
-use tieline_policy::{Evidence, EvidenceKind, Kind, POSTURES_MAX, PartyRecord, Postures, Registry};
+use tieline_policy::{Evidence, EvidenceKind, Kind, Names, POSTURES_MAX, PartyRecord, Postures, Registry};
 
 pub use claims::{ClaimFact, ClaimRule};
 
@@ -240,7 +240,7 @@ impl Bearer {
         let party = &key.member.id;
         let below = PartyRecord {
             evidence: evidence.to_vec(),
-            groups: [].into(),
+            groups: Names::default(),
             id: party.clone(),
             kind: Kind::Person,
             owners: Vec::new(),

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use tieline_core::Tick;
 use tieline_note::Digest;
 use tieline_policy::{
-    Evidence, EvidenceKind, FactName, FactValue, Kind, PartyProblem, PartyRecord, Posture, PostureError,
-    Registry, Share,
+    Evidence, EvidenceKind, FactName, FactValue, Kind, Names, PartyProblem, PartyRecord, Posture,
+    PostureError, Registry, Share,
 };
 
 use crate::admin::schemas::{EvidenceKindSchema, FactValueSchema, KindSchema, ShareSchema};
@@ -44,7 +44,7 @@ pub struct PartyEdit {
     pub evidence: Vec<NewEvidence>,
     /// The operator's lists on which it stands, all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub groups: Option<BTreeSet<Arc<str>>>,
+    pub groups: Option<Names>,
     pub id: String,
     /// A new party is an organisation unless this says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -216,7 +216,7 @@ impl PartyEdit {
                 name: String::new(),
                 record: PartyRecord {
                     evidence: Vec::new(),
-                    groups: BTreeSet::new(),
+                    groups: Names::default(),
                     id: Arc::from(self.id),
                     kind: Kind::Organisation,
                     owners: Vec::new(),

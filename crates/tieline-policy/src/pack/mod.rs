@@ -18,7 +18,7 @@ use tieline_note::{Digest, jcs, sha256};
 pub use manifest::{CountrySet, Manifest, Membership, Status};
 pub(crate) use policies::from_cedar;
 pub use policies::{Disclosure, PackRule, RULES_MAX};
-pub(crate) use split::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, split};
+pub(crate) use split::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, operators, split};
 
 use crate::cases::{self, Case};
 use crate::fields::is_id;
