@@ -73,8 +73,8 @@ pub use overlay::{DIRECTIVES_MAX, Lineage, OVERLAY_V1, Overlay, OverlayRecord};
 pub use ownership::{Control, HOLDINGS_MAX, Holding, Owned, Ownership, OwnershipError, Parent, Test};
 pub use ownership_facts::{OWNERSHIP_RULES, OwnershipRule};
 pub use pack::{
-    CountrySet, Disclosure, Manifest, Membership, PACK_BYTES_MAX, PACK_V1, Pack, PackArchive, PackRule,
-    RULES_MAX, SOURCES_MAX, Source, Status,
+    CountrySet, Disclosure, Manifest, Membership, PACK_BYTES_MAX, PACK_SIGNATURES, PACK_SIGNED_V1, PACK_V1,
+    Pack, PackArchive, PackRule, RULES_MAX, SOURCES_MAX, Source, Status,
 };
 pub use posture::{FACTS_BYTES_MAX, POSTURES_MAX, Posture, PostureError, Postures};
 pub use problem::{PROBLEMS_MAX, PackProblem};

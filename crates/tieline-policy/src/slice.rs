@@ -6,7 +6,8 @@
 //! Three-valued logic (Kleene's) makes that so, provided that no part of the rule can fail: a rule with an operation that
 //! can (arithmetic, a function of an extension, a tag) or that is not known here has no guard, and is always evaluated. So
 //! is one whose tree could be too deep. That an attribute is read only where it is there is what the validator proved of
-//! every rule. Whether a rule applies is for Cedar alone to say: a guard that finds so is not listened to.
+//! every rule. Whether a rule applies to a call is for Cedar alone to say: a guard that finds so is believed only of facts
+//! that are supposed, one value after the other, to see whether a missing one matters.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tieline_core::grid::Weights;
 
 use crate::country::Country;
 use crate::entity::Countries;
-use crate::facts::{Action, ChannelFacts, ModelFacts, PartyFacts};
+use crate::facts::{Action, ChannelFacts, Facts, ModelFacts, PartyFacts};
 use crate::schema::{Type, uid};
 
 /// Operators of a rule that has a guard. A tree is no deeper than the operators that are written, and at 2 KiB of stack
@@ -147,8 +148,7 @@ impl Guard {
         node.is_some_and(|node| node.holds(known) == Some(false))
     }
 
-    /// What it says as a whole, for the test that holds it against Cedar.
-    #[cfg(test)]
+    /// Whether the rule applies, where looking facts up is enough to say: for facts that are only supposed.
     pub(crate) fn says(&self, known: &Known<'_>) -> Option<bool> {
         self.0.as_ref()?.holds(known)
     }
@@ -415,6 +415,21 @@ fn decide(parts: &[Node], known: &Known<'_>, decisive: bool) -> Option<bool> {
 // === impl Known ===
 
 impl<'a> Known<'a> {
+    pub(crate) fn new(facts: &'a Facts, countries: &'a Countries) -> Self {
+        let is_own = facts.channel.region == facts.region;
+        Self {
+            action: facts.action,
+            channel: &facts.channel,
+            countries,
+            end_use: facts.end_use.as_deref(),
+            model: &facts.model,
+            party: &facts.party,
+            region: facts.region.as_deref(),
+            region_country: facts.channel.region_country.as_ref().filter(|_| is_own),
+            training_eflop: facts.model.training_eflop(),
+        }
+    }
+
     /// A fact as entities have it; `None` where it is missing.
     fn value(&self, fact: Attribute) -> Option<Value<'a>> {
         let country = |code: &'a Option<Country>| code.as_ref().map(Value::Country);

@@ -44,7 +44,7 @@ pub struct PartyEdit {
     pub evidence: Vec<NewEvidence>,
     /// The operator's lists on which it stands, all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub groups: Option<Names>,
+    pub groups: Option<BTreeSet<Arc<str>>>,
     pub id: String,
     /// A new party is an organisation unless this says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -228,7 +228,7 @@ impl PartyEdit {
         for piece in self.evidence {
             record.add_evidence(piece.at(now), now);
         }
-        record.groups = self.groups.unwrap_or_else(|| record.groups.clone());
+        record.groups = (self.groups).map_or_else(|| record.groups.clone(), Names::from);
         record.kind = self.kind.unwrap_or(record.kind);
         record.owners = self.owners.unwrap_or_else(|| record.owners.clone());
         match self.parent {

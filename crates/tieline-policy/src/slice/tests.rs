@@ -12,7 +12,7 @@ use tieline_core::{Ruling, Tick};
 
 use super::*;
 use crate::engine::Epoch;
-use crate::facts::{Class, Facts, Kind};
+use crate::facts::{Class, Kind};
 use crate::pack::{Pack, PackRule, Source, Status};
 use crate::probe::Probe;
 use crate::representative::{Reads, Sets};
@@ -225,18 +225,7 @@ fn check(world: &World, facts: &Facts, era: usize) {
     assert_eq!(with, without);
     let found = probe.ask(facts, *now).unwrap();
     let countries = world.epoch.countries(*now).unwrap();
-    let is_own = facts.channel.region == facts.region;
-    let known = Known {
-        action: facts.action,
-        channel: &facts.channel,
-        countries,
-        end_use: facts.end_use.as_deref(),
-        model: &facts.model,
-        party: &facts.party,
-        region: facts.region.as_deref(),
-        region_country: facts.channel.region_country.as_ref().filter(|_| is_own),
-        training_eflop: facts.model.training_eflop(),
-    };
+    let known = Known::new(facts, countries);
     for (ix, rule) in world.epoch.rules().iter().enumerate() {
         let cedar = (!found.fails.contains(&ix)).then(|| found.applies.contains(&ix));
         if let Some(says) = rule.guard.says(&known) {

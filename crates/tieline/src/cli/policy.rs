@@ -23,6 +23,16 @@ Examples:
 Rules are searched with facts that stand for all that they can tell apart; each finding says how many \
 combinations were tried. Exit code 0: at most notes; 1: a rule does nothing; 2: a pack is refused.")]
     Check(PolicyCheck),
+    /// Put a signature under a pack.
+    #[command(after_help = "\
+Examples:
+  tieline policy sign packs/company --key officer.key
+  tieline policy sign packs/company --key counsel.key   a second signature
+
+The signature stands in the pack's folder, in `pack.sig`, and vouches for the pack by its digest: a pack that changes is \
+signed anew. Whoever relies on it names the verifier keys as `trusted_keys` under [policy], and refuses the pack without \
+enough of them.")]
+    Sign(PolicySign),
     /// Run the cases of packs through the engine.
     #[command(after_help = "\
 Examples:
@@ -86,6 +96,16 @@ pub(crate) struct PolicyCheck {
     /// Folders of packs; by default those of the configuration.
     #[arg(value_name = "PACK")]
     pub(crate) packs: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicySign {
+    /// The folder of the pack.
+    #[arg(value_name = "PACK")]
+    pub(crate) pack: PathBuf,
+    /// A key that `tieline directive key` made.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
 }
 
 #[derive(Args, Debug)]

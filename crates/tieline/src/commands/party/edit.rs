@@ -1,11 +1,12 @@
 //! What was typed about a party, as a change of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tieline_gateway::{NewEvidence, PartyEdit, read_shares};
-use tieline_policy::{EvidenceKind, FactValue, Names, instant_of_date};
+use tieline_policy::{EvidenceKind, FactValue, instant_of_date};
 
 use crate::cli::{Edit, FactArgs};
 use crate::output::{Failure, Result};
@@ -96,7 +97,7 @@ fn evidence(args: &FactArgs) -> Result<Vec<NewEvidence>> {
 }
 
 /// Nothing said is unknown; `-` is none.
-fn names(texts: &[String]) -> Option<Names> {
+fn names(texts: &[String]) -> Option<BTreeSet<Arc<str>>> {
     let names = texts.iter().filter(|text| *text != NONE);
     (!texts.is_empty()).then(|| names.map(|text| Arc::from(text.as_str())).collect())
 }
