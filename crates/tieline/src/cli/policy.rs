@@ -65,8 +65,12 @@ Examples:
   tieline policy diff old.toml new.toml            two configurations
   tieline policy diff 3 4                          two epochs of the ledger's archive
   tieline policy diff 3 new.toml --against .       and each past call that would be ruled otherwise
+  tieline policy diff then tieline.toml --against . --since 2026-06-12
+                                                   what was decided then, and what should have been
 
-Exit code 0: nothing changes; 1: something does.")]
+`then` is each call's own past: the packs as they were recorded when it was decided. Rules that were recorded later and \
+hold from earlier rule the past calls of the other side. Past calls are ruled under the directives that were in force for \
+them. Exit code 0: nothing changes; 1: something does.")]
     Diff(PolicyDiff),
     /// Show how much can be decided with the facts there are, and which facts would help most.
     #[command(after_help = "\
@@ -153,13 +157,22 @@ pub(crate) struct PolicyMatrix {
 
 #[derive(Args, Debug)]
 pub(crate) struct PolicyDiff {
-    /// The folder of a pack, a configuration or state folder, or the number of an epoch.
+    /// The folder of a pack, a configuration or state folder, the number of an epoch, or `then`.
     pub(crate) old: String,
     /// The same, of what comes after.
     pub(crate) new: String,
     /// A state folder with a ledger, each call of which is ruled by both.
     #[arg(long, value_name = "DIR")]
     pub(crate) against: Option<PathBuf>,
+    /// Of the past calls only this one, by its id.
+    #[arg(long, value_name = "ID", requires = "against")]
+    pub(crate) call: Option<String>,
+    /// Past calls from this instant on, as 2026-06-12 or 2026-06-12T21:21:00Z.
+    #[arg(long, value_name = "TIME", requires = "against")]
+    pub(crate) since: Option<String>,
+    /// Past calls before this instant.
+    #[arg(long, value_name = "TIME", requires = "against")]
+    pub(crate) until: Option<String>,
     /// Take every status as one that enforces, in both.
     #[arg(long)]
     pub(crate) all_statuses: bool,

@@ -171,14 +171,17 @@ pub(super) struct ChangeShown {
     pub(super) to: Option<ReachShown>,
 }
 
-#[derive(Debug, JsonSchema, Serialize)]
+#[derive(Debug, Default, JsonSchema, Serialize)]
 pub(super) struct CallsDiffered {
     /// Calls that would be ruled otherwise.
     pub(super) differ: u64,
     pub(super) groups: Vec<CallsGroup>,
+    /// Calls that the packs and directives of then, replayed, rule otherwise than was recorded; only where one side is
+    /// `then`. A counted licence that was used up is a reason, and any other is a matter for whoever answers for the log.
+    pub(super) not_reproduced: u64,
     /// Calls that were ruled by both.
     pub(super) ruled: u64,
-    /// Calls whose party's record or grid is not archived or cannot be read, or that asked for nothing that there is.
+    /// Calls whose party's record, grid or directive is not archived or cannot be read, or that asked for nothing that there is.
     pub(super) unruled: u64,
 }
 
