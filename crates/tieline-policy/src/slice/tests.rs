@@ -104,14 +104,14 @@ fn shipped() -> Vec<Pack> {
     folders.map(pack).collect()
 }
 
-fn world(packs: Vec<Pack>) -> World {
-    let build = || Epoch::build(1, packs.clone(), &Status::ALL).unwrap();
+fn world(packs: &[Pack]) -> World {
+    let build = || Epoch::build(1, packs.to_vec(), &Status::ALL).unwrap();
     let epoch = build();
     let rules: Vec<&PackRule> = epoch.rules().iter().collect();
     let begins: Vec<Tick> = epoch.begins().collect();
     let mut reads = Reads::default();
     for at in &begins {
-        reads.extend(&Reads::of(&rules, &Sets::at(&packs, *at)));
+        reads.extend(&Reads::of(&rules, &Sets::at(packs, *at)));
     }
     let subdivisions = ["UA-43", "UA-09", "DE-BY"].map(|code| Country::parse(code).unwrap());
     let around = reads
@@ -129,15 +129,15 @@ fn world(packs: Vec<Pack>) -> World {
         plain: build().without_guards(),
         probes: begins
             .iter()
-            .map(|at| (*at, Probe::new(&packs, &rules, *at)))
+            .map(|at| (*at, Probe::new(packs, &rules, *at)))
             .collect(),
         texts: reads.texts.iter().cloned().chain([Arc::from("other")]).collect(),
         epoch,
     }
 }
 
-static SHIPPED: LazyLock<World> = LazyLock::new(|| world(shipped()));
-static ODD: LazyLock<World> = LazyLock::new(|| world(vec![pack("forms", FORMS), pack("fallible", FALLIBLE)]));
+static SHIPPED: LazyLock<World> = LazyLock::new(|| world(&shipped()));
+static ODD: LazyLock<World> = LazyLock::new(|| world(&[pack("forms", FORMS), pack("fallible", FALLIBLE)]));
 
 fn any_party(world: &'static World) -> impl Strategy<Value = PartyFacts> {
     let country = || option::of(select(world.countries.clone()));
