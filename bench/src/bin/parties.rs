@@ -1,4 +1,4 @@
-//! Measures parties: `parties [N]` imports N organisations (10,000 by default) of eight facts each and two groups, all
+//! Measures parties: `parties [N]` imports N organisations (10,000 by default) of eight facts each, a set of person classes among them, and two groups, all
 //! distinct, as the admin API does, and prints what reading, checking, writing and resolving take, and what a party takes
 //! in memory: the difference in resident memory by the number of parties, in a process that did nothing before.
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
@@ -93,13 +93,13 @@ fn measure(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
 fn csv(count: usize) -> String {
     let mut text = String::from(
         "id,name,kind,groups,jurisdiction,headquarters,parent_headquarters,class,end_uses,data_centre,\
-         listed,evidence_kind,issuer,obtained,expires\n",
+         listed,person_class,evidence_kind,issuer,obtained,expires\n",
     );
     for n in 0..count {
         let place = |shift: usize| PLACES.get((n >> shift) % PLACES.len()).unwrap_or(&"DE");
         let _ = writeln!(
             text,
-            "p_{n:016x},Party {n},organisation,pilots;g{},{},{},{},enterprise,translation,{},-,\
+            "p_{n:016x},Party {n},organisation,pilots;g{},{},{},{},enterprise,translation,{},-,us_person;nationality_group:A5,\
              employer_assertion,registrar,2026-01-01,2030-01-01",
             n % 7,
             place(0),

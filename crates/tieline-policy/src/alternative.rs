@@ -14,6 +14,7 @@ use tieline_core::Tick;
 
 use crate::country::Country;
 use crate::facts::{Class, FactName, PartyFacts};
+use crate::names::Names;
 
 /// Worlds that one verdict judges: three facts in doubt between two values, or one between eight. A verdict that costs
 /// 20 µs then costs 160 µs, and only for a party whose evidence is contradictory.
@@ -29,14 +30,14 @@ pub const ALTERNATIVES_MAX: usize = 8;
 pub enum FactValue {
     Class(Class),
     DataCentre(Country),
-    EndUses(BTreeSet<Arc<str>>),
+    EndUses(Names),
     Headquarters(Country),
     Jurisdiction(Country),
     /// The id of a licence that is held.
     Licence(Arc<str>),
-    Listed(BTreeSet<Arc<str>>),
+    Listed(Names),
     ParentHeadquarters(Country),
-    PersonClass(BTreeSet<Arc<str>>),
+    PersonClass(Names),
     /// The kind of a statement that is in force.
     Statement(Arc<str>),
 }
@@ -97,13 +98,13 @@ impl PartyFacts {
         match value {
             FactValue::Class(class) => self.class = Some(class),
             FactValue::DataCentre(code) => self.data_centre = Some(code),
-            FactValue::EndUses(names) => self.end_uses = Some(names),
+            FactValue::EndUses(names) => self.end_uses = Some(names.into()),
             FactValue::Headquarters(code) => self.headquarters = Some(code),
             FactValue::Jurisdiction(code) => self.jurisdiction = Some(code),
             FactValue::Licence(id) => drop(self.licences.insert(id)),
-            FactValue::Listed(names) => self.listed = Some(names),
+            FactValue::Listed(names) => self.listed = Some(names.into()),
             FactValue::ParentHeadquarters(code) => self.parent_headquarters = Some(code),
-            FactValue::PersonClass(names) => self.person_class = Some(names),
+            FactValue::PersonClass(names) => self.person_class = Some(names.into()),
             FactValue::Statement(kind) => drop(self.statements.insert(kind)),
         }
     }

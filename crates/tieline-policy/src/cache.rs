@@ -277,11 +277,14 @@ impl Judge {
     fn judge_without(&self, question: Question, now: Tick, spent: &[Arc<str>]) -> Option<Judged> {
         let posture = self.postures.posture(question.posture)?;
         let channel = self.targets.channel(question.channel)?;
+        let model = self.targets.model(question.model)?;
         let asked = Asked {
             action: question.action,
             channel: &channel.prepared,
+            channel_facts: &channel.facts,
             end_use: self.targets.end_use_name(question.end_use).map(|name| &**name),
-            model: &self.targets.model(question.model)?.prepared,
+            model: &model.prepared,
+            model_facts: &model.facts,
             region: self
                 .targets
                 .region_name(question.region, &channel.facts)

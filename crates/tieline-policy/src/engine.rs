@@ -8,7 +8,7 @@
 //!
 //! Before that, facts are cut to what counts for the question: a licence or statement outside of its scope is missing. A
 //! hold that an officer cleared for the party is no finding. Rules that oblige are a third set beside permits and forbids,
-//! and have no part in the ruling. Of counted licences, a verdict names a smallest set without which it would be stricter.
+//! and have no part in the ruling. A rule whose guard says that it cannot apply is not evaluated. Of counted licences, a verdict names a smallest set without which it would be stricter.
 //!
 //! Packs begin and end, and the engine has no clock: the epoch is compiled as eras between those instants, a verdict is
 //! made in the era of the `now` it is asked for, and `valid_until` says when it must be made anew.
@@ -16,7 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use cedar_policy::{Authorizer, Decision, PolicyId, PolicySet, Response};
+use cedar_policy::{Authorizer, Entities, PolicyId, PolicySet, Request};
 use serde::{Deserialize, Serialize};
 use tieline_core::{Rule, Ruling, Tick, Verdict};
 use tieline_note::{Digest, jcs, sha256};
@@ -26,6 +26,7 @@ use crate::facts::{Facts, PartyFacts};
 use crate::pack::{Pack, PackArchive, PackRule, Status};
 use crate::posture::Posture;
 use crate::problem::{PackProblem, Problems, Sheet};
+use crate::slice::Known;
 
 /// The type tag of version 1 of [`EpochRecord`].
 pub const EPOCH_V1: &str = "tieline/epoch/v1";
@@ -39,7 +40,7 @@ pub(crate) const NO_PERMIT: &str = "no-permit";
 /// Packs of one epoch. Seven are planned to be shipped; a company adds a few of its own.
 pub const PACKS_MAX: usize = 64;
 
-/// Rules in force in one epoch. At 1.4 µs each, 2,048 take 3 ms a verdict, which is already unusable; the numbers of
+/// Rules in force in one epoch. At 1.4 µs each, were none of them ruled out, 2,048 take 3 ms a verdict, which is already unusable; the numbers of
 /// rules and of `2 × rules + 3` findings stay within 16 bits.
 pub const EPOCH_RULES_MAX: usize = 2_048;
 
@@ -54,6 +55,8 @@ const COMBINATIONS_MAX: usize = 4_096;
 /// Packs in force, compiled.
 #[derive(Debug)]
 pub struct Epoch {
+    /// By the rule's number, the rule alone: those that cannot apply are not evaluated, whichever others are.
+    alone: Vec<PolicySet>,
     authorizer: Authorizer,
     combinations: RwLock<Combinations>,
     digest: Digest,
@@ -91,15 +94,22 @@ pub(crate) struct Judged {
     pub(crate) verdict: Verdict,
 }
 
-/// A time in which the same rules and sets hold.
+/// A time in which the same rules and sets hold; rules by number.
 #[derive(Debug)]
 struct Era {
     countries: Countries,
-    forbids: PolicySet,
+    forbids: Vec<u16>,
     from: Tick,
-    obliges: PolicySet,
-    permits: PolicySet,
+    obliges: Vec<u16>,
+    permits: Vec<u16>,
     until: Option<Tick>,
+}
+
+/// All that rules are evaluated over.
+struct Case<'a> {
+    entities: Entities,
+    known: Known<'a>,
+    request: Request,
 }
 
 /// What one evaluation found.
@@ -153,8 +163,8 @@ impl Epoch {
         }
         let eras = boundaries(&packs)
             .map(|(from, until)| Era::build(from, until, &packs, &rules))
-            .collect::<Result<_, _>>()
-            .map_err(|problem| vec![problem])?;
+            .collect();
+        let alone: Result<_, _> = rules.iter().map(alone).collect();
         let mut digests: Vec<Digest> = packs.iter().map(Pack::digest).collect();
         digests.sort();
         let record = EpochRecord {
@@ -166,6 +176,7 @@ impl Epoch {
         // Strings, an enum's names and digests always have canonical JSON.
         let digest = sha256(&jcs::to_vec(&record).unwrap_or_default());
         Ok(Self {
+            alone: alone.map_err(|problem| vec![problem])?,
             authorizer: Authorizer::new(),
             combinations: RwLock::default(),
             digest,
@@ -250,6 +261,15 @@ impl Epoch {
         self.era(now).is_some_and(|era| !era.permits.is_empty())
     }
 
+    /// The same, but that every rule is evaluated.
+    #[cfg(test)]
+    pub(crate) fn without_guards(mut self) -> Self {
+        for rule in &mut self.rules {
+            rule.guard = crate::slice::Guard::default();
+        }
+        self
+    }
+
     /// The rules in force at some time of the epoch, by id.
     pub(crate) fn rules(&self) -> &[PackRule] {
         &self.rules
@@ -324,37 +344,65 @@ impl Epoch {
     /// The findings on facts without alternatives.
     fn find_in_one(&self, era: &Era, facts: &PartyFacts, asked: &Asked<'_>) -> Result<Found, FactsError> {
         let (request, entities) = asked.request(&Prepared::of_party(facts)?, &era.countries)?;
-        let permits = self.authorizer.is_authorized(&request, &era.permits, &entities);
-        let forbids = self.authorizer.is_authorized(&request, &era.forbids, &entities);
-        let mut findings: Vec<Finding> = failures(&permits).chain(failures(&forbids)).collect();
+        let case = Case {
+            entities,
+            known: asked.known(facts, &era.countries),
+            request,
+        };
+        let permits = self.evaluate(&era.permits, &case);
+        let mut findings = self.evaluate(&era.forbids, &case);
         // A permit that could not be evaluated might have applied: that is for an officer to say.
-        if permits.decision() == Decision::Deny && failures(&permits).next().is_none() {
+        if permits.is_empty() {
             findings.push(Finding::NoPermit);
         }
-        findings.extend(applied(&forbids));
+        let (allows, fails): (Vec<_>, Vec<_>) = permits
+            .into_iter()
+            .partition(|one| matches!(one, Finding::Applies(_)));
+        findings.extend(fails);
         if !facts.cleared.is_empty() {
             let model = asked.subject().model;
             findings.retain(|finding| !self.is_cleared(*finding, facts, model));
         }
         // Nothing stands against it: the permits that apply are why.
         if findings.is_empty() {
-            findings.extend(applied(&permits));
+            findings.extend(allows);
         }
-        let mut obligations = Vec::new();
-        if !era.obliges.is_empty() {
-            let duties = self.authorizer.is_authorized(&request, &era.obliges, &entities);
-            // A duty that could not be evaluated may be one, and is named as if it were.
-            let failed = failures(&duties).filter_map(|finding| match finding {
-                Finding::Fails(ix) => Some(Finding::Applies(ix)),
-                _ => None,
-            });
-            obligations.extend(applied(&duties).chain(failed));
-            obligations.sort();
-        }
+        // A duty that could not be evaluated may be one, and is named as if it were.
+        let duties = self.evaluate(&era.obliges, &case).into_iter();
+        let mut obligations: Vec<Finding> = duties
+            .map(|duty| match duty {
+                Finding::Fails(ix) => Finding::Applies(ix),
+                other => other,
+            })
+            .collect();
+        obligations.sort();
         Ok(Found {
             findings,
             obligations,
         })
+    }
+
+    /// What the rules of these numbers say: which of them apply, and which could not be evaluated.
+    fn evaluate(&self, numbers: &[u16], case: &Case<'_>) -> Vec<Finding> {
+        let mut out = Vec::new();
+        for ix in numbers {
+            let at = usize::from(*ix);
+            let (Some(rule), Some(alone)) = (self.rules.get(at), self.alone.get(at)) else {
+                continue;
+            };
+            if rule.guard.rules_out(&case.known) {
+                continue;
+            }
+            let response = self
+                .authorizer
+                .is_authorized(&case.request, alone, &case.entities);
+            if response.diagnostics().errors().next().is_some() {
+                out.push(Finding::Fails(*ix));
+            } else if response.diagnostics().reason().next().is_some() {
+                out.push(Finding::Applies(*ix));
+            }
+        }
+        out
     }
 
     /// Whether an officer cleared it. Only what a rule of a pack holds can be cleared: not a denial, not what the engine
@@ -476,22 +524,15 @@ impl Epoch {
     }
 }
 
-fn applied(response: &Response) -> impl Iterator<Item = Finding> + '_ {
-    let ids = response.diagnostics().reason().filter_map(rule_ix);
-    ids.map(Finding::Applies)
-}
-
-fn failures(response: &Response) -> impl Iterator<Item = Finding> + '_ {
-    response.diagnostics().errors().filter_map(|error| match error {
-        cedar_policy::AuthorizationError::PolicyEvaluationError(failure) => {
-            rule_ix(failure.policy_id()).map(Finding::Fails)
-        }
-    })
-}
-
-/// Policies are named by their rule's number.
-fn rule_ix(id: &PolicyId) -> Option<u16> {
-    AsRef::<str>::as_ref(id).parse().ok()
+/// A rule as the only one of its set.
+fn alone(rule: &PackRule) -> Result<PolicySet, PackProblem> {
+    let mut set = PolicySet::new();
+    // The first of a set is not known to be refused; but a rule may never be left out in silence.
+    set.add(rule.policy.new_id(PolicyId::new("rule"))).map_err(|e| {
+        let help = "this is a defect of tieline; please report it";
+        at_rule(rule, e.to_string(), help)
+    })?;
+    Ok(set)
 }
 
 fn singles(rules: &[PackRule]) -> BTreeMap<Finding, Arc<[Rule]>> {
@@ -653,12 +694,7 @@ impl Found {
 // === impl Era ===
 
 impl Era {
-    fn build(
-        from: Tick,
-        until: Option<Tick>,
-        packs: &[Pack],
-        rules: &[PackRule],
-    ) -> Result<Self, PackProblem> {
+    fn build(from: Tick, until: Option<Tick>, packs: &[Pack], rules: &[PackRule]) -> Self {
         let holds = |pack: &&Pack| {
             let manifest = pack.manifest();
             manifest.valid_from <= from && manifest.valid_to.is_none_or(|end| from < end)
@@ -672,37 +708,26 @@ impl Era {
             .filter(holds)
             .map(|pack| &*pack.manifest().id)
             .collect();
-        let mut permits = PolicySet::new();
-        let mut forbids = PolicySet::new();
-        let mut obliges = PolicySet::new();
+        let (mut forbids, mut obliges, mut permits) = (Vec::new(), Vec::new(), Vec::new());
         for (rule, ix) in rules.iter().zip(0_u16..) {
             let pack = rule.rule.id.split('/').next().unwrap_or_default();
             if current.contains(pack) {
-                let set = match rule.ruling {
+                let list = match rule.ruling {
                     Ruling::Allow if rule.obliges => &mut obliges,
                     Ruling::Allow => &mut permits,
                     Ruling::Hold | Ruling::Deny => &mut forbids,
                 };
-                // Numbers are unique, so none is known to be refused; but a rule may never be left out in silence.
-                set.add(rule.policy.new_id(PolicyId::new(ix.to_string())))
-                    .map_err(|e| {
-                        at_rule(
-                            rule,
-                            e.to_string(),
-                            "this is a defect of tieline; please report it",
-                        )
-                    })?;
+                list.push(ix);
             }
         }
-        let countries = Countries::new(&names);
-        Ok(Self {
-            countries,
+        Self {
+            countries: Countries::new(&names),
             forbids,
             from,
             obliges,
             permits,
             until,
-        })
+        }
     }
 }
 
@@ -726,8 +751,10 @@ impl Whole {
         Asked {
             action: facts.action,
             channel: &self.channel,
+            channel_facts: &facts.channel,
             end_use: facts.end_use.as_deref(),
             model: &self.model,
+            model_facts: &facts.model,
             region: facts.region.as_deref(),
         }
     }

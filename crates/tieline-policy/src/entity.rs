@@ -11,6 +11,7 @@ use crate::country::Country;
 use crate::facts::{Action, ChannelFacts, ModelFacts, PartyFacts};
 use crate::limits::Subject;
 use crate::schema::{Type, uid};
+use crate::slice::Known;
 
 /// Facts that Cedar could not take. No facts are known to cause it; a verdict is then a hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,23 +21,8 @@ pub struct FactsError(String);
 /// An entity, and the countries that its attributes name: rules ask in which sets those are.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
-    about: About,
     countries: Vec<Country>,
     entity: Entity,
-}
-
-/// What scopes of licences and statements, and rules about places, need of an entity.
-#[derive(Clone, Debug)]
-enum About {
-    Channel {
-        region: Option<Arc<str>>,
-        region_country: Option<Country>,
-    },
-    Model {
-        lab: Arc<str>,
-        name: Arc<str>,
-    },
-    Party,
 }
 
 /// All that one evaluation reads besides the party.
@@ -44,8 +30,10 @@ enum About {
 pub(crate) struct Asked<'a> {
     pub(crate) action: Action,
     pub(crate) channel: &'a Prepared,
+    pub(crate) channel_facts: &'a ChannelFacts,
     pub(crate) end_use: Option<&'a str>,
     pub(crate) model: &'a Prepared,
+    pub(crate) model_facts: &'a ModelFacts,
     pub(crate) region: Option<&'a str>,
 }
 
@@ -67,12 +55,8 @@ impl Prepared {
         attributes.put("person_class", facts.person_class.as_ref().map(texts));
         attributes.put("statements", Some(texts(&facts.statements)));
         let groups = facts.groups.iter().map(|name| uid(Type::Group, name)).collect();
-        attributes.build(
-            About::Party,
-            uid(Type::Party, "caller"),
-            groups,
-            facts.countries().cloned().collect(),
-        )
+        let countries = facts.countries().cloned().collect();
+        attributes.build(uid(Type::Party, "caller"), groups, countries)
     }
 
     pub(crate) fn of_model(facts: &ModelFacts) -> Result<Self, FactsError> {
@@ -88,16 +72,7 @@ impl Prepared {
         attributes.put("training_eflop", facts.training_eflop().map(Value::new_long));
         attributes.put("weights", weights.map(|name| entity(Type::Weights, name)));
         let countries = facts.lab_jurisdiction.iter().cloned().collect();
-        let about = About::Model {
-            lab: facts.lab.clone(),
-            name: facts.name.clone(),
-        };
-        attributes.build(
-            about,
-            uid(Type::Model, &facts.name),
-            HashSet::from([lab]),
-            countries,
-        )
+        attributes.build(uid(Type::Model, &facts.name), HashSet::from([lab]), countries)
     }
 
     pub(crate) fn of_channel(facts: &ChannelFacts) -> Result<Self, FactsError> {
@@ -114,34 +89,35 @@ impl Prepared {
             .collect();
         let countries = [&facts.operator_jurisdiction, &facts.region_country];
         let countries = countries.into_iter().flatten().cloned().collect();
-        let about = About::Channel {
-            region: facts.region.clone(),
-            region_country: facts.region_country.clone(),
-        };
-        attributes.build(about, uid(Type::Channel, &facts.name), components, countries)
+        attributes.build(uid(Type::Channel, &facts.name), components, countries)
     }
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
     /// What scopes are held against. The country is the channel's, so it counts only for the channel's own region.
-    pub(crate) fn subject(&self) -> Subject<'_> {
-        let (lab, model) = match &self.model.about {
-            About::Model { lab, name } => (&**lab, &**name),
-            About::Channel { .. } | About::Party => ("", ""),
-        };
-        let region_country = match &self.channel.about {
-            About::Channel {
-                region,
-                region_country,
-            } if region.as_deref() == self.region => region_country.as_ref(),
-            _ => None,
-        };
+    pub(crate) fn subject(&self) -> Subject<'a> {
+        let is_own = self.channel_facts.region.as_deref() == self.region;
         Subject {
             end_use: self.end_use,
-            lab,
-            model,
+            lab: &self.model_facts.lab,
+            model: &self.model_facts.name,
             region: self.region,
-            region_country,
+            region_country: self.channel_facts.region_country.as_ref().filter(|_| is_own),
+        }
+    }
+
+    /// The same as guards of rules read it, for a party.
+    pub(crate) fn known(&self, party: &'a PartyFacts, countries: &'a Countries) -> Known<'a> {
+        Known {
+            action: self.action,
+            channel: self.channel_facts,
+            countries,
+            end_use: self.end_use,
+            model: self.model_facts,
+            party,
+            region: self.region,
+            region_country: self.subject().region_country,
+            training_eflop: self.model_facts.training_eflop(),
         }
     }
 
@@ -209,6 +185,15 @@ impl Countries {
         )
     }
 
+    /// Whether a country, or the one that it is part of, is in a set.
+    pub(crate) fn are_in(&self, country: &Country, set: &EntityUid) -> bool {
+        let holds = |code: &Country| self.0.get(code).map(|place| place.parents.contains(set));
+        // A subdivision that is in a set itself has those of its country as well.
+        holds(country)
+            .or_else(|| holds(&country.whole()?))
+            .unwrap_or(false)
+    }
+
     /// A country needs an entity if it is in a set or part of another country.
     fn entity(&self, country: &Country) -> Option<Entity> {
         if let Some(place) = self.0.get(country) {
@@ -253,17 +238,12 @@ impl Attributes {
 
     fn build(
         self,
-        about: About,
         uid: EntityUid,
         parents: HashSet<EntityUid>,
         countries: Vec<Country>,
     ) -> Result<Prepared, FactsError> {
         let entity = Entity::new(uid, self.0, parents).map_err(|e| FactsError(e.to_string()))?;
-        Ok(Prepared {
-            about,
-            countries,
-            entity,
-        })
+        Ok(Prepared { countries, entity })
     }
 }
 

@@ -37,7 +37,7 @@ pub enum EvidenceKind {
     SignedLicence,
 }
 
-/// One assertion about a party. At most 120 bytes beside its texts, which parties share.
+/// One assertion about a party. At most 104 bytes beside its texts, which parties share.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
@@ -130,6 +130,6 @@ mod tests {
 
     #[test]
     fn evidence_stays_within_what_a_party_may_take() {
-        assert!(size_of::<Evidence>() <= 120, "{}", size_of::<Evidence>());
+        assert!(size_of::<Evidence>() <= 104, "{}", size_of::<Evidence>());
     }
 }

@@ -31,6 +31,7 @@ mod fuzz;
 mod limits;
 mod lint;
 mod matrix;
+mod names;
 mod overlay;
 mod ownership;
 mod ownership_facts;
@@ -42,6 +43,7 @@ mod problem;
 mod registry;
 mod representative;
 mod schema;
+mod slice;
 mod targets;
 mod terms;
 mod texts;
@@ -66,12 +68,13 @@ pub use fuzz::{fuzz_order, fuzz_pack};
 pub use limits::{COUNTED_MAX, Clearance, Limit, TermScope};
 pub use lint::{COMBINATIONS_MAX, Lint, LintKind, Lints, lint};
 pub use matrix::{Cell, Column, Matrix};
+pub use names::Names;
 pub use overlay::{DIRECTIVES_MAX, Lineage, OVERLAY_V1, Overlay, OverlayRecord, STRANGERS_MAX};
 pub use ownership::{Control, HOLDINGS_MAX, Holding, Owned, Ownership, OwnershipError, Parent, Test};
 pub use ownership_facts::{OWNERSHIP_RULES, OwnershipRule};
 pub use pack::{
-    CountrySet, Disclosure, Manifest, Membership, PACK_BYTES_MAX, PACK_V1, Pack, PackArchive, PackRule,
-    RULES_MAX, SOURCES_MAX, Source, Status,
+    CountrySet, Disclosure, Manifest, Membership, PACK_BYTES_MAX, PACK_SIGNATURES, PACK_SIGNED_V1, PACK_V1,
+    Pack, PackArchive, PackRule, RULES_MAX, SOURCES_MAX, Source, Status,
 };
 pub use posture::{FACTS_BYTES_MAX, POSTURES_MAX, Posture, PostureError, Postures};
 pub use problem::{PROBLEMS_MAX, PackProblem};

@@ -189,8 +189,10 @@ impl<'a> Matrix<'a> {
         let asked = Asked {
             action: Action::Call,
             channel: &channel.prepared,
+            channel_facts: &channel.facts,
             end_use: self.end_use,
             model: &model.prepared,
+            model_facts: &model.facts,
             region: channel.facts.region.as_deref(),
         };
         self.epoch.judge_party(facts, &asked, self.now)

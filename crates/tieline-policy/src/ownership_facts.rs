@@ -149,7 +149,7 @@ impl Conclusion {
         let Some(listed) = &mut facts.listed else {
             // That nobody screened it stays so: no code may look like a screening. Unknown owners add nothing to that.
             if !self.codes.is_empty() {
-                let value = FactValue::Listed(self.codes.clone());
+                let value = FactValue::Listed(self.codes.clone().into());
                 facts.also.insert(Alternative { expires: None, value });
             }
             return;
@@ -178,7 +178,7 @@ impl Conclusion {
             flags.push(RedFlag {
                 fact: FactName::Listed,
                 from: Vec::new(),
-                values: vec![FactValue::Listed(self.unknown.clone())],
+                values: vec![FactValue::Listed(self.unknown.clone().into())],
             });
         }
     }

@@ -63,8 +63,10 @@ impl Probe {
         let asked = Asked {
             action: facts.action,
             channel: &channel,
+            channel_facts: &facts.channel,
             end_use: facts.end_use.as_deref(),
             model: &model,
+            model_facts: &facts.model,
             region: facts.region.as_deref(),
         };
         let mut found = Found::default();

@@ -27,8 +27,8 @@
 //! What follows from recorded owners is laid beside the evidence: codes in `listed` ([`crate::OWNERSHIP_RULES`]), and where
 //! the topmost organisation has its headquarters, if no evidence says it of the ultimate parent.
 //!
-//! Memory: a record takes some 200 bytes and each piece of evidence up to 120 beside shared texts, so nine facts with
-//! one piece each are 1.3 KB, and the party stays within 2 KiB. Its posture is shared with all that have equal facts;
+//! Memory: a record takes some 200 bytes and each piece of evidence up to 104 beside texts and sets of them, which equal
+//! records share, so nine facts with one piece each are 1.2 KB, and the party stays within 2 KiB. Its posture is shared with all that have equal facts;
 //! where every posture is distinct it is 1.2 KB more, and a host of many such parties keeps their records on disk.
 
 use std::cmp::Reverse;
@@ -41,6 +41,7 @@ use tieline_core::Tick;
 use crate::alternative::{ALTERNATIVES_MAX, Alternative, FactValue};
 use crate::evidence::{Evidence, EvidenceKind};
 use crate::facts::{FactName, Kind, PartyFacts};
+use crate::names::Names;
 use crate::ownership::{Control, Holding};
 use crate::ownership_facts::{Conclusion, OwnershipFacts, Screening};
 use crate::terms::{self, Paper, Terms};
@@ -53,7 +54,7 @@ pub const PARTIES_MAX: usize = crate::POSTURES_MAX;
 /// need eight.
 pub const DEPTH_MAX: usize = 16;
 
-/// Pieces of evidence about one party: each of its eleven kinds of facts from five sources. 64 × 120 bytes are 7.7 KB.
+/// Pieces of evidence about one party: each of its eleven kinds of facts from five sources. 64 × 104 bytes are 6.7 KB.
 pub const EVIDENCE_MAX: usize = 64;
 
 /// Owners of one party. Two hundred of half a percent each.
@@ -66,8 +67,8 @@ pub struct PartyRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
     /// The operator's lists on which it stands.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub groups: BTreeSet<Arc<str>>,
+    #[serde(default, skip_serializing_if = "names_are_none")]
+    pub groups: Names,
     pub id: Arc<str>,
     pub kind: Kind,
     /// Who owns it; only an organisation has owners.
@@ -565,6 +566,11 @@ impl Registry {
         }
         out
     }
+}
+
+/// As serde asks for it.
+fn names_are_none(names: &Names) -> bool {
+    names.is_empty()
 }
 
 /// Writes one fact, and says if its values disagree.

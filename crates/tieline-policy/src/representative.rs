@@ -16,6 +16,7 @@ use tieline_core::{Ruling, Tick};
 use crate::alternative::FactValue;
 use crate::country::Country;
 use crate::facts::{Class, FactName, Kind, PartyFacts};
+use crate::names::Names;
 use crate::pack::{Pack, PackRule};
 use crate::schema::Type;
 
@@ -224,7 +225,10 @@ impl Reads {
     /// The values of a fact that are told apart; a kind is no value of evidence and has none here.
     pub(crate) fn values(&self, fact: &FactName) -> Vec<FactValue> {
         let countries = |of: fn(Country) -> FactValue| self.countries.iter().cloned().map(of).collect();
-        let texts = |of: fn(BTreeSet<Arc<str>>) -> FactValue| self.subsets().into_iter().map(of).collect();
+        let texts = |of: fn(Names) -> FactValue| {
+            let subsets = self.subsets().into_iter();
+            subsets.map(|words| of(words.into())).collect()
+        };
         match fact {
             FactName::Class => Class::ALL.into_iter().map(FactValue::Class).collect(),
             FactName::DataCentre => countries(FactValue::DataCentre),

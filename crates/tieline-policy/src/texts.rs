@@ -1,15 +1,19 @@
-//! Texts that many records share, kept once: issuers, lists, end uses. A party then costs its structure, not its words.
+//! Texts that many records share, kept once: issuers, lists, end uses, and whole sets of them. A party then costs its structure, not its words.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::alternative::FactValue;
+use crate::names::Names;
 use crate::registry::PartyRecord;
 
-/// The texts of records that came together; as many as their distinct words. Whoever reads many records shares their
+/// The texts of records that came together; as many as their distinct words and sets. Whoever reads many records shares their
 /// texts as they come, so that they are never all there twice.
 #[derive(Debug, Default)]
-pub struct Texts(BTreeSet<Arc<str>>);
+pub struct Texts {
+    sets: BTreeSet<Names>,
+    words: BTreeSet<Arc<str>>,
+}
 
 impl Texts {
     /// The same records, with equal texts in one place and no room to spare.
@@ -42,15 +46,20 @@ impl Texts {
         record.owners.shrink_to_fit();
     }
 
-    fn set(&mut self, names: &BTreeSet<Arc<str>>) -> BTreeSet<Arc<str>> {
-        names.iter().map(|name| self.text(name)).collect()
+    fn set(&mut self, names: &Names) -> Names {
+        if let Some(known) = self.sets.get(names) {
+            return known.clone();
+        }
+        let shared: Names = names.iter().map(|name| self.text(name)).collect();
+        self.sets.insert(shared.clone());
+        shared
     }
 
     fn text(&mut self, text: &Arc<str>) -> Arc<str> {
-        if let Some(known) = self.0.get(text) {
+        if let Some(known) = self.words.get(text) {
             return known.clone();
         }
-        self.0.insert(text.clone());
+        self.words.insert(text.clone());
         text.clone()
     }
 }

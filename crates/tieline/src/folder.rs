@@ -1,7 +1,6 @@
 //! The state folder as commands see it: where things are, whether a server runs there, and the small files that `up`
 //! writes so that commands on the same machine need no arguments.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tieline_core::Tick;
 use tieline_gateway::{AdminKeyRow, AdoptionRow, KeyRow, PartyRow, State, Token};
 use tieline_note::Signer;
-use tieline_policy::{Evidence, FactValue, Kind, Pack, PartyRecord, Source};
+use tieline_policy::{Evidence, FactValue, Kind, Names, Pack, PartyRecord, Source};
 
 use crate::check::kind;
 use crate::output::{Failure, Result};
@@ -126,7 +125,7 @@ pub(crate) fn organisation(
     };
     let record = PartyRecord {
         evidence: values.into_iter().map(piece).collect(),
-        groups: BTreeSet::new(),
+        groups: Names::default(),
         id: Arc::from(random_id("p")?),
         kind: Kind::Organisation,
         owners: Vec::new(),

@@ -11,7 +11,7 @@ use tieline_gateway::{
     Secret, TlsFiles,
 };
 use tieline_note::Verifier;
-use tieline_policy::{Pack, PackProblem, Signers, Source};
+use tieline_policy::{PACK_SIGNATURES, Pack, PackProblem, Signers, Source};
 use tieline_wire::Provider;
 
 use crate::check::{self, Checked, checked};
@@ -49,11 +49,12 @@ pub(crate) fn checked_in(dir: &Path) -> output::Result<Checked> {
 }
 
 fn resolve(checked: &Checked) -> Result<Loaded, String> {
+    let trusted = pack_signers(checked)?;
     let packs = checked
         .policy
         .packs
         .iter()
-        .map(|folder| pack(folder).map_err(|problems| problems.join("\n")))
+        .map(|folder| trusted_pack(folder, trusted.as_ref()).map_err(|problems| problems.join("\n")))
         .collect::<Result<_, _>>()?;
     let channels = checked.channels.iter().map(wiring).collect();
     Ok(Loaded {
@@ -125,16 +126,24 @@ fn geo(checked: &Checked, settings: &checked::GeoipSettings) -> Result<GeoSettin
 
 /// Who may sign directives; nobody where no key is named.
 pub(crate) fn signers(checked: &Checked) -> Result<Option<Signers>, String> {
-    let orders = &checked.policy.orders;
-    if orders.keys.is_empty() {
+    signers_of(&checked.policy.orders)
+}
+
+/// Who must have signed packs; `None` where that is asked of nobody.
+pub(crate) fn pack_signers(checked: &Checked) -> Result<Option<Signers>, String> {
+    signers_of(&checked.policy.pack_signers)
+}
+
+fn signers_of(settings: &checked::SignerSettings) -> Result<Option<Signers>, String> {
+    if settings.keys.is_empty() {
         return Ok(None);
     }
-    let keys: Vec<Verifier> = orders
+    let keys: Vec<Verifier> = settings
         .keys
         .iter()
         .map(|key| Verifier::parse(key).map_err(|error| error.to_string()))
         .collect::<Result<_, _>>()?;
-    Signers::new(keys, orders.signatures_min)
+    Signers::new(keys, settings.signatures_min)
         .map(Some)
         .map_err(|error| error.to_string())
 }
@@ -153,6 +162,34 @@ pub(crate) fn pack(folder: &Path) -> Result<Pack, Vec<String>> {
         let line = |problem: &PackProblem| format!("{}/{problem}", folder.display());
         problems.iter().map(line).collect()
     })
+}
+
+/// A pack that may be taken into use: one that enough of the trusted keys signed, where keys are trusted.
+pub(crate) fn trusted_pack(folder: &Path, trusted: Option<&Signers>) -> Result<Pack, Vec<String>> {
+    let pack = pack(folder)?;
+    if let Some(trusted) = trusted {
+        signed_by(folder, &pack, trusted)
+            .map_err(|problem| vec![format!("{}/{problem}", folder.display())])?;
+    }
+    Ok(pack)
+}
+
+/// Names of the trusted keys that signed a pack, by the signatures in its folder.
+pub(crate) fn signed_by(folder: &Path, pack: &Pack, trusted: &Signers) -> Result<Vec<String>, PackProblem> {
+    let note = match std::fs::read(folder.join(PACK_SIGNATURES)) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            return Err(PackProblem {
+                file: Arc::from(PACK_SIGNATURES),
+                line: 1,
+                col: 1,
+                says: format!("the signatures cannot be read: {}", check::kind(&error)),
+                help: None,
+            });
+        }
+    };
+    pack.signed_by(note.as_deref(), trusted)
 }
 
 /// The files of a pack's folder.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
-use tieline_policy::{Class, Country, FactValue};
+use tieline_policy::{Class, Country, FactValue, Names};
 
 use super::token::TokenFault;
 
@@ -89,7 +89,7 @@ impl ClaimFact {
 
     /// Codes as values of the fact; none if one of them is none.
     pub(super) fn values(self, codes: &BTreeSet<&str>) -> Option<Vec<FactValue>> {
-        let set = || -> Option<BTreeSet<Arc<str>>> {
+        let set = || -> Option<Names> {
             codes
                 .iter()
                 .map(|code| is_code(code).then(|| Arc::from(*code)))

@@ -27,7 +27,7 @@ use http::{HeaderMap, HeaderName};
 use tieline_core::{Code, Lapse, Problem, Retry, Span, Subject, Tick};
 use tieline_note::{Digest, sha256};
 use tieline_policy::{
-    Country, Evidence, EvidenceKind, FactName, Kind, POSTURES_MAX, PartyRecord, Postures, Registry,
+    Country, Evidence, EvidenceKind, FactName, Kind, Names, POSTURES_MAX, PartyRecord, Postures, Registry,
 };
 use tokio::sync::Notify;
 
@@ -445,7 +445,7 @@ impl Bearer {
         };
         let below = PartyRecord {
             evidence: gathered.evidence.clone(),
-            groups: [].into(),
+            groups: Names::default(),
             id: party.clone(),
             kind,
             owners: Vec::new(),

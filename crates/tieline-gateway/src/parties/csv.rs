@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tieline_core::Tick;
 use tieline_policy::{
-    Class, Country, Evidence, EvidenceKind, FactValue, Kind, PartyRecord, Share, instant_of_date,
+    Class, Country, Evidence, EvidenceKind, FactValue, Kind, Names, PartyRecord, Share, instant_of_date,
 };
 
 use super::import::ImportProblem;
@@ -210,9 +210,9 @@ impl Line<'_> {
     }
 }
 
-fn names(cell: &str) -> BTreeSet<Arc<str>> {
+fn names(cell: &str) -> Names {
     if cell == "-" {
-        return BTreeSet::new();
+        return Names::default();
     }
     let parts = cell.split(';').map(str::trim).filter(|part| !part.is_empty());
     parts.map(Arc::from).collect()

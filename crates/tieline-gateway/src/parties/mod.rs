@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use tieline_core::Tick;
 use tieline_note::Digest;
 use tieline_policy::{
-    Evidence, EvidenceKind, FactName, FactValue, Kind, PartyProblem, PartyRecord, Posture, PostureError,
-    Registry, Share,
+    Evidence, EvidenceKind, FactName, FactValue, Kind, Names, PartyProblem, PartyRecord, Posture,
+    PostureError, Registry, Share,
 };
 
 use crate::admin::schemas::{EvidenceKindSchema, FactValueSchema, KindSchema, ShareSchema};
@@ -216,7 +216,7 @@ impl PartyEdit {
                 name: String::new(),
                 record: PartyRecord {
                     evidence: Vec::new(),
-                    groups: BTreeSet::new(),
+                    groups: Names::default(),
                     id: Arc::from(self.id),
                     kind: Kind::Organisation,
                     owners: Vec::new(),
@@ -228,7 +228,7 @@ impl PartyEdit {
         for piece in self.evidence {
             record.add_evidence(piece.at(now), now);
         }
-        record.groups = self.groups.unwrap_or_else(|| record.groups.clone());
+        record.groups = (self.groups).map_or_else(|| record.groups.clone(), Names::from);
         record.kind = self.kind.unwrap_or(record.kind);
         record.owners = self.owners.unwrap_or_else(|| record.owners.clone());
         match self.parent {

@@ -126,12 +126,14 @@ fn record(id: &str, facts: PartyFacts, now: Tick) -> PartyRecord {
     let one = [
         facts.class.map(FactValue::Class),
         facts.data_centre.map(FactValue::DataCentre),
-        facts.end_uses.map(FactValue::EndUses),
+        facts.end_uses.map(|names| FactValue::EndUses(names.into())),
         facts.headquarters.map(FactValue::Headquarters),
         facts.jurisdiction.map(FactValue::Jurisdiction),
-        facts.listed.map(FactValue::Listed),
+        facts.listed.map(|names| FactValue::Listed(names.into())),
         facts.parent_headquarters.map(FactValue::ParentHeadquarters),
-        facts.person_class.map(FactValue::PersonClass),
+        facts
+            .person_class
+            .map(|names| FactValue::PersonClass(names.into())),
     ];
     let many = facts.licences.into_iter().map(FactValue::Licence);
     let many = many.chain(facts.statements.into_iter().map(FactValue::Statement));
@@ -144,7 +146,7 @@ fn record(id: &str, facts: PartyFacts, now: Tick) -> PartyRecord {
     }
     PartyRecord {
         evidence,
-        groups: facts.groups,
+        groups: facts.groups.into(),
         id: Arc::from(id),
         kind: facts.kind.unwrap_or(Kind::Organisation),
         owners: Vec::new(),

@@ -163,7 +163,7 @@ fn us_opt(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
 #[cfg(test)]
 mod tests {
     use tieline_core::Limits;
-    use tieline_policy::{Kind, PartyRecord};
+    use tieline_policy::{Kind, Names, PartyRecord};
 
     use super::*;
 
@@ -172,7 +172,7 @@ mod tests {
             name: "Example".into(),
             record: PartyRecord {
                 evidence: Vec::new(),
-                groups: [].into(),
+                groups: Names::default(),
                 id: id.into(),
                 kind: Kind::Organisation,
                 owners: Vec::new(),

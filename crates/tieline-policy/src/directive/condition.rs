@@ -7,10 +7,11 @@ use std::sync::Arc;
 use cedar_policy::{Expression, Policy, PolicyId, PolicySet, ValidationError, ValidationMode};
 
 use crate::country::Country;
-use crate::pack::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, from_cedar, split};
+use crate::pack::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, from_cedar, operators, split};
 use crate::problem::{PackProblem, Problems, Sheet, place};
 use crate::representative::{Reads, Sets};
 use crate::schema::{self, Type};
+use crate::slice::Guard;
 
 /// What comes before an expression to make it a policy: one line, so that lines count from the second.
 const HEAD: &str = "permit (principal, action, resource) when {\n";
@@ -22,6 +23,8 @@ pub struct Condition {
     pub text: Arc<str>,
     /// Where it stands, for what only the epoch shows to be wrong.
     pub(crate) at: PackProblem,
+    /// When it certainly does not apply.
+    pub(crate) guard: Guard,
     pub(crate) policy: Policy,
     /// Sets that it names, in full.
     pub(crate) sets: Vec<Arc<str>>,
@@ -82,6 +85,7 @@ impl Condition {
         sound.then(|| Self {
             text: Arc::from(text),
             at: site.sheet.problem(site.offset, "", None),
+            guard: Guard::new(&policy, operators(fragment.text)),
             policy,
             sets,
         })

@@ -10,7 +10,7 @@ use tieline_note::{Digest, sha256};
 use super::{Directive, Order, Revocation, read};
 use crate::problem::PackProblem;
 
-/// Keys that may sign orders: the officers of one company. Each signature of a note is checked, at some 50 µs.
+/// Keys that may sign orders, or packs: the officers of one company. Each signature of a note is checked, at some 50 µs.
 pub const SIGNERS_MAX: usize = 32;
 
 /// What problems of a signed order cite.
@@ -21,6 +21,15 @@ const PATH: &str = "order";
 pub struct Signers {
     keys: Vec<Verifier>,
     threshold: usize,
+}
+
+/// A note whose signatures were checked and counted.
+pub(crate) struct Counted<'n> {
+    /// Names of the keys that signed, in the note's order.
+    pub(crate) found: Vec<String>,
+    pub(crate) text: &'n str,
+    /// Names of keys that signed and that nobody configured.
+    pub(crate) unknown: Vec<String>,
 }
 
 /// An order whose signatures suffice.
@@ -55,7 +64,7 @@ pub enum OrderError {
         /// Names of keys that signed and are not configured.
         unknown: Vec<String>,
     },
-    #[error("the keys that may sign orders: {0}")]
+    #[error("the keys that may sign: {0}")]
     Signers(String),
     #[error("the order is no text in UTF-8")]
     Utf8,
@@ -102,6 +111,22 @@ impl Signers {
     pub fn threshold(&self) -> usize {
         self.threshold
     }
+
+    /// Opens a note, whether or not the keys under it suffice. A signature of one of these that does not fit is an error.
+    pub(crate) fn open<'n>(&self, note: &'n str) -> Result<Counted<'n>, NoteError> {
+        let (text, names) = note::peek(note)?;
+        let found = match note::open(note, &self.keys) {
+            Ok(opened) => opened.signers,
+            Err(NoteError::NoKnownSigner { .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let is_known = |name: &&str| found.iter().any(|known| known == name);
+        let strangers = names.into_iter().filter(|name| !is_known(name));
+        let mut unknown: Vec<String> = strangers.map(str::to_owned).collect();
+        unknown.sort();
+        unknown.dedup();
+        Ok(Counted { found, text, unknown })
+    }
 }
 
 impl SignedOrder {
@@ -111,33 +136,20 @@ impl SignedOrder {
             return Err(NoteError::TooLong { length: bytes.len() }.into());
         }
         let text = std::str::from_utf8(bytes).map_err(|_| OrderError::Utf8)?;
-        let (inner, names) = note::peek(text)?;
-        let found = match note::open(text, &signers.keys) {
-            Ok(opened) => opened.signers,
-            Err(NoteError::NoKnownSigner { .. }) => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        if found.len() < signers.threshold {
-            let is_known = |name: &&str| found.iter().any(|known| known == name);
-            let mut unknown: Vec<String> = names
-                .into_iter()
-                .filter(|name| !is_known(name))
-                .map(str::to_owned)
-                .collect();
-            unknown.sort();
-            unknown.dedup();
+        let opened = signers.open(text)?;
+        if opened.found.len() < signers.threshold {
             return Err(OrderError::TooFew {
-                found,
+                found: opened.found,
                 needed: signers.threshold,
-                unknown,
+                unknown: opened.unknown,
             });
         }
         let digest = sha256(bytes);
-        let order = read::order(PATH, inner, digest).map_err(OrderError::Problems)?;
+        let order = read::order(PATH, opened.text, digest).map_err(OrderError::Problems)?;
         Ok(Self {
             digest,
             order,
-            signers: found,
+            signers: opened.found,
             text: Arc::from(text),
         })
     }

@@ -21,6 +21,7 @@ use crate::entity::{Asked, Countries, FactsError, Prepared};
 use crate::facts::{FactName, Facts, Kind, PartyFacts};
 use crate::limits::Subject;
 use crate::representative::{Reads, Sets, WORDS_MAX};
+use crate::slice::Known;
 
 /// Assignments of values to missing facts that one standing tries. At 10 µs each this is 3 ms, once for each set of facts,
 /// model and channel, and only under a directive that touches the model. An unknown kind, person class and jurisdiction
@@ -99,6 +100,9 @@ enum Value {
     TrainingEflop(i64),
     Weights(Weights),
 }
+
+/// The channel and the model of a question as entities, which most assignments share; `None` if they cannot be read.
+struct Things(Option<(Prepared, Prepared)>);
 
 /// What lists, groups and papers say of a party before any condition is asked.
 #[derive(Clone, Copy)]
@@ -208,10 +212,11 @@ impl Weighed {
             return certain.side().standing();
         }
         // Spared for certain: a condition only says from what.
+        let mut facts = facts.clone();
+        facts.party = party.clone();
+        let things = Things::new(&facts);
         if certain.exempt {
-            let mut facts = facts.clone();
-            facts.party = party.clone();
-            return self.side(&facts, certain, countries).standing();
+            return self.side(&facts, &things, certain, countries).standing();
         }
         let mut all = Reads::default();
         if asks_who {
@@ -223,22 +228,28 @@ impl Weighed {
         if reads.lacks_set {
             return Standing::Undetermined(BTreeSet::new());
         }
-        let mut facts = facts.clone();
-        facts.party = party.clone();
-        let base = self.side(&facts, certain, countries);
+        let base = self.side(&facts, &things, certain, countries);
         let Some(axes) = axes(&all, &facts) else {
             return Standing::Undetermined(absent_names(&all, party));
         };
         if axes.is_empty() {
             return base.standing();
         }
-        let sides = self.sides(&facts, &axes, certain, countries);
+        let sides = self.sides(&facts, &things, &axes, certain, countries);
         decide(base, &sides, &axes)
     }
 
     /// The side of each assignment, the first axis turning fastest.
-    fn sides(&self, facts: &Facts, axes: &[Axis], certain: Certain, countries: &Countries) -> Vec<Side> {
+    fn sides(
+        &self,
+        facts: &Facts,
+        things: &Things,
+        axes: &[Axis],
+        certain: Certain,
+        countries: &Countries,
+    ) -> Vec<Side> {
         let count = axes.iter().map(|axis| axis.values.len()).product();
+        let changes_things = axes.iter().any(|axis| axis.fact.is_none());
         (0..count)
             .map(|number| {
                 let mut world = facts.clone();
@@ -249,34 +260,65 @@ impl Weighed {
                     }
                     rest /= axis.values.len().max(1);
                 }
-                self.side(&world, certain, countries)
+                if let Some(side) = self.supposed_side(&world, certain, countries) {
+                    return side;
+                }
+                if changes_things {
+                    return self.side(&world, &Things::new(&world), certain, countries);
+                }
+                self.side(&world, things, certain, countries)
             })
             .collect()
     }
 
-    fn side(&self, facts: &Facts, certain: Certain, countries: &Countries) -> Side {
-        let (who, exempt) = self.ask(facts, countries).unwrap_or((None, None));
-        let who = if certain.who { Some(true) } else { who };
-        let exempt = if certain.exempt { Some(true) } else { exempt };
-        match (who, exempt) {
-            (Some(false), _) => Side::Outside,
-            (_, Some(true)) => Side::Exempt,
-            (Some(true), Some(false)) => Side::Inside,
-            (None, _) | (_, None) => Side::Fails,
-        }
+    fn side(&self, facts: &Facts, things: &Things, certain: Certain, countries: &Countries) -> Side {
+        // What the call's own facts come to is for Cedar to say.
+        let answers = things.0.as_ref().and_then(|(channel, model)| {
+            let asked = Asked {
+                action: facts.action,
+                channel,
+                channel_facts: &facts.channel,
+                end_use: facts.end_use.as_deref(),
+                model,
+                model_facts: &facts.model,
+                region: facts.region.as_deref(),
+            };
+            self.ask(&asked, &facts.party, countries).ok()
+        });
+        let (who, exempt) = answers.unwrap_or((None, None));
+        certain.side_with(who, exempt)
     }
 
-    /// Whether each condition applies; `None` for one that could not be evaluated.
-    fn ask(&self, facts: &Facts, countries: &Countries) -> Result<(Option<bool>, Option<bool>), FactsError> {
-        let party = Prepared::of_party(&facts.party)?;
-        let asked = Asked {
-            action: facts.action,
-            channel: &Prepared::of_channel(&facts.channel)?,
-            end_use: facts.end_use.as_deref(),
-            model: &Prepared::of_model(&facts.model)?,
-            region: facts.region.as_deref(),
-        };
-        let (request, entities) = asked.request(&party, countries)?;
+    /// The side of facts that are supposed to see if a missing one matters, where looking facts up is enough to say; it
+    /// is hundreds of times cheaper than asking Cedar.
+    fn supposed_side(&self, world: &Facts, certain: Certain, countries: &Countries) -> Option<Side> {
+        let known = Known::new(world, countries);
+        let says =
+            |selector: &Option<Selector>| match selector.as_ref().and_then(|one| one.condition.as_ref()) {
+                Some(condition) => condition.guard.says(&known),
+                None => Some(false),
+            };
+        let (who, exempt) = (says(&self.directive.who)?, says(&self.directive.exempt)?);
+        Some(certain.side_with(Some(who), Some(exempt)))
+    }
+
+    /// Whether each condition applies; `None` for one that could not be evaluated. Cedar is asked unless both certainly
+    /// do not.
+    fn ask(
+        &self,
+        asked: &Asked<'_>,
+        party: &PartyFacts,
+        countries: &Countries,
+    ) -> Result<(Option<bool>, Option<bool>), FactsError> {
+        let known = asked.known(party, countries);
+        let selectors = [&self.directive.who, &self.directive.exempt]
+            .into_iter()
+            .flatten();
+        let mut conditions = selectors.filter_map(|one| one.condition.as_ref());
+        if conditions.all(|condition| condition.guard.rules_out(&known)) {
+            return Ok((Some(false), Some(false)));
+        }
+        let (request, entities) = asked.request(&Prepared::of_party(party)?, countries)?;
         let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
         let failed: Vec<String> = response
             .diagnostics()
@@ -498,7 +540,26 @@ impl Value {
     }
 }
 
+impl Things {
+    fn new(facts: &Facts) -> Self {
+        let channel = Prepared::of_channel(&facts.channel).ok();
+        Self(channel.zip(Prepared::of_model(&facts.model).ok()))
+    }
+}
+
 impl Certain {
+    /// With whether each condition applies.
+    fn side_with(self, who: Option<bool>, exempt: Option<bool>) -> Side {
+        let who = if self.who { Some(true) } else { who };
+        let exempt = if self.exempt { Some(true) } else { exempt };
+        match (who, exempt) {
+            (Some(false), _) => Side::Outside,
+            (_, Some(true)) => Side::Exempt,
+            (Some(true), Some(false)) => Side::Inside,
+            (None, _) | (_, None) => Side::Fails,
+        }
+    }
+
     fn side(self) -> Side {
         match (self.who, self.exempt) {
             (false, _) => Side::Outside,

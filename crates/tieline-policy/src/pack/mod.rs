@@ -7,6 +7,7 @@
 
 mod manifest;
 mod policies;
+mod signed;
 mod split;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,8 @@ use tieline_note::{Digest, jcs, sha256};
 pub use manifest::{CountrySet, Manifest, Membership, Status};
 pub(crate) use policies::from_cedar;
 pub use policies::{Disclosure, PackRule, RULES_MAX};
-pub(crate) use split::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, split};
+pub use signed::{PACK_SIGNATURES, PACK_SIGNED_V1};
+pub(crate) use split::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, operators, split};
 
 use crate::cases::{self, Case};
 use crate::fields::is_id;

@@ -11,11 +11,12 @@ use tieline_core::{Rule, Ruling};
 use tieline_note::{Digest, sha256_parts};
 
 use super::manifest::Manifest;
-use super::split::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, guards, split};
+use super::split::{Fragment, NESTING_MAX, POLICY_BYTES_MAX, guards, operators, split};
 use crate::country::Country;
 use crate::fields::{ID_HELP, is_id, one_line};
 use crate::problem::{PackProblem, Problems, Sheet, place};
 use crate::schema::{self, Type};
+use crate::slice::Guard;
 
 /// Rules of one pack. Sixty-one policies of the EAR were measured at 85 µs, so 512 would take about 700 µs a verdict;
 /// a pack that needs more is several packs.
@@ -52,6 +53,8 @@ pub struct PackRule {
     pub told: Rule,
     /// Why nobody should rely on what it says; such a rule holds or obliges and nothing else.
     pub unverified: Option<Arc<str>>,
+    /// When it certainly does not apply.
+    pub(crate) guard: Guard,
     pub(crate) policy: Policy,
     /// Sets that it names, in full.
     pub(crate) sets: Vec<Arc<str>>,
@@ -251,6 +254,7 @@ fn annotate(one: &Parsed<'_>, manifest: Option<&Manifest>, problems: &mut Proble
     Some(PackRule {
         file: one.sheet.path.clone(),
         disclosure,
+        guard: Guard::new(&one.policy, operators(one.fragment.text)),
         line: place(one.sheet.text, one.fragment.offset).0,
         obliges: one.obliges(),
         remedy: one.optional("remedy"),

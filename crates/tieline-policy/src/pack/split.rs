@@ -67,6 +67,33 @@ pub(crate) fn guards(text: &str) -> Vec<(usize, &str)> {
     out
 }
 
+/// How many operators a policy's text has, and so how deep its tree can be at most: brackets, accesses, signs, and what
+/// stands between two expressions. Those that cannot be chained are left out.
+pub(crate) fn operators(text: &str) -> usize {
+    let mut count = 0;
+    let mut scan = Scan {
+        at: 0,
+        bytes: text.as_bytes(),
+        text,
+    };
+    while let Some(byte) = scan.peek() {
+        match byte {
+            b'"' => scan.skip_string(),
+            b'/' if scan.skip_comment() => {}
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'0'..=b'9' => {
+                let word = scan.name(scan.at);
+                count += usize::from(matches!(word, "if" | "has"));
+                scan.at += word.len().max(1);
+            }
+            _ => {
+                count += usize::from(b"&|.+-*!([{".contains(&byte));
+                scan.at += 1;
+            }
+        }
+    }
+    count
+}
+
 struct Scan<'t> {
     at: usize,
     bytes: &'t [u8],

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tieline_core::{Ruling, Tick, Verdict};
 use tieline_policy::{
-    ALTERNATIVES_MAX, Evidence, EvidenceKind, FactName, FactValue, Kind, Owned, Ownership, Parent,
+    ALTERNATIVES_MAX, Evidence, EvidenceKind, FactName, FactValue, Kind, Names, Owned, Ownership, Parent,
     PartyFacts, PartyRecord, Registry, Resolved, Share, Test, WORLDS_MAX,
 };
 
@@ -35,7 +35,7 @@ fn piece(kind: EvidenceKind, text: &str) -> Evidence {
 fn record(id: &str, kind: Kind, parent: Option<&str>, evidence: Vec<Evidence>) -> PartyRecord {
     PartyRecord {
         evidence,
-        groups: BTreeSet::new(),
+        groups: Names::default(),
         id: Arc::from(id),
         kind,
         owners: Vec::new(),
@@ -404,7 +404,7 @@ fn house() -> Vec<PartyRecord> {
             strong(r#"{"listed":[]}"#),
         ],
     );
-    group.groups = crate::support::set(&["partners"]);
+    group.groups = crate::support::set(&["partners"]).into();
     let mut company = record(
         "o",
         Kind::Organisation,
@@ -419,7 +419,7 @@ fn house() -> Vec<PartyRecord> {
             strong(r#"{"statement":"end-use"}"#),
         ],
     );
-    company.groups = crate::support::set(&["pilots"]);
+    company.groups = crate::support::set(&["pilots"]).into();
     company.owners = vec![Share {
         owner: Arc::from("g"),
         permille: Some(1_000),

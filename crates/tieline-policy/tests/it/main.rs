@@ -20,6 +20,7 @@ mod matrix;
 mod orders;
 mod owned;
 mod packs;
+mod signed_packs;
 mod standings;
 mod support;
 mod terms;

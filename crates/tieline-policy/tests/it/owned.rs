@@ -143,7 +143,7 @@ fn what_nobody_screened_stays_unscreened() {
     assert_eq!(found.listed, None, "a code is no screening");
     let others: Vec<&FactValue> = found.also.iter().map(|other| &other.value).collect();
     let codes: BTreeSet<Arc<str>> = ["us-bis-affiliate", "us-ofac-owned"].map(Arc::from).into();
-    assert_eq!(others, [&FactValue::Listed(codes)]);
+    assert_eq!(others, [&FactValue::Listed(codes.into())]);
     let found = resolve(records("outsider"), "x").facts;
     assert!(found.listed.is_none() && found.also.is_empty(), "{found:?}");
 }

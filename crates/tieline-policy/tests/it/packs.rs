@@ -9,7 +9,9 @@ use proptest::sample::{select, subsequence};
 use tieline_core::grid::Weights;
 use tieline_core::{Ruling, Tick};
 use tieline_policy::cases::{self, CaseOutcome};
-use tieline_policy::{Class, Country, Epoch, Facts, Kind, Pack, PackProblem, PartyFacts, Source, Status};
+use tieline_policy::{
+    Class, Country, Epoch, Facts, Kind, Pack, PackProblem, PartyFacts, Source, Status, lint,
+};
 
 use crate::support::{JUNE_12, any_model, call, manifest, pack, rule, set, sources};
 
@@ -83,6 +85,23 @@ fn the_list_is_complete() {
         .collect();
     found.sort();
     assert_eq!(found, SHIPPED);
+}
+
+/// All of them enforcing beside the demonstration, which permits: every rule applies somewhere, and no permit is
+/// contradicted wherever it would let a call through.
+#[test]
+fn no_shipped_rule_is_without_effect_and_no_permit_contradicted() {
+    let packs: Vec<Pack> = std::fs::read_dir(folder(""))
+        .unwrap()
+        .map(|entry| shipped(entry.unwrap().file_name().to_str().unwrap()))
+        .collect();
+    let ids = packs.iter().map(|pack| pack.manifest().id.clone()).collect();
+    let lints = lint(&packs, &ids, &Status::ALL).unwrap();
+    let warnings: Vec<_> = lints.found.iter().filter(|lint| lint.kind.is_warning()).collect();
+    assert!(
+        warnings.is_empty() && lints.combinations > 10_000,
+        "{warnings:#?}"
+    );
 }
 
 #[test]

@@ -8,8 +8,8 @@ use proptest::sample::{select, subsequence};
 use tieline_core::{Ruling, Tick};
 use tieline_note::{Signer, Verifier, note};
 use tieline_policy::{
-    Clearance, Epoch, EvidenceKind, FactName, Grant, Kind, Licence, PackProblem, PartyFacts, PartyRecord,
-    Quantity, Registry, Statement, TermFault, TermScope, Terms,
+    Clearance, Epoch, EvidenceKind, FactName, Grant, Kind, Licence, Names, PackProblem, PartyFacts,
+    PartyRecord, Quantity, Registry, Statement, TermFault, TermScope, Terms,
 };
 
 use crate::support::{JUNE_12, call, epoch, pack, rule, set};
@@ -181,7 +181,7 @@ fn a_statement_is_signed_or_an_officer_answers_for_it() {
 fn record(id: &str, kind: Kind, parent: Option<&str>) -> PartyRecord {
     PartyRecord {
         evidence: Vec::new(),
-        groups: BTreeSet::new(),
+        groups: Names::default(),
         id: id.into(),
         kind,
         owners: Vec::new(),

@@ -125,7 +125,9 @@ pub(crate) struct PolicySettings {
     pub(crate) end_uses: Vec<Arc<str>>,
     /// Statuses whose rules enforce.
     pub(crate) enforce: Vec<Status>,
-    pub(crate) orders: OrderSettings,
+    pub(crate) orders: SignerSettings,
+    /// Who must have signed packs; with no key, nobody.
+    pub(crate) pack_signers: SignerSettings,
     /// Folders, each with a `pack.toml`.
     pub(crate) packs: Vec<PathBuf>,
     /// Verifier keys whose signatures make a statement, each with a name and key of its own.
@@ -159,9 +161,9 @@ pub(crate) struct ClaimSettings {
     pub(crate) map: BTreeMap<String, Vec<String>>,
 }
 
-/// Who may sign directives.
+/// Who may sign, and how many of them must.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OrderSettings {
+pub(crate) struct SignerSettings {
     /// Verifier keys (C2SP signed-note), each with a name and key of its own.
     pub(crate) keys: Vec<String>,
     /// Different keys that must have signed.

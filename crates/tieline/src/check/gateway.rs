@@ -9,7 +9,8 @@ use tieline_note::Verifier;
 use tieline_policy::Status;
 
 use super::checked::{
-    ClientAuth, GatewaySettings, LedgerSettings, LogSettings, OnFull, OrderSettings, PolicySettings, TlsFiles,
+    ClientAuth, GatewaySettings, LedgerSettings, LogSettings, OnFull, PolicySettings, SignerSettings,
+    TlsFiles,
 };
 use super::{World, grid, kind, value};
 use crate::diagnose::{Code, Diagnostic, Sink, shown};
@@ -332,6 +333,7 @@ pub(super) fn policy(raw: Option<&At<RawPolicy>>, world: World<'_>, sink: &mut S
         end_uses: end_uses(raw, sink),
         enforce,
         orders: orders(raw.orders.as_ref(), sink),
+        pack_signers: signers(raw.trusted_keys.as_ref(), raw.signatures_min.as_ref(), sink),
         packs,
         statement_keys: statement_keys(raw.statements.as_ref(), sink),
     }
@@ -363,22 +365,20 @@ fn end_uses(raw: &RawPolicy, sink: &mut Sink) -> Vec<Arc<str>> {
     codes
 }
 
-/// Who may sign directives: keys that can be read, each once, and no more signatures than there are keys.
-fn orders(raw: Option<&At<RawOrders>>, sink: &mut Sink) -> OrderSettings {
+/// Who may sign directives.
+fn orders(raw: Option<&At<RawOrders>>, sink: &mut Sink) -> SignerSettings {
     let empty = RawOrders::default();
     let raw = raw.map_or(&empty, |at| &at.value);
-    let listed = raw.keys.as_ref().map_or(&[][..], |at| at.value.as_slice());
+    signers(raw.keys.as_ref(), raw.signatures_min.as_ref(), sink)
+}
+
+/// Keys that can be read, each once, and no more signatures than there are keys.
+fn signers(keys: Option<&At<Vec<At<String>>>>, min: Option<&At<u64>>, sink: &mut Sink) -> SignerSettings {
+    let listed = keys.map_or(&[][..], |at| at.value.as_slice());
     let keys = verifier_keys(listed, sink);
     let keys_max = u64::try_from(listed.len()).unwrap_or(u64::MAX).max(1);
-    let min = value::number(
-        raw.signatures_min.as_ref(),
-        "signatures_min",
-        1,
-        1,
-        keys_max,
-        sink,
-    );
-    OrderSettings {
+    let min = value::number(min, "signatures_min", 1, 1, keys_max, sink);
+    SignerSettings {
         keys,
         signatures_min: usize::try_from(min).unwrap_or(usize::MAX),
     }

@@ -290,6 +290,8 @@ cases! {
     a_signer_named_twice_is_refused: add(&format!("[policy.orders]\nkeys = [\"{KEY}\", \"{KEY}\"]"));
     a_signer_under_two_names_is_refused: add(&format!("[policy.orders]\nkeys = [\"{KEY}\", \"{OTHER}\"]"));
     more_signatures_than_keys_are_refused: add(&format!("[policy.orders]\nkeys = [\"{KEY}\"]\nsignatures_min = 2"));
+    a_trusted_key_that_is_no_key_is_refused: add("[policy]\ntrusted_keys = [\"officer\"]");
+    more_signatures_of_packs_than_keys_are_refused: add(&format!("[policy]\ntrusted_keys = [\"{KEY}\"]\nsignatures_min = 2"));
     a_signer_of_statements_that_is_no_key_is_refused: add("[policy.statements]\nkeys = [\"officer\"]");
     an_origin_with_a_scheme_is_refused: add("[ledger]\norigin = \"https://example.org/log\"");
 

@@ -23,6 +23,16 @@ Examples:
 Rules are searched with facts that stand for all that they can tell apart; each finding says how many \
 combinations were tried. Exit code 0: at most notes; 1: a rule does nothing; 2: a pack is refused.")]
     Check(PolicyCheck),
+    /// Put a signature under a pack.
+    #[command(after_help = "\
+Examples:
+  tieline policy sign packs/company --key officer.key
+  tieline policy sign packs/company --key counsel.key   a second signature
+
+The signature stands in the pack's folder, in `pack.sig`, and vouches for the pack by its digest: a pack that changes is \
+signed anew. Whoever relies on it names the verifier keys as `trusted_keys` under [policy], and refuses the pack without \
+enough of them.")]
+    Sign(PolicySign),
     /// Run the cases of packs through the engine.
     #[command(after_help = "\
 Examples:
@@ -55,8 +65,12 @@ Examples:
   tieline policy diff old.toml new.toml            two configurations
   tieline policy diff 3 4                          two epochs of the ledger's archive
   tieline policy diff 3 new.toml --against .       and each past call that would be ruled otherwise
+  tieline policy diff then tieline.toml --against . --since 2026-06-12
+                                                   what was decided then, and what should have been
 
-Exit code 0: nothing changes; 1: something does.")]
+`then` is each call's own past: the packs as they were recorded when it was decided. Rules that were recorded later and \
+hold from earlier rule the past calls of the other side. Past calls are ruled under the directives that were in force for \
+them. Exit code 0: nothing changes; 1: something does.")]
     Diff(PolicyDiff),
     /// Show how much can be decided with the facts there are, and which facts would help most.
     #[command(after_help = "\
@@ -86,6 +100,16 @@ pub(crate) struct PolicyCheck {
     /// Folders of packs; by default those of the configuration.
     #[arg(value_name = "PACK")]
     pub(crate) packs: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PolicySign {
+    /// The folder of the pack.
+    #[arg(value_name = "PACK")]
+    pub(crate) pack: PathBuf,
+    /// A key that `tieline directive key` made.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
 }
 
 #[derive(Args, Debug)]
@@ -133,13 +157,22 @@ pub(crate) struct PolicyMatrix {
 
 #[derive(Args, Debug)]
 pub(crate) struct PolicyDiff {
-    /// The folder of a pack, a configuration or state folder, or the number of an epoch.
+    /// The folder of a pack, a configuration or state folder, the number of an epoch, or `then`.
     pub(crate) old: String,
     /// The same, of what comes after.
     pub(crate) new: String,
     /// A state folder with a ledger, each call of which is ruled by both.
     #[arg(long, value_name = "DIR")]
     pub(crate) against: Option<PathBuf>,
+    /// Of the past calls only this one, by its id.
+    #[arg(long, value_name = "ID", requires = "against")]
+    pub(crate) call: Option<String>,
+    /// Past calls from this instant on, as 2026-06-12 or 2026-06-12T21:21:00Z.
+    #[arg(long, value_name = "TIME", requires = "against")]
+    pub(crate) since: Option<String>,
+    /// Past calls before this instant.
+    #[arg(long, value_name = "TIME", requires = "against")]
+    pub(crate) until: Option<String>,
     /// Take every status as one that enforces, in both.
     #[arg(long)]
     pub(crate) all_statuses: bool,

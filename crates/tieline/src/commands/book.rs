@@ -127,23 +127,30 @@ impl Book {
 
     /// The directives of an epoch, as far as they are archived: the notes of sealed ones are not.
     pub(super) fn directives(&self, epoch: u64) -> Result<Vec<Arc<Directive>>> {
-        let overlay = self
-            .entry_of(epoch)?
-            .and_then(|activation| activation.body.overlay);
-        let record = overlay.map(|digest| self.reader.blob(&digest)).transpose();
-        let record = record.map_err(|error| failed(&error))?.flatten();
-        let record = record.and_then(|bytes| serde_json::from_slice::<OverlayRecord>(&bytes).ok());
-        let mut directives = Vec::new();
-        for digest in record.into_iter().flat_map(|record| record.directives) {
-            let Some(note) = self.reader.blob(&digest).map_err(|error| failed(&error))? else {
-                continue;
-            };
-            let order = std::str::from_utf8(&note)
-                .ok()
-                .and_then(|note| SignedOrder::from_archive(note).ok());
-            directives.extend(order.and_then(|order| order.directive().cloned()));
+        let notes = self.directive_notes(epoch)?.unwrap_or_default().into_iter();
+        let orders = notes.filter_map(|(_, note)| SignedOrder::from_archive(&note?).ok());
+        Ok(orders.filter_map(|order| order.directive().cloned()).collect())
+    }
+
+    /// The digests of the directives of an epoch, each with its signed note if that is archived; `None` if it has no
+    /// directives.
+    pub(super) fn directive_notes(&self, epoch: u64) -> Result<Option<Vec<(Digest, Option<String>)>>> {
+        let blob = |digest: &Digest| self.reader.blob(digest).map_err(|error| failed(&error));
+        let activation = self.entry_of(epoch)?;
+        let Some(overlay) = activation.and_then(|activation| activation.body.overlay) else {
+            return Ok(None);
+        };
+        let record = blob(&overlay)?.and_then(|bytes| serde_json::from_slice::<OverlayRecord>(&bytes).ok());
+        let Some(record) = record else {
+            // What was in force is not known: its one note is missing.
+            return Ok(Some(vec![(overlay, None)]));
+        };
+        let mut notes = Vec::new();
+        for digest in record.directives {
+            let note = blob(&digest)?.and_then(|bytes| String::from_utf8(bytes).ok());
+            notes.push((digest, note));
         }
-        Ok(directives)
+        Ok(Some(notes))
     }
 
     /// The newest activation of this number, which is its id.

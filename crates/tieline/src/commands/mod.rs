@@ -82,8 +82,12 @@ fn checked(cli: &Cli, config: Option<&std::path::Path>) -> Result<u8> {
 /// What is wrong with the packs: each alone, else all of them together.
 fn pack_problems(checked: &Checked) -> Vec<String> {
     let (mut packs, mut problems) = (Vec::new(), Vec::new());
+    let trusted = load::pack_signers(checked).unwrap_or_else(|error| {
+        problems.push(error);
+        None
+    });
     for folder in &checked.policy.packs {
-        match load::pack(folder) {
+        match load::trusted_pack(folder, trusted.as_ref()) {
             Ok(pack) => packs.push(pack),
             Err(found) => problems.extend(found),
         }

@@ -255,8 +255,13 @@ raw_table! {
         end_uses: List<String>,
         /// Who may sign directives, and how many of them must. Without it no directive is accepted.
         orders: RawOrders,
+        /// Different keys of `trusted_keys` that must have signed each pack; 1 to the number of keys. Default 1.
+        signatures_min: u64,
         /// Whose signatures make a statement. Without it, an officer records each one and answers for it.
         statements: RawStatements,
+        /// Verifier keys of those who may sign packs, as `tieline directive key` prints them (C2SP signed-note). With one, a
+        /// pack that is not signed enough (`pack.sig` in its folder) is refused. Without one, signatures are not looked at.
+        trusted_keys: List<String>,
     }
 
     RawStatements {

@@ -228,3 +228,71 @@ fn a_pack_enforces_once_it_is_adopted() {
     server.stop();
     folder.check("adoption");
 }
+
+/// The letter was in force for one call of three, and for that one alone both sides of a comparison know it.
+#[test]
+fn past_calls_are_ruled_under_the_directives_of_their_time() {
+    let mut folder = ready(1);
+    let server = folder.serve();
+    in_germany(&mut folder);
+    server.chat_with(&server.key).must_be(200);
+    let sign = [
+        "directive",
+        "sign",
+        "letter.toml",
+        "--key",
+        "officer.key",
+        "--out",
+        "one",
+    ];
+    folder.run(&sign);
+    assert!(folder.run(&["directive", "apply", "one"]).status.success());
+    server.chat_with(&server.key).must_be(403);
+    folder.run(&["directive", "new", "end.toml", "--revoke", "example-2026-1"]);
+    folder.run(&[
+        "directive",
+        "sign",
+        "end.toml",
+        "--key",
+        "officer.key",
+        "--out",
+        "end",
+    ]);
+    assert!(folder.run(&["directive", "revoke", "end"]).status.success());
+    server.chat_with(&server.key).must_be(200);
+    server.stop();
+    let against =
+        |new: &str| folder.json(&["policy", "diff", "then", new, "--against", "."])["calls"].clone();
+    let same = against("tieline.toml");
+    let counts =
+        |calls: &Value| ["ruled", "differ", "not_reproduced", "unruled"].map(|name| calls[name].as_u64());
+    assert_eq!(counts(&same), [Some(3), Some(0), Some(0), Some(0)], "{same:#}");
+    folder.write(
+        "packs/next/pack.toml",
+        &folder
+            .read("packs/demo/pack.toml")
+            .replace("\"KP\"", "\"DE\", \"KP\""),
+    );
+    folder.write("packs/next/rules.cedar", &folder.read("packs/demo/rules.cedar"));
+    folder.write(
+        "next.toml",
+        &folder.read("tieline.toml").replace("packs/demo", "packs/next"),
+    );
+    let next = against("next.toml");
+    assert_eq!(counts(&next)[0], Some(3), "{next:#}");
+    let groups = next["groups"].as_array().unwrap();
+    let of = |ruling: &str| {
+        let groups = groups.iter().filter(|group| group["from"]["ruling"] == ruling);
+        groups.map(|group| group["calls"].as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!((of("allow"), of("deny")), (2, 1), "{next:#}");
+    let refused = groups
+        .iter()
+        .find(|group| group["from"]["ruling"] == "deny")
+        .unwrap();
+    for side in ["from", "to"] {
+        let rules = refused[side]["rules"].as_array().unwrap();
+        let names_letter = |rule: &Value| rule.as_str().unwrap().contains("example-2026-1");
+        assert!(rules.iter().any(names_letter), "{refused:#}");
+    }
+}

@@ -332,6 +332,63 @@ fn past_calls_under_other_rules() {
     assert_eq!(report["decidable"]["calls_permille"], json!(1000));
 }
 
+/// A rule that was recorded after the calls, and held before them: what was decided then, and what should have been.
+#[test]
+fn what_was_decided_then_and_what_should_have_been() {
+    let folder = Folder::new();
+    let server = folder.serve();
+    for _ in 0..3 {
+        server.chat().must_be(200);
+    }
+    server.stop();
+    let config = folder.read("tieline.toml");
+    folder.write(
+        "tieline.toml",
+        &config.replace("[\"packs/open\"]", "[\"packs/open\", \"packs/late\"]"),
+    );
+    folder.write("packs/late/rules.cedar", PROPOSED);
+    folder.edit("packs/late/rules.cedar", "when", "unless");
+    let manifest = |recorded: &str, from: &str| {
+        let text = folder
+            .read("packs/open/pack.toml")
+            .replace("\"open\"", "\"late\"");
+        let text = text.replace("recorded_at = 2026-01-01", &format!("recorded_at = {recorded}"));
+        let text = text.replace("valid_from = 2026-01-01", &format!("valid_from = {from}"));
+        folder.write("packs/late/pack.toml", &text);
+    };
+    let against = |new: &str, more: &[&str]| {
+        let args = [&["policy", "diff", "then", new, "--against", "."], more].concat();
+        let report = folder.json(&args);
+        assert_eq!((&report["parties"], &report["changes"]), (&json!(1), &json!(0)));
+        let calls = report["calls"].clone();
+        assert_eq!(calls["not_reproduced"], json!(0), "{calls:#}");
+        calls
+    };
+    manifest("2026-11-01", "2026-01-01");
+    let calls = against("tieline.toml", &[]);
+    assert_eq!((&calls["ruled"], &calls["differ"]), (&json!(3), &json!(3)));
+    let group = &calls["groups"][0];
+    assert_eq!(
+        (&group["from"]["rules"], &group["to"]["rules"]),
+        (&json!(["open/base"]), &json!(["late/no-consumers"]))
+    );
+    let first = group["first_calls"][0].as_str().unwrap();
+    for (more, ruled) in [
+        (["--call", first], 1),
+        (["--since", "2099-01-01"], 0),
+        (["--since", "2020-01-01"], 3),
+        (["--until", "2020-01-01T00:00:00Z"], 0),
+    ] {
+        assert_eq!(against("tieline.toml", &more)["ruled"], json!(ruled), "{more:?}");
+    }
+    assert_eq!(against("then", &[])["differ"], json!(0));
+    // Recorded as early, and valid later: nothing should have been decided otherwise.
+    manifest("2026-01-01", "2099-01-01");
+    assert_eq!(against("tieline.toml", &[])["differ"], json!(0));
+    let refused = folder.fails(&["policy", "diff", "then", "tieline.toml"]);
+    assert!(refused.contains("--against"), "{refused}");
+}
+
 #[test]
 fn explaining_a_ruling() {
     let mut folder = folder();

@@ -148,3 +148,65 @@ fn a_changed_file_is_noticed_without_a_signal() {
     server.chat().must_be(200);
     server.stop();
 }
+
+/// Where keys are trusted with packs, one that is not signed by enough of them is no configuration: what was in force
+/// stays in force.
+#[test]
+fn a_pack_without_enough_signatures_keeps_what_was_in_force() {
+    let mut folder = Folder::new();
+    let key = |name: &str| {
+        let (file, name) = (format!("{name}.key"), format!("example.org/{name}"));
+        let made = folder.json(&["directive", "key", &file, "--name", &name]);
+        made["vkey"].as_str().unwrap().to_owned()
+    };
+    let trusted = [key("ada"), key("ben")];
+    key("mallory");
+    let server = folder.serve();
+    let settings = format!("[policy]\ntrusted_keys = {trusted:?}\nsignatures_min = 2");
+    folder.edit("tieline.toml", "[policy]", &settings);
+    let mut kept = 0;
+    let mut keeps = |because: &str| {
+        kept += 1;
+        let said = server.said(because);
+        server.signal(Signal::SIGHUP);
+        server.wait_said(KEPT, kept);
+        server.wait_said(because, said + 1);
+        server.chat().must_be(200);
+    };
+    keeps("packs/open/pack.sig:1:1: the pack is not signed, and 2 of the trusted keys must have signed it");
+    let sign = |folder: &mut Folder, key: &str| {
+        let signed = folder.run(&["policy", "sign", "packs/open", "--key", &format!("{key}.key")]);
+        assert!(signed.status.success(), "{signed:?}");
+    };
+    sign(&mut folder, "ada");
+    sign(&mut folder, "mallory");
+    keeps(
+        "of 2 signatures by trusted keys the pack has 1, of example.org/ada; nobody trusts the keys of example.org/mallory",
+    );
+    assert_eq!(folder.run(&["policy", "check"]).status.code(), Some(2));
+    let draft = folder.run(&["policy", "check", "packs/open"]);
+    assert_eq!(draft.status.code(), Some(0), "a pack that is at work on");
+    sign(&mut folder, "ben");
+    let checked = folder.json(&["policy", "check"]);
+    assert_eq!(
+        checked["packs"][0]["signed_by"],
+        serde_json::json!(["example.org/ada", "example.org/ben"])
+    );
+    server.signal(Signal::SIGHUP);
+    server.wait_said(SWAPPED, 1);
+    server.chat().must_be(200);
+    let rules = folder.read("packs/open/rules.cedar");
+    folder.edit("packs/open/rules.cedar", "Known callers", "All callers");
+    keeps("this one was changed after it was signed");
+    let again = folder.fails(&["policy", "sign", "packs/open", "--key", "ben.key"]);
+    assert!(again.contains("remove the file"), "{again}");
+    folder.write("packs/open/rules.cedar", &rules);
+    let bent = folder
+        .read("packs/open/pack.sig")
+        .replacen("/ben ", "/ben AAAA", 1);
+    folder.write("packs/open/pack.sig", &bent);
+    server.signal(Signal::SIGHUP);
+    server.wait_said(KEPT, 4);
+    server.chat().must_be(200);
+    server.stop();
+}

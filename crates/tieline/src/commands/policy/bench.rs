@@ -87,9 +87,14 @@ fn evidence(registry: &Registry, id: &str) -> Vec<Evidence> {
 
 /// The instant that is asked about; by default now.
 pub(super) fn instant(at: &At) -> Result<Tick> {
-    let Some(text) = &at.text else {
-        return Ok(Tick(super::super::serve::now_us()));
-    };
+    match &at.text {
+        None => Ok(Tick(super::super::serve::now_us())),
+        Some(text) => instant_of(text),
+    }
+}
+
+/// An instant as people write it.
+pub(super) fn instant_of(text: &str) -> Result<Tick> {
     let day = text.parse::<jiff::civil::Date>().ok();
     let of_day = day.and_then(|day| Some(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()));
     let whole = text.parse::<jiff::Timestamp>().ok();

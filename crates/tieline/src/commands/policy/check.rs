@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tieline_policy::{COMBINATIONS_MAX, Epoch, Lints, Pack, PackProblem, Status, lint};
+use tieline_policy::{COMBINATIONS_MAX, Epoch, Lints, Pack, PackProblem, Signers, Status, lint};
 
 use super::bench::{plural, with_library};
-use super::report::{LintShown, PackChecked, PolicyChecked, ProblemShown};
+use super::report::{LintShown, PackChecked, PolicyChecked, ProblemShown, Signed};
 use crate::cli::{Cli, PolicyCheck};
 use crate::load;
 use crate::output::{self, Failure, Result};
 
 pub(super) fn run(cli: &Cli, args: &PolicyCheck) -> Result<u8> {
-    let (folders, known, enforce) = if args.packs.is_empty() {
+    let is_configured = args.packs.is_empty();
+    let trusted = trusted(cli, is_configured)?;
+    let (folders, known, enforce) = if is_configured {
         let checked = load::checked_in(&cli.dir)?;
         (checked.policy.packs, Vec::new(), checked.policy.enforce)
     } else {
@@ -27,13 +29,39 @@ pub(super) fn run(cli: &Cli, args: &PolicyCheck) -> Result<u8> {
         return show(cli, &[], &problems, &Lints::default());
     }
     let (wanted, library) = with_library(&folders, &known)?;
+    let signed = |(folder, pack): (&PathBuf, &Pack)| {
+        let trusted = trusted.as_ref()?;
+        Some(load::signed_by(folder, pack, trusted))
+    };
+    let signed: Vec<Signed> = folders.iter().zip(&wanted).map(signed).collect();
+    // A pack that somebody is at work on need not be signed yet; one of the configuration must be.
+    if is_configured {
+        for (folder, signed) in folders.iter().zip(&signed) {
+            if let Some(Err(problem)) = signed {
+                problems.push(placed(folder, problem.clone()));
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return show(cli, &[], &problems, &Lints::default());
+    }
+    let packs: Vec<(&Pack, &Signed)> = wanted.iter().zip(&signed).collect();
     let mut all = wanted.clone();
     all.extend(library);
     let ids: BTreeSet<Arc<str>> = wanted.iter().map(|pack| pack.manifest().id.clone()).collect();
     let checked = Epoch::build(0, all.clone(), &enforce).and_then(|_| lint(&all, &ids, &enforce));
     match checked {
-        Ok(lints) => show(cli, &wanted, &[], &lints),
-        Err(problems) => show(cli, &wanted, &problems, &Lints::default()),
+        Ok(lints) => show(cli, &packs, &[], &lints),
+        Err(problems) => show(cli, &packs, &problems, &Lints::default()),
+    }
+}
+
+/// Whose keys are trusted with packs; without a configuration nobody is asked for.
+fn trusted(cli: &Cli, is_configured: bool) -> Result<Option<Signers>> {
+    match load::checked_in(&cli.dir) {
+        Ok(checked) => load::pack_signers(&checked).map_err(Failure::input),
+        Err(failure) if is_configured => Err(failure),
+        Err(_) => Ok(None),
     }
 }
 
@@ -44,14 +72,21 @@ pub(super) fn configured(cli: &Cli) -> Vec<PathBuf> {
 
 fn problems_of(folder: &Path) -> Result<Vec<PackProblem>> {
     let sources = load::pack_sources(folder).map_err(Failure::input)?;
-    let mut problems = Pack::parse(&sources).err().unwrap_or_default();
-    for problem in &mut problems {
-        problem.file = format!("{}/{}", folder.display(), problem.file).into();
-    }
-    Ok(problems)
+    let problems = Pack::parse(&sources).err().unwrap_or_default();
+    Ok(problems
+        .into_iter()
+        .map(|problem| placed(folder, problem))
+        .collect())
 }
 
-fn show(cli: &Cli, packs: &[Pack], problems: &[PackProblem], lints: &Lints) -> Result<u8> {
+fn placed(folder: &Path, problem: PackProblem) -> PackProblem {
+    PackProblem {
+        file: format!("{}/{}", folder.display(), problem.file).into(),
+        ..problem
+    }
+}
+
+fn show(cli: &Cli, packs: &[(&Pack, &Signed)], problems: &[PackProblem], lints: &Lints) -> Result<u8> {
     let warnings = lints.found.iter().filter(|lint| lint.kind.is_warning()).count();
     let code = match (problems.len(), warnings) {
         (0, 0) => 0,
@@ -64,13 +99,24 @@ fn show(cli: &Cli, packs: &[Pack], problems: &[PackProblem], lints: &Lints) -> R
             combinations: lints.combinations,
             findings: lints.found.iter().map(LintShown::new).collect(),
             ok: code == 0,
-            packs: packs.iter().map(PackChecked::new).collect(),
+            packs: packs
+                .iter()
+                .map(|(pack, signed)| PackChecked::new(pack, signed))
+                .collect(),
             problems: problems.iter().map(ProblemShown::new).collect(),
         })?;
         return Ok(code);
     }
     for problem in problems {
         output::line(format!("error: {problem}"))?;
+    }
+    for (pack, signed) in packs {
+        let id = &pack.manifest().id;
+        match signed {
+            None => {}
+            Some(Ok(names)) => output::line(format!("{id}: signed by {}", names.join(", ")))?,
+            Some(Err(problem)) => output::line(format!("note: {id}: {}", problem.says))?,
+        }
     }
     for lint in &lints.found {
         let word = if lint.kind.is_warning() { "warning" } else { "note" };
@@ -83,7 +129,7 @@ fn show(cli: &Cli, packs: &[Pack], problems: &[PackProblem], lints: &Lints) -> R
         ))?;
         return Ok(code);
     }
-    let rules = packs.iter().map(|pack| pack.rules().len()).sum();
+    let rules = packs.iter().map(|(pack, _)| pack.rules().len()).sum();
     output::line(format!(
         "{}, {}: {}, {}. Searched {} combinations of facts, at most {COMBINATIONS_MAX} for a rule at one instant.",
         plural(packs.len(), "pack"),

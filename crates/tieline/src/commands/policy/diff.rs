@@ -1,5 +1,6 @@
 //! `tieline policy diff`: what changes for whom from one set of rules to another, and which past calls it would have
-//! changed. Rules alone are compared, without directives: `tieline directive rehearse` is for those.
+//! changed. For parties rules alone are compared, without directives: `tieline directive rehearse` is for those. Past calls
+//! are ruled by both sides under the directives that were in force for them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,18 +11,22 @@ use tieline_core::{GridRecord, Tick};
 use tieline_policy::{Change, Epoch, Matrix, Pack, PartyFacts, Status, diff};
 
 use super::super::book::Book;
-use super::against;
-use super::bench::{Field, Party, epoch, in_parallel, instant, packs, parties, plural, time};
+use super::against::{self, Rules, Window};
+use super::bench::{Field, Party, epoch, in_parallel, instant, instant_of, packs, parties, plural, time};
 use super::matrix::csv;
 use super::report::{CallsDiffered, ChangeShown, GroupDiffered, PolicyDiffered, ReachShown, reach_text};
 use crate::cli::{Cli, PolicyDiff};
 use crate::output::{self, Failure, Result};
 use crate::{folder, load};
 
+/// What names the rules of each call's own past.
+const THEN: &str = "then";
+
 /// One of the two that are compared.
 struct Side {
-    epoch: Epoch,
-    field: Field,
+    /// Of the rules of each call's past there is none: they rule no party today.
+    field: Option<Field>,
+    rules: Rules,
 }
 
 /// Parties for which the same changes.
@@ -53,7 +58,7 @@ pub(super) fn run(cli: &Cli, args: &PolicyDiff) -> Result<u8> {
                 }
                 Ok(())
             };
-            Some(against::run(dir, &old.epoch, &new.epoch, &row)?)
+            Some(against::run(dir, [&old.rules, &new.rules], &window(args)?, &row)?)
         }
     };
     let changes = groups
@@ -84,6 +89,15 @@ pub(super) fn run(cli: &Cli, args: &PolicyDiff) -> Result<u8> {
     Ok(u8::from(report.changes > 0 || differ > 0))
 }
 
+fn window(args: &PolicyDiff) -> Result<Window> {
+    let instant = |text: &Option<String>| text.as_deref().map(instant_of).transpose();
+    Ok(Window {
+        call: args.call.as_ref().map(|id| id.to_ascii_lowercase()),
+        since: instant(&args.since)?,
+        until: instant(&args.until)?,
+    })
+}
+
 fn sides(cli: &Cli, args: &PolicyDiff, ledger: &Path) -> Result<[Side; 2]> {
     let ids = [pack_at(&args.old)?, pack_at(&args.new)?];
     // A pack is compared in place of the other, beside the rest of the configuration.
@@ -93,6 +107,14 @@ fn sides(cli: &Cli, args: &PolicyDiff, ledger: &Path) -> Result<[Side; 2]> {
         .map(|pack| pack.manifest().id.clone())
         .collect();
     let side = |name: &str, pack: &Option<Pack>| match pack {
+        _ if name == THEN && args.against.is_none() => {
+            let says = "`then` is what past calls were ruled by, and no past calls are named";
+            Err(Failure::input(says).with_hint("name the folder of their ledger with --against"))
+        }
+        _ if name == THEN => Ok(Side {
+            field: None,
+            rules: Rules::Then,
+        }),
         Some(pack) => {
             let checked = load::checked_in(&cli.dir)?;
             let mut all = packs(&checked.policy.packs)?;
@@ -127,8 +149,11 @@ fn pack_at(name: &str) -> Result<Option<Pack>> {
 }
 
 fn groups(parties: &[Party], old: &Side, new: &Side, now: Tick) -> Result<Groups> {
-    let old = Matrix::new(&old.epoch, &old.field.targets, &old.field.columns, None, now);
-    let new = Matrix::new(&new.epoch, &new.field.targets, &new.field.columns, None, now);
+    let (Some((old_epoch, old)), Some((new_epoch, new))) = (old.today(), new.today()) else {
+        return Ok(Groups::new());
+    };
+    let old = Matrix::new(old_epoch, &old.targets, &old.columns, None, now);
+    let new = Matrix::new(new_epoch, &new.targets, &new.columns, None, now);
     let mut distinct: Vec<&Party> = parties.iter().collect();
     distinct.sort_by(|a, b| a.facts.cmp(&b.facts));
     distinct.dedup_by(|a, b| a.facts == b.facts);
@@ -151,9 +176,17 @@ impl Side {
     fn new(packs: Vec<Pack>, enforce: &[Status], grid: &Arc<GridRecord>, all: bool) -> Result<Self> {
         let enforce = if all { &Status::ALL[..] } else { enforce };
         Ok(Self {
-            epoch: epoch(packs, enforce)?,
-            field: Field::new(grid)?,
+            field: Some(Field::new(grid)?),
+            rules: Rules::Epoch(Arc::new(epoch(packs, enforce)?)),
         })
+    }
+
+    /// What rules parties today, if anything.
+    const fn today(&self) -> Option<(&Arc<Epoch>, &Field)> {
+        match (&self.rules, &self.field) {
+            (Rules::Epoch(epoch), Some(field)) => Some((epoch, field)),
+            _ => None,
+        }
     }
 
     /// An epoch of the ledger's archive, over the grid with which it was activated.
@@ -277,6 +310,16 @@ fn text(report: &PolicyDiffered) -> String {
             "{} of {} past calls would be ruled otherwise; {} could not be ruled.",
             calls.differ, calls.ruled, calls.unruled
         );
+        if calls.not_reproduced > 0 {
+            let _ = writeln!(
+                text,
+                "{} do not follow from what was in force then: a counted licence was used up, or the record is wrong.",
+                plural(
+                    usize::try_from(calls.not_reproduced).unwrap_or(usize::MAX),
+                    "ruling"
+                )
+            );
+        }
     }
     text
 }

@@ -1,4 +1,4 @@
-//! `tieline policy`: one file a verb. Everything but `adopt` only reads, whether a server runs or not.
+//! `tieline policy`: one file a verb. Everything but `adopt` and `sign` only reads, whether a server runs or not.
 
 mod adopt;
 mod against;
@@ -9,6 +9,7 @@ mod diff;
 mod explain;
 mod matrix;
 mod report;
+mod sign;
 mod test;
 
 pub(super) use bench::overlay;
@@ -25,6 +26,7 @@ pub(super) fn run(cli: &Cli, command: &Policy) -> Result<u8> {
         Policy::Diff(args) => diff::run(cli, args),
         Policy::Explain(args) => explain::run(cli, args),
         Policy::Matrix(args) => matrix::run(cli, args),
+        Policy::Sign(args) => sign::run(args),
         Policy::Test(args) => test::run(cli, args),
     }
 }

@@ -49,9 +49,18 @@ pub(super) struct PackChecked {
     id: Arc<str>,
     rules: usize,
     sets: usize,
+    /// Names of trusted keys that signed it; absent where no keys are trusted, or not enough of them signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_by: Option<Vec<String>>,
     status: &'static str,
+    /// Why its signatures do not suffice, where keys are trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsigned: Option<String>,
     version: Arc<str>,
 }
+
+/// Who signed a pack, or why that is not enough; `None` where it is asked of nobody.
+pub(super) type Signed = Option<std::result::Result<Vec<String>, PackProblem>>;
 
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct ProblemShown {
@@ -162,14 +171,17 @@ pub(super) struct ChangeShown {
     pub(super) to: Option<ReachShown>,
 }
 
-#[derive(Debug, JsonSchema, Serialize)]
+#[derive(Debug, Default, JsonSchema, Serialize)]
 pub(super) struct CallsDiffered {
     /// Calls that would be ruled otherwise.
     pub(super) differ: u64,
     pub(super) groups: Vec<CallsGroup>,
+    /// Calls that the packs and directives of then, replayed, rule otherwise than was recorded; only where one side is
+    /// `then`. A counted licence that was used up is a reason, and any other is a matter for whoever answers for the log.
+    pub(super) not_reproduced: u64,
     /// Calls that were ruled by both.
     pub(super) ruled: u64,
-    /// Calls whose party's record or grid is not archived or cannot be read, or that asked for nothing that there is.
+    /// Calls whose party's record, grid or directive is not archived or cannot be read, or that asked for nothing that there is.
     pub(super) unruled: u64,
 }
 
@@ -343,7 +355,7 @@ impl LintShown {
 }
 
 impl PackChecked {
-    pub(super) fn new(pack: &Pack) -> Self {
+    pub(super) fn new(pack: &Pack, signed: &Signed) -> Self {
         let manifest = pack.manifest();
         Self {
             cases: pack.cases().len(),
@@ -351,7 +363,10 @@ impl PackChecked {
             id: manifest.id.clone(),
             rules: pack.rules().len(),
             sets: manifest.sets.len(),
+            signed_by: signed.as_ref().and_then(|signed| signed.as_ref().ok().cloned()),
             status: manifest.status.name(),
+            unsigned: (signed.as_ref())
+                .and_then(|signed| signed.as_ref().err().map(|problem| problem.says.clone())),
             version: manifest.version.clone(),
         }
     }
