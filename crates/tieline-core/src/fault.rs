@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::feature::Feature;
+
 /// What went wrong with an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,12 +67,15 @@ pub enum TimeLimit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
+    /// What an incapable channel refuses as such. `None` where it does not say, or refuses only a value of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature: Option<Feature>,
     pub kind: FaultKind,
     /// The limit of time that passed, if that is the fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<TimeLimit>,
     pub phase: Phase,
-    /// What the channel asked us to wait before the next attempt there, in ms.
+    /// What the channel asked us to wait before the next attempt there, in ms; of a spent account, the time to its reset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     /// The HTTP status, if there was one.
@@ -81,6 +86,7 @@ pub struct Fault {
 impl Fault {
     pub const fn new(kind: FaultKind, phase: Phase) -> Self {
         Self {
+            feature: None,
             kind,
             limit: None,
             phase,
@@ -100,6 +106,12 @@ impl Fault {
             limit: Some(limit),
             ..Self::new(kind, phase)
         }
+    }
+
+    #[must_use]
+    pub const fn with_feature(mut self, feature: Option<Feature>) -> Self {
+        self.feature = feature;
+        self
     }
 
     #[must_use]
@@ -209,5 +221,28 @@ impl FaultKind {
     /// Whether the channel's own error reply is what the caller should see, for the request itself is at fault.
     pub const fn is_callers(self) -> bool {
         matches!(self, Self::Client | Self::Content | Self::Context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Records from before faults named a feature are read, and a fault without one is written as it was then.
+    #[test]
+    fn old_records_are_read() {
+        let old = r#"{"kind":"incapable","phase":"head","status":400}"#;
+        let fault: Fault = serde_json::from_str(old).unwrap();
+        assert_eq!(
+            fault,
+            Fault::new(FaultKind::Incapable, Phase::Head).with_status(400)
+        );
+        assert_eq!(serde_json::to_string(&fault).unwrap(), old);
+        let new = serde_json::to_string(&fault.with_feature(Some(Feature::Prefill))).unwrap();
+        assert!(new.contains(r#""feature":"prefill""#), "{new}");
+        assert_eq!(
+            serde_json::from_str::<Fault>(&new).unwrap().feature,
+            Some(Feature::Prefill)
+        );
     }
 }

@@ -458,7 +458,13 @@ impl Drive {
             return;
         };
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let fault = tieline_wire::classify(provider, status.as_u16(), &header, &body);
+        let fault = tieline_wire::classify(
+            provider.into(),
+            Phase::Head,
+            Some(status.as_u16()),
+            &header,
+            &body,
+        );
         self.relay = Some(Relayed::Reply(status, body, dialect));
         self.feed(Input::Fault(fault));
     }

@@ -2,13 +2,13 @@
 //! asserted beyond "no panic" is a law of the parser, not an expectation about the input.
 
 use bytes::Bytes;
-use tieline_core::Dialect;
+use tieline_core::{Dialect, Fault, FaultKind, Phase};
 
 use crate::exchange::{Far, prepare};
 use crate::frame::sse::{self, Cut, Frames};
 use crate::pass::{self, Out, Pass};
 use crate::provider::Provider;
-use crate::{classify, json};
+use crate::{ChannelKind, classify, json};
 
 const DIALECTS: [Dialect; 2] = [Dialect::AnthropicMessages, Dialect::OpenaiChat];
 
@@ -81,16 +81,61 @@ pub fn fuzz_buffered(data: &[u8]) {
     }
 }
 
-/// Error bodies; the first two bytes are the status.
+/// Error replies; the first two bytes are the status, the rest is the body and the value of every header.
 pub fn fuzz_classify(data: &[u8]) {
     let Some((status, body)) = data.split_first_chunk::<2>() else {
         return;
     };
+    let status = u16::from_be_bytes(*status);
     let text = std::str::from_utf8(body).ok();
-    for provider in Provider::ALL {
-        let _ = classify::classify(*provider, u16::from_be_bytes(*status), &|_| text, body);
+    for channel in ChannelKind::ALL {
+        for phase in [Phase::Connect, Phase::Head, Phase::Body] {
+            for status in [None, Some(status)] {
+                let fault = classify(*channel, phase, status, &|_| text, body);
+                check_fault(&fault, body);
+            }
+        }
     }
 }
+
+/// The laws of faults, whatever the bytes.
+fn check_fault(fault: &Fault, body: &[u8]) {
+    let is_trouble = fault.status.is_some_and(|status| (500..=599).contains(&status));
+    debug_assert!(
+        !(is_trouble && matches!(fault.kind, FaultKind::Content | FaultKind::Legal)),
+        "a server in trouble judges no content and no party"
+    );
+    debug_assert!(
+        !(fault.kind.is_callers() && fault.kind.hurts()),
+        "what the caller did is not held against the channel"
+    );
+    debug_assert!(
+        fault.feature.is_none() || fault.kind == FaultKind::Incapable,
+        "only who is incapable names a feature"
+    );
+    debug_assert!(
+        fault.retry_after_ms.is_none_or(|ms| ms <= 31 * 86_400_000),
+        "a wait is bounded"
+    );
+    let said = String::from_utf8_lossy(body).to_lowercase();
+    let is_said = LEGAL_WORDS.iter().any(|word| said.contains(word));
+    // An escape in JSON may spell any of them.
+    let is_spelt = is_said || said.contains("\\u");
+    debug_assert!(
+        fault.kind != FaultKind::Legal || fault.status == Some(451) || is_spelt,
+        "a legal block has its evidence"
+    );
+}
+
+/// All that proves a legal block beside its own status.
+const LEGAL_WORDS: [&str; 6] = [
+    "country, region, or territory",
+    "embargo",
+    "export control",
+    "sanction",
+    "unsupported countries, regions, or territories",
+    "unsupported_country_region_territory",
+];
 
 /// Streams on their way between dialects; the first byte says how the rest is split.
 pub fn fuzz_exchange(data: &[u8]) {

@@ -8,6 +8,7 @@
 //! limit. Between equal dialects bytes pass through but for the splices that [`prepare`] declares; between different
 //! ones what is lost is reported as [`Loss`]. Of an answer only text-free marks are told to the core.
 
+mod calendar;
 pub mod classify;
 pub mod convert;
 #[doc(hidden)]
@@ -24,7 +25,7 @@ mod provider;
 mod render;
 mod surface;
 
-pub use classify::classify;
+pub use classify::{ChannelKind, classify};
 pub use exchange::{Buffered, Exchange, Far, Outgoing, prepare};
 pub use json::{Head, scan};
 pub use model::{Loss, LossKind};

@@ -12,6 +12,7 @@ use serde_json::Value;
 use smallvec::SmallVec;
 use tieline_core::{CallId, Code, Dialect, Problem, Retry};
 
+use crate::calendar;
 use crate::convert;
 use crate::frame::sse;
 use crate::json::quote_into;
@@ -82,7 +83,9 @@ pub fn relay_error_event(near: Dialect, far: Dialect, frame: &[u8], call: CallId
 /// channel's, byte for byte; otherwise its message goes into the caller's envelope. A body that is not an error of the
 /// channel's dialect (a proxy's page) is not shown: a plain error takes its place.
 pub fn relay_error(near: Dialect, far: Dialect, status: u16, body: &Bytes, call: CallId) -> Rendered {
-    let headers = error_headers(near, call);
+    let mut headers = error_headers(near, call);
+    // The request itself is at fault; without a word SDKs would send it again for a 408, 409 or 429.
+    headers.push(("x-should-retry", Cow::Borrowed("false")));
     let head = body.get(..RELAY_BYTES_MAX).unwrap_or(body);
     let value: Value = serde_json::from_slice(head).unwrap_or_default();
     let error = value.get("error").filter(|e| e.is_object());
@@ -294,17 +297,10 @@ fn quote_or_null(text: Option<&str>, out: &mut Vec<u8>) {
     }
 }
 
-/// Seconds since 1970 as RFC 3339 in UTC (Howard Hinnant's civil_from_days).
+/// Seconds since 1970 as RFC 3339 in UTC.
 fn rfc3339(at_s: u64) -> String {
-    let days = at_s / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let rest = at_s % 86_400;
+    let (year, month, day) = calendar::civil(at_s / calendar::DAY_S);
+    let rest = at_s % calendar::DAY_S;
     format!(
         "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
         rest / 3_600,

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
-use tieline_core::{Code, Dialect, Problem};
+use tieline_core::{Code, Dialect, Feature, FeatureSet, Problem};
 
 use super::cursor::{Bad, Cursor, DEPTH_MAX};
 use super::text::Text;
@@ -26,6 +26,9 @@ pub struct Head {
     pub answers: u32,
     /// A message carries sound.
     pub audio: bool,
+    /// What the request asks for beyond text, as far as channels are known to differ in it. A hint: a field that is only
+    /// read for it may stand there twice.
+    pub features: FeatureSet,
     /// A message carries a document or another file.
     pub files: bool,
     /// A message carries a picture.
@@ -83,6 +86,7 @@ pub fn scan(dialect: Dialect, body: &Bytes) -> Result<Head, Problem> {
             open_at: cursor.at() + 1,
             ..Head::default()
         },
+        is_assistant: false,
         max_completion_tokens: None,
         problem: None,
         seen: 0,
@@ -104,6 +108,8 @@ pub fn scan(dialect: Dialect, body: &Bytes) -> Result<Head, Problem> {
 struct Reader {
     dialect: Dialect,
     head: Head,
+    /// Whether the message read last is the assistant's.
+    is_assistant: bool,
     max_completion_tokens: Option<u32>,
     problem: Option<Problem>,
     /// A bit for each field that was met.
@@ -120,6 +126,45 @@ enum Field {
     Stream,
     StreamOptions,
     Tools,
+}
+
+/// A field that is read for no more than whether it is there.
+#[derive(Clone, Copy)]
+enum Hint {
+    /// The feature is asked for by any value but `null`.
+    Asks(Feature),
+    /// Anthropic's `output_config`: an effort, a format, or both.
+    OutputConfig,
+    /// An object that asks for the feature unless its `type` is this one, which is the default.
+    Unless(Feature, &'static str),
+}
+
+impl Hint {
+    fn of(dialect: Dialect, name: &[u8]) -> Option<Self> {
+        use Dialect::{AnthropicMessages, OpenaiChat};
+        Some(match (dialect, name) {
+            (_, b"temperature" | b"top_p" | b"top_k") => Self::Asks(Feature::Sampling),
+            (OpenaiChat, b"frequency_penalty" | b"logit_bias" | b"presence_penalty" | b"seed") => {
+                Self::Asks(Feature::Sampling)
+            }
+            (OpenaiChat, b"logprobs" | b"top_logprobs") => Self::Asks(Feature::Logprobs),
+            (OpenaiChat, b"reasoning_effort") => Self::Asks(Feature::Effort),
+            (OpenaiChat, b"response_format") => Self::Unless(Feature::Structured, "text"),
+            (OpenaiChat, b"stop") | (AnthropicMessages, b"stop_sequences") => Self::Asks(Feature::Stop),
+            (AnthropicMessages, b"output_config") => Self::OutputConfig,
+            (AnthropicMessages, b"output_format") => Self::Asks(Feature::Structured),
+            // Servers of one's own take it in OpenAI's dialect as well.
+            (_, b"thinking") => Self::Unless(Feature::Thinking, "disabled"),
+            _ => return None,
+        })
+    }
+}
+
+/// What a key of the request names.
+enum Known {
+    Field(Field),
+    Hint(Hint),
+    Other,
 }
 
 /// The longest name below; a key that is longer, even with two-byte letters in place of one-byte ones, is not ours.
@@ -162,12 +207,26 @@ impl Reader {
         if self.max_completion_tokens.is_some() {
             self.head.output_tokens_max = self.max_completion_tokens;
         }
+        let head = &mut self.head;
+        for (feature, is_asked) in [
+            (Feature::Audio, head.audio),
+            (Feature::Files, head.files),
+            (Feature::Images, head.images),
+            (Feature::Prefill, self.is_assistant),
+            (Feature::SeveralAnswers, head.answers > 1),
+            (Feature::Streaming, head.stream),
+            (Feature::Tools, head.tools),
+        ] {
+            head.features.set(feature, is_asked);
+        }
         Ok(self.head)
     }
 
     fn field(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>) -> Result<(), Bad> {
-        let Some(field) = self.known(key)? else {
-            return cursor.skip();
+        let field = match self.known(key)? {
+            Known::Field(field) => field,
+            Known::Hint(hint) => return self.hint(cursor, hint),
+            Known::Other => return cursor.skip(),
         };
         let bit = 1 << field as u16;
         if self.seen & bit != 0 {
@@ -193,31 +252,69 @@ impl Reader {
     }
 
     /// Which of our fields `key` names; refuses one that names it in another case.
-    fn known(&mut self, key: Text<'_>) -> Result<Option<Field>, Bad> {
+    fn known(&mut self, key: Text<'_>) -> Result<Known, Bad> {
         let read;
         let name: &[u8] = if key.escaped {
             // Half a surrogate pair is no letter of a name of ours, in any case.
-            let Some(text) = key.read() else { return Ok(None) };
+            let Some(text) = key.read() else {
+                return Ok(Known::Other);
+            };
             read = text;
             read.as_bytes()
         } else {
             key.raw
         };
         if let Some(field) = Field::of(self.dialect, name) {
-            return Ok(Some(field));
+            return Ok(Known::Field(field));
+        }
+        if let Some(hint) = Hint::of(self.dialect, name) {
+            return Ok(Known::Hint(hint));
         }
         if name.len() > NAME_BYTES_MAX {
-            return Ok(None);
+            return Ok(Known::Other);
         }
         let Some(field) = Field::of(self.dialect, fold(name, &mut [0; NAME_BYTES_MAX])) else {
-            return Ok(None);
+            return Ok(Known::Other);
         };
         let name = field.name();
         self.refuse(
             Code::FieldWrong,
             format!("A field differs from `{name}` in case only; write `{name}`."),
         )
-        .map(|()| None)
+        .map(|()| Known::Other)
+    }
+
+    /// Reads what a hint says. Whatever its form, it is no reason to refuse the request.
+    fn hint(&mut self, cursor: &mut Cursor<'_>, hint: Hint) -> Result<(), Bad> {
+        let is_null = cursor.peek() == Some(b'n');
+        let features = &mut self.head.features;
+        match hint {
+            Hint::Asks(feature) => {
+                features.set(feature, features.contains(feature) || !is_null);
+                cursor.skip()
+            }
+            Hint::OutputConfig => cursor.object_or_skip(|cursor, key| {
+                let is_null = cursor.peek() == Some(b'n');
+                if key.is("effort") {
+                    features.set(Feature::Effort, !is_null);
+                } else if key.is("format") {
+                    features.set(Feature::Structured, !is_null);
+                }
+                cursor.skip()
+            }),
+            Hint::Unless(feature, default) => {
+                features.set(feature, !is_null);
+                cursor.object_or_skip(|cursor, key| {
+                    if !key.is("type") {
+                        return cursor.skip();
+                    }
+                    if cursor.text_or_skip()?.is_some_and(|kind| kind.is(default)) {
+                        features.remove(feature);
+                    }
+                    Ok(())
+                })
+            }
+        }
     }
 
     fn model(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Bad> {
@@ -291,9 +388,13 @@ impl Reader {
     }
 
     fn message(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Bad> {
+        self.is_assistant = false;
         cursor.object_or_skip(|cursor, key| {
             if key.is("content") {
                 cursor.array_or_skip(|cursor| self.part(cursor, true))
+            } else if key.is("role") {
+                self.is_assistant = cursor.text_or_skip()?.is_some_and(|role| role.is("assistant"));
+                Ok(())
             } else {
                 cursor.skip()
             }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use tieline_core::{Code, Dialect};
+use tieline_core::{Code, Dialect, Feature};
 use tieline_wire::json::{DEPTH_MAX, check};
 use tieline_wire::{Head, scan};
 
@@ -43,6 +43,70 @@ fn an_anthropic_request_is_read() {
     let head = head(ANTHROPIC, body);
     assert_eq!((head.output_tokens_max, head.answers), (Some(1000), 1));
     assert!(head.images && head.files && !head.tools && !head.stream);
+}
+
+/// A body without its braces, model and messages, and the features that a request with it uses.
+#[test]
+fn the_features_that_a_request_uses_are_found() {
+    let user = r#"{"role":"user","content":"a"}"#;
+    let check = |dialect, messages: &str, fields: &str, expected: &str| {
+        let body = format!(r#"{{{fields}"model":"m","messages":[{messages}]}}"#);
+        let features = head(dialect, &body).features;
+        let names: Vec<&str> = features.iter().map(Feature::name).collect();
+        assert_eq!(names.join(" "), expected, "{body}");
+    };
+    for (fields, expected) in [
+        ("", ""),
+        (r#""temperature":0,"#, "sampling"),
+        (r#""temperature":null,"top_p":null,"#, ""),
+        (r#""temperature":1,"temperature":null,"#, "sampling"),
+        (r#""top_\u0070":0.5,"#, "sampling"),
+        (
+            r#""seed":1,"stop":["x"],"logprobs":true,"n":2,"#,
+            "logprobs sampling several_answers stop",
+        ),
+        (r#""response_format":{"type":"text"},"#, ""),
+        (
+            r#""response_format":{"type":"json_object"},"stream":true,"#,
+            "streaming structured",
+        ),
+        (
+            r#""response_format":{"json_schema":{"type":"text"},"type":"json_schema"},"#,
+            "structured",
+        ),
+        (r#""reasoning_effort":"low","tools":[{}],"#, "effort tools"),
+        (
+            r#""tools":[],"output_config":{"effort":"low"},"stop_sequences":["x"],"#,
+            "",
+        ),
+        (r#""thinking":{"type":"disabled"},"#, ""),
+        (r#""thinking":7,"#, "thinking"),
+    ] {
+        check(OPENAI, user, fields, expected);
+    }
+    for (fields, expected) in [
+        (r#""output_config":{"effort":"low"},"#, "effort"),
+        (
+            r#""output_config":{"format":{"type":"json_schema"},"effort":null},"#,
+            "structured",
+        ),
+        (r#""output_config":"x","seed":1,"reasoning_effort":"low","#, ""),
+        (
+            r#""thinking":{"type":"enabled","budget_tokens":1024},"stop_sequences":["x"],"#,
+            "stop thinking",
+        ),
+        (r#""thinking":{"type":"disabled"},"top_k":5,"#, "sampling"),
+    ] {
+        check(ANTHROPIC, user, fields, expected);
+    }
+    let assistant = r#"{"role":"assistant","content":"a"}"#;
+    let picture = r#"{"content":[{"type":"image"}],"role":"user"}"#;
+    for dialect in [OPENAI, ANTHROPIC] {
+        check(dialect, &format!("{user},{assistant}"), "", "prefill");
+        check(dialect, &format!("{assistant},{picture}"), "", "images");
+        check(dialect, &format!("{assistant},7"), "", "");
+        check(dialect, "", "", "");
+    }
 }
 
 #[test]
