@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tieline_core::{Ruling, Tick};
 use tieline_policy::{Directive, Epoch, Overlay};
 
-use crate::directives::{DENY, LETTER, directive, judge, lay, letter, lineage, open_epoch, posture, question};
+use crate::directives::{
+    DENY, LETTER, directive, judge, lay, letter, lineage, open_epoch, posture, question,
+};
 use crate::support::demo_epoch;
 
 /// A version of the letter that begins so many seconds after it came, and ends so many after.
