@@ -139,8 +139,7 @@ impl Units {
     }
 
     /// The verdict on `row` that the licences which are left bear out, and those that turned out to be spent. `without`
-    /// judges without those that are spent; it is
-    /// asked as often as one more of the party's licences turns out to be.
+    /// judges without those that are spent; it is asked as often as one more of the party's licences turns out to be.
     pub(crate) fn cover(
         &mut self,
         row: u8,

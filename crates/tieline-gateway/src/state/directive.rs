@@ -22,8 +22,7 @@ pub struct DirectiveRow {
 
 /// The directives that are in force at `now`, by id and version: of each the newest version that was applied by then, if
 /// it is neither revoked nor over, and where that begins later, what holds until then. Signatures were verified when it
-/// was applied: keys may change, and what is in force stays so until it
-/// is revoked.
+/// was applied: keys may change, and what is in force stays so until it is revoked.
 pub fn in_force(rows: &[DirectiveRow], now: Tick) -> Result<Vec<SignedOrder>, OrderError> {
     let applied = rows.iter().filter(|row| row.applied_us <= now.0);
     unrevoked(applied, |at| at <= now.0, now)
