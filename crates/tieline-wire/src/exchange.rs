@@ -15,7 +15,7 @@ use crate::convert::{self, BridgeOut, Context, StreamBridge};
 use crate::dialect::{LimitField, Target};
 use crate::frame::sse::Frames;
 use crate::json::{Edits, Head, PIECES, StreamOptions, quote_into};
-use crate::model::Loss;
+use crate::model::{Loss, Names};
 use crate::pass::{self, Out, Pass, Told};
 use crate::provider::Provider;
 
@@ -140,6 +140,14 @@ impl Exchange {
             context.created_unix_s = created_s;
         }
         self
+    }
+
+    /// The tools that were renamed for the channel.
+    pub(crate) fn into_names(self) -> Names {
+        match self.mode {
+            Mode::Pass(_) => Names::default(),
+            Mode::Translate { context, .. } => context.names,
+        }
     }
 
     /// Whether the caller asked for a stream.

@@ -207,18 +207,16 @@ impl Reader {
         if self.max_completion_tokens.is_some() {
             self.head.output_tokens_max = self.max_completion_tokens;
         }
-        let head = &mut self.head;
-        for (feature, is_asked) in [
-            (Feature::Audio, head.audio),
-            (Feature::Files, head.files),
-            (Feature::Images, head.images),
-            (Feature::Prefill, self.is_assistant),
-            (Feature::SeveralAnswers, head.answers > 1),
-            (Feature::Streaming, head.stream),
-            (Feature::Tools, head.tools),
-        ] {
-            head.features.set(feature, is_asked);
-        }
+        self.head.features = self
+            .head
+            .features
+            .with_if(Feature::Audio, self.head.audio)
+            .with_if(Feature::Files, self.head.files)
+            .with_if(Feature::Images, self.head.images)
+            .with_if(Feature::Prefill, self.is_assistant)
+            .with_if(Feature::SeveralAnswers, self.head.answers > 1)
+            .with_if(Feature::Streaming, self.head.stream)
+            .with_if(Feature::Tools, self.head.tools);
         Ok(self.head)
     }
 
@@ -290,20 +288,20 @@ impl Reader {
         let features = &mut self.head.features;
         match hint {
             Hint::Asks(feature) => {
-                features.set(feature, features.contains(feature) || !is_null);
+                *features = features.with_if(feature, !is_null);
                 cursor.skip()
             }
             Hint::OutputConfig => cursor.object_or_skip(|cursor, key| {
                 let is_null = cursor.peek() == Some(b'n');
                 if key.is("effort") {
-                    features.set(Feature::Effort, !is_null);
+                    *features = features.with_if(Feature::Effort, !is_null);
                 } else if key.is("format") {
-                    features.set(Feature::Structured, !is_null);
+                    *features = features.with_if(Feature::Structured, !is_null);
                 }
                 cursor.skip()
             }),
             Hint::Unless(feature, default) => {
-                features.set(feature, !is_null);
+                *features = features.with_if(feature, !is_null);
                 cursor.object_or_skip(|cursor, key| {
                     if !key.is("type") {
                         return cursor.skip();
