@@ -63,7 +63,9 @@ impl World {
             lapse: None,
             limits,
             party: "p_bench".into(),
+            party_desk_ix: 0,
             party_digest: [1; 32],
+            party_limits: Limits::default(),
             posture,
             scope: Scope::All,
         };
@@ -82,11 +84,14 @@ impl World {
     pub fn decide(&mut self, model: &str, body_bytes: u64, is_stream: bool) -> Call {
         self.calls += 1;
         let intake = Intake {
+            answers: 1,
             ask: self.snapshot.resolve(model),
             body_bytes,
             call: CallId::new(NOW, self.calls.into()),
             dialect: Dialect::OpenaiChat,
             end_use: None,
+            is_budgeted: false,
+            media: 0,
             output_tokens_max: Some(256),
             stream: is_stream,
             subject: self.subject.clone(),
@@ -133,10 +138,8 @@ impl World {
                     let view = self.fleet.view(&self.snapshot, call.candidates(), now);
                     call.handle(Input::View(view), now);
                 }
-                Effect::ReserveKey { tokens } => {
-                    let reply =
-                        self.desk
-                            .reserve_key(self.subject.desk_ix, &self.subject.limits, tokens, now);
+                Effect::ReserveKey { claim } => {
+                    let reply = self.desk.reserve(&self.subject.payers(None), &claim);
                     call.handle(Input::Desk(reply), now);
                 }
                 Effect::ReserveChannel { row, tokens } => {
@@ -162,10 +165,9 @@ impl World {
                             .settle_channel(candidate.channel, &limits, reserved, used.as_ref(), now);
                     }
                 }
-                Effect::SettleKey { reserved, used } => {
-                    let (desk_ix, limits) = (self.subject.desk_ix, &self.subject.limits);
-                    self.desk
-                        .settle_key(desk_ix, limits, reserved, used.as_ref(), now);
+                Effect::SettleKey { charged, claim, used } => {
+                    let payers = self.subject.payers(None);
+                    self.desk.settle(&payers, &claim, charged, used.as_ref(), now);
                 }
                 Effect::Close => record(call, &effect),
                 Effect::Cancel { .. } | Effect::Dial { .. } | Effect::Release | Effect::Reply(_) => {}
@@ -194,6 +196,7 @@ fn grid() -> GridRecord {
             requests_per_minute: Some(u32::MAX),
             ..Limits::default()
         },
+        media_tokens_max: None,
         models: vec![ServedRecord {
             model: model.into(),
             name: format!("far-{model}").into(),
@@ -210,6 +213,7 @@ fn grid() -> GridRecord {
         region_country: None,
     };
     let pool = |name: &str, model: &str| PoolRecord {
+        limits: Limits::default(),
         models: vec![model.into()],
         name: name.into(),
         settings: Settings::default(),

@@ -20,6 +20,11 @@ pub fn explain(decision: &DecisionEntry, outcome: Option<&OutcomeEntry>) -> Vec<
     for row in &decision.plan {
         lines.push(candidate(row));
     }
+    if let Some(nano) = decision.reserved_nano {
+        lines.push(format!(
+            "At most {nano} USD were reserved of the budgets that pay for it."
+        ));
+    }
     for (number, verdict) in verdicts(decision).enumerate() {
         lines.push(judged(number, verdict, decision));
     }
@@ -70,13 +75,16 @@ fn candidate(row: &PlanRecord) -> String {
         Why::Limited => {
             let bucket = row
                 .limited
-                .map_or_else(String::new, |bucket| format!(" ({bucket:?})"));
+                .map_or_else(String::new, |bucket| format!(" ({})", bucket.name()));
             format!("was passed over: its limit is used up{bucket}")
         }
         Why::Open => "was passed over: its breaker is open after repeated faults".into(),
         Why::Out => "was passed over: it was cut, by itself or by a component that it depends on".into(),
         Why::Standby => "stood by: it may serve, another comes first".into(),
         Why::Tried => "had been tried".into(),
+        Why::Unpriced => {
+            "was passed over: its price is unknown, and a budget or the configuration wants it known".into()
+        }
         Why::Unasked => "was not considered: the call was refused before".into(),
     };
     format!("Candidate {} on channel {} {why}.", row.model, row.channel)

@@ -57,22 +57,52 @@ impl Price {
     }
 }
 
+impl Price {
+    /// The most that this many tokens can cost, however they are counted.
+    #[must_use]
+    pub fn bound(&self, input_tokens: u64, output_tokens: u64) -> Nano {
+        let input = self.input.max(self.cache_read).max(self.cache_write);
+        let pico = u128::from(input.0) * u128::from(input_tokens)
+            + u128::from(self.output.0) * u128::from(output_tokens);
+        Nano(u64::try_from(pico.div_ceil(1_000)).unwrap_or(u64::MAX))
+    }
+}
+
+/// A text that is not an amount in USD.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an amount: a decimal number of USD with at most 9 decimals, such as \"250.00\"")]
+pub struct BadAmount(String);
+
+impl Nano {
+    /// An amount such as `250.00`.
+    ///
+    /// # Errors
+    /// A text that is not one, or more than 2^64 nano-USD (18 billion USD).
+    pub fn from_usd(text: &str) -> Result<Self, BadAmount> {
+        let amount = decimal(text, 9).map(Self);
+        amount.ok_or_else(|| BadAmount(text.chars().take(40).collect()))
+    }
+}
+
+/// A decimal number in units of its last decimal, of which there are at most `places`.
+fn decimal(text: &str, places: usize) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > places {
+        return None;
+    }
+    let whole: u64 = whole.parse().ok()?;
+    let fraction: u64 = format!("{fraction:0<places$}").parse().ok()?;
+    let unit = 10_u64.checked_pow(u32::try_from(places).ok()?)?;
+    whole.checked_mul(unit)?.checked_add(fraction)
+}
+
 impl FromStr for PicoPerToken {
     type Err = BadPrice;
 
     fn from_str(text: &str) -> Result<Self, BadPrice> {
         let bad = || BadPrice(text.chars().take(40).collect());
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-        if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > 6 {
-            return Err(bad());
-        }
-        let whole: u64 = whole.parse().map_err(|_| bad())?;
-        let fraction: u64 = format!("{fraction:0<6}").parse().map_err(|_| bad())?;
-        let pico = whole
-            .checked_mul(1_000_000)
-            .and_then(|p| p.checked_add(fraction))
-            .ok_or_else(bad)?;
+        let pico = decimal(text, 6).ok_or_else(bad)?;
         if pico > PICO_MAX {
             Err(bad())
         } else {
@@ -119,6 +149,15 @@ mod tests {
             "99999999999999999999",
         ] {
             assert!(bad.parse::<PicoPerToken>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_amount_is_read_exactly_or_refused() {
+        assert_eq!(Nano::from_usd("250"), Ok(Nano(250_000_000_000)));
+        assert_eq!(Nano::from_usd("0.000000001"), Ok(Nano(1)));
+        for bad in ["", "-1", "1.0000000001", "99999999999", "1,000"] {
+            assert!(Nano::from_usd(bad).is_err(), "{bad}");
         }
     }
 

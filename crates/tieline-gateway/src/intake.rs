@@ -74,11 +74,14 @@ pub(crate) async fn call(
     };
     let (id, seed) = shared.new_call(began);
     let intake = Intake {
+        answers: scanned.as_ref().map_or(1, |head| head.answers),
         ask,
         body_bytes: body.len() as u64,
         call: id,
         dialect,
         end_use,
+        is_budgeted: subject.has_budget(),
+        media: scanned.as_ref().map_or(0, |head| head.media),
         output_tokens_max: scanned.as_ref().and_then(|head| head.output_tokens_max),
         stream: scanned.as_ref().is_some_and(|head| head.stream),
         subject,

@@ -224,6 +224,7 @@ mod tests {
             components: vec!["cloud:aws".into()],
             dialect: tieline_core::Dialect::OpenaiChat,
             limits: tieline_core::Limits::default(),
+            media_tokens_max: None,
             models: vec![ServedRecord {
                 model: "m".into(),
                 name: "m".into(),

@@ -105,6 +105,7 @@ pub fn fuzz_exchange(data: &[u8]) {
         let far = Far {
             dialect: far,
             model_name: "f",
+            output_tokens_injected: None,
             provider,
         };
         let prepared = json::scan(near, &request).and_then(|head| prepare(near, &request, &head, &far));

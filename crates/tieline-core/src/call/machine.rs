@@ -8,12 +8,15 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use super::step::{Fact, Judged, Loss};
-use super::{Attempt, AttemptEnd, Call, Effect, Ending, Input, Reply, Reservation, Stage, WakeFor, Why};
-use crate::desk::{Bucket, DeskReply};
+use super::{
+    Attempt, AttemptEnd, Call, Effect, Ending, Input, Reply, Reservation, Stage, WakeFor, Why, limited,
+};
+use crate::desk::DeskReply;
 use crate::fault::{Fault, FaultKind, Phase};
 use crate::fleet::{Observation, Seen, View};
 use crate::grid::RecordMode;
 use crate::mark::Mark;
+use crate::money::Nano;
 use crate::problem::{Code, Problem, Retry};
 use crate::subject::Ask;
 use crate::time::{Span, Tick};
@@ -97,19 +100,18 @@ impl Call {
             return self.refuse_for_want_of_candidates();
         }
         self.stage = Stage::ReserveKey;
-        self.emit(Effect::ReserveKey {
-            tokens: self.tokens_estimate(),
-        });
+        self.claim = self.claim();
+        self.emit(Effect::ReserveKey { claim: self.claim });
     }
 
     fn key_reserved(&mut self, reply: DeskReply) {
         self.step(Fact::Desk(reply));
-        match reply {
-            DeskReply::Granted => {
-                self.reserved_key = Some(self.tokens_estimate());
+        match limited::problem(reply, self.now) {
+            None => {
+                self.reserved_key = Some(self.claim);
                 self.try_next();
             }
-            DeskReply::Denied { bucket, free_at } => self.refuse(self.key_limited(bucket, free_at)),
+            Some(problem) => self.refuse(problem),
         }
     }
 
@@ -129,7 +131,7 @@ impl Call {
     fn channel_reserved(&mut self, row: u8, reply: DeskReply) {
         self.step(Fact::Desk(reply));
         match reply {
-            DeskReply::Denied { bucket, free_at } => {
+            DeskReply::Denied { bucket, free_at, .. } => {
                 self.plan.limit(row, bucket, free_at);
                 self.try_next();
             }
@@ -441,7 +443,11 @@ impl Call {
         match self.late.take() {
             Some(_) if reply != DeskReply::Granted => {}
             Some(Reservation::Channel { row }) => self.emit(Effect::SettleChannel { row, reserved, used }),
-            Some(Reservation::Key) => self.emit(Effect::SettleKey { reserved, used }),
+            Some(Reservation::Key) => self.emit(Effect::SettleKey {
+                charged: Nano(0),
+                claim: self.claim,
+                used,
+            }),
             None => {}
         }
     }
@@ -496,6 +502,9 @@ impl Call {
             let retry = free_at.map_or(Retry::Free, |at| Retry::After(at.since(self.now)));
             return Problem::plain(Code::ChannelsBusy).with_retry(retry);
         }
+        if self.plan.any_unpriced() {
+            return Problem::plain(Code::PriceUnknown);
+        }
         // What is allowed is cut, and a cut lasts: if an officer could open another way, that is the one to ask.
         match self.plan.refusing_verdict() {
             Some(verdict) if verdict.ruling == Ruling::Hold => verdict_problem(verdict),
@@ -530,26 +539,6 @@ impl Call {
             Some((_, AttemptEnd::Fault(fault))) => fault.kind == kind,
             _ => true,
         })
-    }
-
-    fn key_limited(&self, bucket: Bucket, free_at: Option<Tick>) -> Problem {
-        let (code, says) = match bucket {
-            Bucket::Concurrency => (
-                Code::ConcurrencyLimit,
-                "The key has as many calls in flight as it may.",
-            ),
-            Bucket::RequestsPerDay => (Code::RequestLimit, "The key's requests per day are used up."),
-            Bucket::RequestsPerMinute => (Code::RequestLimit, "The key's requests per minute are used up."),
-            Bucket::TokensPerDay => (Code::TokenLimit, "The key's tokens per day are used up."),
-            Bucket::TokensPerMinute => (Code::TokenLimit, "The key's tokens per minute are used up."),
-        };
-        let retry = match (bucket, free_at) {
-            (_, Some(at)) => Retry::After(at.since(self.now)),
-            (Bucket::Concurrency, None) => Retry::Free,
-            // More than the whole limit: waiting does not help.
-            (_, None) => Retry::Never,
-        };
-        Problem::new(code, says).with_retry(retry)
     }
 
     /// End the call with a problem; one that was not decided yet is recorded as a refusal first.
@@ -600,12 +589,13 @@ impl Call {
     }
 
     fn settle_key(&mut self) {
-        let Some(reserved) = self.reserved_key else { return };
+        let Some(claim) = self.reserved_key else { return };
         let used = match self.attempts.last() {
             Some(attempt) if attempt.may_have_used() => attempt.usage,
             _ => Some(crate::Usage::default()),
         };
-        self.emit(Effect::SettleKey { reserved, used });
+        let charged = self.charged();
+        self.emit(Effect::SettleKey { charged, claim, used });
     }
 
     fn observe(&mut self, row: u8, seen: Seen) {

@@ -7,6 +7,8 @@
 //!
 //! Bounds: at most [`ROWS_MAX`] candidates and attempts; at most [`MARKS_MAX`] recorded marks of an attempt.
 
+mod bound;
+mod limited;
 mod machine;
 mod plan;
 mod replay;
@@ -19,17 +21,19 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use crate::ROWS_MAX;
-use crate::desk::DeskReply;
+use crate::desk::{Claim, DeskReply};
 use crate::entropy::Seed;
 use crate::fault::{Fault, FaultKind, Phase};
 use crate::fleet::{Observation, View};
 use crate::grid::{Candidate, Settings, Snapshot};
 use crate::mark::{Mark, Stop, Usage};
+use crate::money::Nano;
 use crate::problem::{Code, Problem};
 use crate::subject::Intake;
 use crate::time::{Span, Tick};
 use crate::verdict::Verdict;
 
+pub use bound::OUTPUT_TOKENS_ASSUMED;
 pub use plan::{Plan, Why};
 pub use replay::{Difference, replay};
 pub use step::{Fact, Judged, Loss, MARKS_MAX, Step};
@@ -71,49 +75,36 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Stop the attempt and close its connection.
-    Cancel {
-        attempt: u8,
-    },
+    Cancel { attempt: u8 },
     /// The call is over: write [`Call::outcome_entry`].
     Close,
     /// Send the request to the candidate of `row`.
-    Dial {
-        attempt: u8,
-        row: u8,
-    },
+    Dial { attempt: u8, row: u8 },
     /// Judge the candidates of the rows whose bits are set, under the epoch current at this moment.
-    Judge {
-        rows: u8,
-    },
+    Judge { rows: u8 },
     /// Read the fleet's view of [`Call::candidates`].
     Look,
     /// Tell the fleet.
     Observe(Observation),
     /// Write [`Call::decision_entry`]; answer with [`Input::Recorded`] at once (the ledger's queue takes it or is full),
     /// and if `strict` with [`Input::Durable`] or [`Input::NotDurable`] later.
-    Record {
-        strict: bool,
-    },
+    Record { strict: bool },
     /// From here on the attempt's bytes, those held back first, go to the caller as they come.
     Release,
     /// The caller gets this, and nothing after it.
     Reply(Reply),
     /// Reserve one request and `tokens` on the channel of `row`.
-    ReserveChannel {
-        row: u8,
-        tokens: u64,
-    },
-    /// Reserve one request and `tokens` for the key.
-    ReserveKey {
-        tokens: u64,
-    },
+    ReserveChannel { row: u8, tokens: u64 },
+    /// Reserve one request and the claim for the key and everybody else who pays.
+    ReserveKey { claim: Claim },
     SettleChannel {
         row: u8,
         reserved: u64,
         used: Option<Usage>,
     },
     SettleKey {
-        reserved: u64,
+        charged: Nano,
+        claim: Claim,
         used: Option<Usage>,
     },
 }
@@ -155,13 +146,6 @@ pub enum Ending {
     Served,
 }
 
-/// The output tokens that a reservation assumes where the request states no limit. A guess: half of recorded chat
-/// answers are shorter than a quarter of it; settling corrects it.
-pub const OUTPUT_TOKENS_ASSUMED: u64 = 1_024;
-
-/// Bytes of request body per input token that a reservation assumes: English text has about four.
-const BODY_BYTES_PER_TOKEN: u64 = 4;
-
 /// One request of an application.
 #[expect(
     clippy::struct_excessive_bools,
@@ -172,6 +156,8 @@ pub struct Call {
     pub(crate) attempts: ArrayVec<Attempt, ROWS_MAX>,
     pub(crate) began: Tick,
     pub(crate) candidates: ArrayVec<Candidate, ROWS_MAX>,
+    /// What was asked of everybody who pays.
+    claim: Claim,
     /// Steps before this index led to the decision.
     pub(crate) decided_at: Option<(Tick, usize)>,
     durable: bool,
@@ -189,8 +175,8 @@ pub struct Call {
     now: Tick,
     pub(crate) plan: Plan,
     released: bool,
-    /// Tokens reserved for the key, if granted.
-    pub(crate) reserved_key: Option<u64>,
+    /// What everybody who pays granted.
+    pub(crate) reserved_key: Option<Claim>,
     /// Tokens reserved on the channel of the attempt to come.
     reserved_channel: Option<u64>,
     pub(crate) seed: Seed,
@@ -299,6 +285,7 @@ impl Call {
             began: now,
             plan: Plan::new(candidates.len()),
             candidates,
+            claim: Claim::default(),
             decided_at: None,
             durable: false,
             effects: ArrayVec::new(),
@@ -319,6 +306,7 @@ impl Call {
             stage: Stage::Done,
             steps: step::Steps::new(buffer),
         };
+        call.price_rows();
         call.admit();
         call
     }
@@ -431,15 +419,5 @@ impl Call {
         } else {
             (first_content, WakeFor::FirstContent)
         }
-    }
-
-    /// Tokens to reserve: an estimate of the input, and the stated or assumed limit of the output.
-    fn tokens_estimate(&self) -> u64 {
-        let input = self.intake.body_bytes / BODY_BYTES_PER_TOKEN;
-        let output = self
-            .intake
-            .output_tokens_max
-            .map_or(OUTPUT_TOKENS_ASSUMED, u64::from);
-        input.saturating_add(output)
     }
 }

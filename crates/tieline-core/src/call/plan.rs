@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::ROWS_MAX;
 use crate::desk::Bucket;
 use crate::fleet::{Health, View};
+use crate::grid::UnknownPrice;
 use crate::time::Tick;
-use crate::verdict::{Ruling, Verdict};
+use crate::verdict::{Rule, Ruling, Verdict};
 
 /// Why a candidate is where it is in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub enum Why {
     Tried,
     /// Nothing was asked about it, for the call was refused before.
     Unasked,
+    /// Its price is unknown, and a budget or the configuration wants it known.
+    Unpriced,
 }
 
 /// All candidates of a call.
@@ -49,6 +52,8 @@ pub struct PlanRow {
     /// The limit that is used up, and when it frees.
     pub limited: Option<(Bucket, Option<Tick>)>,
     pub tried: bool,
+    /// What follows from its unknown price, where that keeps it from being tried.
+    pub unpriced: Option<UnknownPrice>,
     pub verdict: Option<Arc<Verdict>>,
     pub why: Why,
 }
@@ -58,6 +63,7 @@ impl Plan {
         let row = || PlanRow {
             limited: None,
             tried: false,
+            unpriced: None,
             verdict: None,
             why: Why::Unasked,
         };
@@ -83,6 +89,9 @@ impl Plan {
         let mut verdicts = verdicts.iter();
         for (row, _) in asked {
             row.verdict = verdicts.next().cloned();
+            if row.unpriced == Some(UnknownPrice::Hold) && row.is_allowed() {
+                row.verdict = row.verdict.as_deref().map(held_for_price);
+            }
         }
     }
 
@@ -115,6 +124,7 @@ impl Plan {
                 None => Why::Unasked,
                 Some(Ruling::Deny) => Why::Denied,
                 Some(Ruling::Hold) => Why::Held,
+                Some(Ruling::Allow) if row.unpriced.is_some() => Why::Unpriced,
                 Some(Ruling::Allow) if seen.out => Why::Out,
                 Some(Ruling::Allow) if row.limited.is_some() => Why::Limited,
                 Some(Ruling::Allow) if seen.health == Health::Open => Why::Open,
@@ -169,6 +179,11 @@ impl Plan {
         }
     }
 
+    /// Whether an unknown price is all that keeps a row from being tried.
+    pub(crate) fn any_unpriced(&self) -> bool {
+        self.rows.iter().any(|row| row.why == Why::Unpriced)
+    }
+
     pub(crate) fn any_limited(&self) -> bool {
         self.rows.iter().any(|row| row.limited.is_some())
     }
@@ -178,6 +193,20 @@ impl Plan {
         let limits = self.rows.iter().filter_map(|row| row.limited);
         limits.filter_map(|(_, free_at)| free_at).min()
     }
+}
+
+/// An allowed candidate whose unknown price holds it. Only a stated price opens it.
+fn held_for_price(verdict: &Verdict) -> Arc<Verdict> {
+    let rule = Rule {
+        citation: "configuration in force".into(),
+        id: "default/unknown-price".into(),
+        reason: "The price of this model on this channel is unknown, and such calls are held.".into(),
+    };
+    Arc::new(Verdict {
+        rules: Arc::new([rule]),
+        ruling: Ruling::Hold,
+        ..verdict.clone()
+    })
 }
 
 impl PlanRow {

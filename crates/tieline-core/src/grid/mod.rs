@@ -6,7 +6,7 @@ mod snapshot;
 
 pub use record::{
     ChannelRecord, GRID_V1, GridRecord, LabRecord, ModelRecord, PoolRecord, RecordMode, Resume, ServedRecord,
-    Settings, Weights,
+    Settings, UnknownPrice, Weights,
 };
 pub use snapshot::{
     CHANNELS_MAX, COMPONENTS_MAX, Candidate, Channel, ChannelIx, ComponentIx, ComponentSet, GridError, Model,

@@ -54,6 +54,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug)]
 pub struct Model {
     pub candidates: ArrayVec<Candidate, ROWS_MAX>,
+    pub context_tokens: Option<u32>,
     pub lab: u16,
     pub name: Arc<str>,
     pub weights: Weights,
@@ -65,6 +66,7 @@ pub struct Channel {
     pub components: ComponentSet,
     pub dialect: Dialect,
     pub limits: Limits,
+    pub media_tokens_max: Option<u32>,
     pub name: Arc<str>,
     pub provider: Arc<str>,
     pub region: Option<Arc<str>>,
@@ -82,6 +84,7 @@ pub struct Served {
 #[derive(Clone, Debug)]
 pub struct Pool {
     pub candidates: ArrayVec<Candidate, ROWS_MAX>,
+    pub limits: Limits,
     pub models: Vec<ModelIx>,
     pub name: Arc<str>,
     pub settings: Settings,
@@ -190,6 +193,10 @@ impl Snapshot {
 
     pub fn channel_named(&self, name: &str) -> Option<ChannelIx> {
         index_of(self.channels.iter().map(|c| &c.name), name).map(ChannelIx)
+    }
+
+    pub fn pool_named(&self, name: &str) -> Option<PoolIx> {
+        index_of(self.pools.iter().map(|p| &p.name), name).map(PoolIx)
     }
 
     pub fn model_named(&self, name: &str) -> Option<ModelIx> {
@@ -387,6 +394,7 @@ impl Build {
             })?;
             self.models.push(Model {
                 candidates: ArrayVec::new(),
+                context_tokens: model.context_tokens,
                 lab,
                 name: model.name.clone(),
                 weights: model.weights,
@@ -433,6 +441,7 @@ impl Build {
                 components,
                 dialect: channel.dialect,
                 limits: channel.limits,
+                media_tokens_max: channel.media_tokens_max,
                 name: channel.name.clone(),
                 provider: channel.provider.clone(),
                 region: channel.region.clone(),
@@ -501,6 +510,7 @@ impl Build {
             }
             self.pools.push(Pool {
                 candidates,
+                limits: pool.limits,
                 models,
                 name: pool.name.clone(),
                 settings: pool.settings,

@@ -20,6 +20,7 @@ pub(crate) fn two_channels_record() -> GridRecord {
         components: vec![region.into(), "lab:l".into()],
         dialect,
         limits: Limits::default(),
+        media_tokens_max: None,
         models: vec![served(name)],
         name: name.into(),
         provider: "openai_compatible".into(),
@@ -45,6 +46,7 @@ pub(crate) fn two_channels_record() -> GridRecord {
             weights: Weights::Open,
         }],
         pools: vec![PoolRecord {
+            limits: Limits::default(),
             models: vec!["m".into()],
             name: "p".into(),
             settings: Settings::default(),

@@ -55,6 +55,7 @@ pub(crate) fn channel(name: &str, components: &[&str], models: &[(&str, Option<u
         components: components.iter().map(|name| Arc::from(*name)).collect(),
         dialect: Dialect::OpenaiChat,
         limits: Limits::default(),
+        media_tokens_max: None,
         models: models.iter().map(|(model, usd)| served(model, *usd)).collect(),
         name: name.into(),
         provider: "openai_compatible".into(),
@@ -90,6 +91,7 @@ pub(crate) fn model(name: &str, lab: &str) -> ModelRecord {
 
 pub(crate) fn pool(name: &str, models: &[&str]) -> PoolRecord {
     PoolRecord {
+        limits: Limits::default(),
         models: models.iter().map(|name| Arc::from(*name)).collect(),
         name: name.into(),
         settings: Settings::default(),

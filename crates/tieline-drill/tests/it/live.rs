@@ -86,11 +86,14 @@ impl Live {
         self.arrivals += 1;
         self.now = START.plus(Span(self.arrivals * script.gap.0));
         let intake = Intake {
+            answers: 1,
             ask: self.snapshot.resolve(ask),
             body_bytes: 4_000,
             call: CallId::new(self.now, 7),
             dialect: Dialect::OpenaiChat,
             end_use: None,
+            is_budgeted: false,
+            media: 0,
             output_tokens_max: None,
             stream: true,
             subject: Arc::new(Subject {
@@ -99,7 +102,9 @@ impl Live {
                 lapse: None,
                 limits: Limits::default(),
                 party: script.party.into(),
+                party_desk_ix: 0,
                 party_digest: [0; 32],
+                party_limits: Limits::default(),
                 posture: 0,
                 scope: Scope::All,
             }),

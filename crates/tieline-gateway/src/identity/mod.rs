@@ -269,7 +269,9 @@ impl Bearer {
             lapse: Some(lapse),
             limits: of_key.limits,
             party: party.clone(),
+            party_desk_ix: of_key.party_desk_ix,
             party_digest: sha256(&record).0,
+            party_limits: of_key.party_limits,
             posture: intern(facts.lasting_until(until))?,
             scope: of_key.scope.clone(),
         };

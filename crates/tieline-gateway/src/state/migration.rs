@@ -20,7 +20,7 @@ struct Version {
     then: fn(&Transaction<'_>, Tick) -> Result<(), StateError>,
 }
 
-const VERSIONS: [Version; 2] = [
+const VERSIONS: [Version; 3] = [
     Version {
         statements: "
     CREATE TABLE party (id TEXT PRIMARY KEY, name TEXT NOT NULL, facts TEXT NOT NULL) STRICT;
@@ -53,6 +53,12 @@ const VERSIONS: [Version; 2] = [
         adopted_us INTEGER NOT NULL, PRIMARY KEY (pack, digest, entity)) STRICT;
 ",
         then: facts_to_evidence,
+    },
+    Version {
+        statements: "
+    CREATE TABLE party_limits (party TEXT PRIMARY KEY REFERENCES party (id), limits TEXT NOT NULL) STRICT;
+",
+        then: |_, _| Ok(()),
     },
 ];
 

@@ -138,6 +138,7 @@ impl Fate {
                 requests_per_minute: way.limit,
                 ..Limits::default()
             },
+            media_tokens_max: None,
             models: named(way.models).map(served).collect(),
             name: format!("c{ix}").into(),
             operator_jurisdiction: code(way.operator),
@@ -165,6 +166,7 @@ impl Fate {
             }],
             models: MODELS.into_iter().map(model).collect(),
             pools: vec![PoolRecord {
+                limits: Limits::default(),
                 models: MODELS.into_iter().map(Arc::from).collect(),
                 name: "pool".into(),
                 settings,
@@ -312,11 +314,14 @@ impl<'f> World<'f> {
     /// One call, from its arrival to its end.
     fn call(&mut self, n: u64) {
         let intake = Intake {
+            answers: 1,
             ask: self.grid.resolve("pool"),
             body_bytes: 100,
             call: CallId::new(self.now, u128::from(n)),
             dialect: Dialect::OpenaiChat,
             end_use: None,
+            is_budgeted: false,
+            media: 0,
             output_tokens_max: None,
             stream: n.is_multiple_of(2),
             subject: Arc::new(Subject {
@@ -325,7 +330,9 @@ impl<'f> World<'f> {
                 lapse: None,
                 limits: Limits::default(),
                 party: "p_1".into(),
+                party_desk_ix: 0,
                 party_digest: [9; 32],
+                party_limits: Limits::default(),
                 posture: self.posture,
                 scope: Scope::All,
             }),
@@ -393,8 +400,9 @@ impl<'f> World<'f> {
                     Input::Verdicts(asked.map(|(candidate, _)| self.verdict(*candidate)).collect())
                 }
                 Effect::Look => Input::View(self.fleet.view(&self.grid, call.candidates(), self.now)),
-                Effect::ReserveKey { tokens } => {
-                    Input::Desk(self.desk.reserve_key(0, &Limits::default(), tokens, self.now))
+                Effect::ReserveKey { claim } => {
+                    let payers = call.intake().subject.payers(None);
+                    Input::Desk(self.desk.reserve(&payers, &claim))
                 }
                 Effect::ReserveChannel { row, tokens } => {
                     let (channel, limits) = limits(row);
@@ -415,9 +423,10 @@ impl<'f> World<'f> {
                         .settle_channel(channel, &limits, reserved, used.as_ref(), self.now);
                     continue;
                 }
-                Effect::SettleKey { reserved, used } => {
+                Effect::SettleKey { charged, claim, used } => {
+                    let payers = call.intake().subject.payers(None);
                     self.desk
-                        .settle_key(0, &Limits::default(), reserved, used.as_ref(), self.now);
+                        .settle(&payers, &claim, charged, used.as_ref(), self.now);
                     continue;
                 }
                 Effect::Cancel { .. } | Effect::Close | Effect::Release | Effect::Reply(_) => continue,

@@ -65,6 +65,8 @@ pub(crate) struct Plan {
     /// Licences as they were recorded, before the first start.
     pub(crate) licences: Vec<LicenceRow>,
     pub(crate) models: Vec<&'static str>,
+    /// Of the pool.
+    pub(crate) pool_limits: Limits,
     /// Further pools: a name, and the models that it stands for.
     pub(crate) aliases: Vec<(&'static str, Vec<&'static str>)>,
     pub(crate) packs: Vec<Pack>,
@@ -158,6 +160,7 @@ impl Plan {
             models: vec![MODEL],
             packs: vec![demo_pack()],
             pool: None,
+            pool_limits: Limits::default(),
             settings: Settings::default(),
             signers: None,
             statement_keys: Vec::new(),
@@ -244,6 +247,11 @@ impl Plan {
             pools: std::iter::once((POOL, self.models.clone()))
                 .chain(self.aliases.clone())
                 .map(|(name, models)| PoolRecord {
+                    limits: if name == POOL {
+                        self.pool_limits
+                    } else {
+                        Limits::default()
+                    },
                     models: models.into_iter().map(Arc::from).collect(),
                     name: name.into(),
                     settings: self.pool.unwrap_or(self.settings),
@@ -309,6 +317,7 @@ impl Way {
             components: self.components.iter().map(|name| Arc::from(*name)).collect(),
             dialect: self.dialect,
             limits: self.limits,
+            media_tokens_max: None,
             models: self.models.iter().map(served).collect(),
             name: self.name.into(),
             provider: self.provider().name().into(),

@@ -31,6 +31,7 @@ pub(crate) fn between(near: Dialect, far: Dialect, body: &'static str) -> Exchan
         &Far {
             dialect: far,
             model_name: "m",
+            output_tokens_injected: None,
             provider,
         },
     )

@@ -10,12 +10,11 @@ use tieline_core::{Dialect, Limits, Price};
 
 use super::checked::{ChannelWiring, CredentialSource, Endpoint};
 use super::grid::{Names, missing, too_many, unknown};
+use super::limits::limits;
 use super::provider::{self, Provider, UrlDefault};
 use super::{World, kind, value};
 use crate::diagnose::{Code, Diagnostic, Sink, Span, looks_secret, shown};
-use crate::raw::shape::{
-    RawChannel, RawCredentialTable, RawDialect, RawLimits, RawPrice, RawServed, RawServedTable,
-};
+use crate::raw::shape::{RawChannel, RawCredentialTable, RawDialect, RawPrice, RawServed, RawServedTable};
 use crate::raw::{At, Entries, nearest, quoted};
 
 /// Connections kept to one channel: a few streams for each of the calls that one machine carries.
@@ -77,7 +76,10 @@ fn channel(
     let region = raw.region.as_ref().map(|at| value::name(at, "region", sink));
     let [operator_jurisdiction, region_country] = [&raw.operator_jurisdiction, &raw.region_country]
         .map(|at| at.as_ref().and_then(|at| value::jurisdiction(at, sink)));
-    let limits = limits(raw.limits.as_ref().map(|at| &at.value), sink);
+    let limits = raw.limits.as_ref().map(|at| &at.value);
+    let limits = limits.map_or_else(Limits::default, |raw| limits!(raw, sink));
+    let media = raw.media_tokens_max.as_ref();
+    let media_tokens_max = value::number_if_stated(media, "media_tokens_max", 100_000_000, sink);
     let connections_max = value::number(
         raw.connections_max.as_ref(),
         "connections_max",
@@ -115,6 +117,7 @@ fn channel(
             components,
             dialect,
             limits,
+            media_tokens_max: media_tokens_max.and_then(|n| u32::try_from(n).ok()),
             models,
             name,
             operator_jurisdiction,
@@ -418,38 +421,6 @@ fn served_price(
             );
             None
         }
-    }
-}
-
-// === limits ===
-
-fn limits(raw: Option<&RawLimits>, sink: &mut Sink) -> Limits {
-    let Some(raw) = raw else { return Limits::default() };
-    let mut small = |at: &Option<At<u64>>, key: &str| {
-        value::number_if_stated(at.as_ref(), key, u64::from(u32::MAX), sink)
-            .and_then(|n| u32::try_from(n).ok())
-    };
-    let concurrency = small(&raw.concurrency, "concurrency");
-    let requests_per_day = small(&raw.requests_per_day, "requests_per_day");
-    let requests_per_minute = small(&raw.requests_per_minute, "requests_per_minute");
-    // 2^53 - 1, the largest integer that every reader of the grid's JSON keeps exact.
-    let tokens_max = (1 << 53) - 1;
-    Limits {
-        concurrency,
-        requests_per_day,
-        requests_per_minute,
-        tokens_per_day: value::number_if_stated(
-            raw.tokens_per_day.as_ref(),
-            "tokens_per_day",
-            tokens_max,
-            sink,
-        ),
-        tokens_per_minute: value::number_if_stated(
-            raw.tokens_per_minute.as_ref(),
-            "tokens_per_minute",
-            tokens_max,
-            sink,
-        ),
     }
 }
 

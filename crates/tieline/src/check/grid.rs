@@ -4,20 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tieline_core::grid::{
-    CHANNELS_MAX, GRID_V1, LabRecord, ModelRecord, PoolRecord, RecordMode, Resume, Settings, Weights,
+    CHANNELS_MAX, GRID_V1, LabRecord, ModelRecord, PoolRecord, RecordMode, Resume, Settings, UnknownPrice,
+    Weights,
 };
 use tieline_core::{GridRecord, Price, ROWS_MAX};
 
 use super::checked::ChannelWiring;
-use super::{World, channel, components, value};
+use super::{World, channel, components, limits, value};
 use crate::diagnose::{Code, Diagnostic, Sink, Span, shown};
 use crate::raw::shape::{
-    RawConfig, RawDefaults, RawLab, RawModel, RawPool, RawRecord, RawResume, RawWeights,
+    RawConfig, RawDefaults, RawLab, RawModel, RawPool, RawRecord, RawResume, RawUnknownPrice, RawWeights,
 };
 use crate::raw::{At, Entries, nearest};
 
 /// Labs, models and pools of one grid, as many as channels: their indexes fit 16 bits and a reload stays below a second.
 const NAMES_MAX: usize = CHANNELS_MAX;
+
+/// Far beyond any answer: a mistyped limit is found all the same.
+const OUTPUT_TOKENS_MAX: u64 = 10_000_000;
 
 /// An hour: no call, and no part of one, is waited for longer.
 const CALL_MS_MAX: u64 = 3_600_000;
@@ -236,8 +240,18 @@ macro_rules! settings {
             ),
             head_ms: ms(&raw.head_ms, "head_ms", base.head_ms, CALL_MS_MAX),
             idle_ms: ms(&raw.idle_ms, "idle_ms", base.idle_ms, CALL_MS_MAX),
+            output_tokens_max: ms(
+                &raw.output_tokens_max,
+                "output_tokens_max",
+                base.output_tokens_max,
+                OUTPUT_TOKENS_MAX,
+            ),
             record: raw.record.as_ref().map_or(base.record, |at| record(at.value)),
             resume: raw.resume.as_ref().map_or(base.resume, |at| resume(at.value)),
+            unknown_price: raw
+                .unknown_price
+                .as_ref()
+                .map_or(base.unknown_price, |at| unknown_price(at.value)),
             whole_ms: ms(&raw.whole_ms, "whole_ms", base.whole_ms, CALL_MS_MAX),
         };
         for (at, key) in [
@@ -273,6 +287,14 @@ const fn resume(raw: RawResume) -> Resume {
         RawResume::Off => Resume::Off,
         RawResume::Pool => Resume::Pool,
         RawResume::SameModel => Resume::SameModel,
+    }
+}
+
+const fn unknown_price(raw: RawUnknownPrice) -> UnknownPrice {
+    match raw {
+        RawUnknownPrice::Hold => UnknownPrice::Hold,
+        RawUnknownPrice::Record => UnknownPrice::Record,
+        RawUnknownPrice::Refuse => UnknownPrice::Refuse,
     }
 }
 
@@ -314,8 +336,10 @@ fn pools(
             }
             let settings = settings!(pool, base, sink);
             let checked_name = value::name(name, "pool", sink);
+            let limits = limits::of_pool(pool.limits.as_ref(), sink);
             let models = pool_models(name, pool, &places, sink);
             Some(PoolRecord {
+                limits,
                 models,
                 name: checked_name?,
                 settings,

@@ -12,6 +12,7 @@ mod components;
 mod gateway;
 mod grid;
 mod identity;
+mod limits;
 pub(crate) mod provider;
 mod value;
 

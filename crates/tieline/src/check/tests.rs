@@ -173,6 +173,7 @@ cases! {
     too_many_components_are_counted: many_components(300);
 
     // Prices and facts.
+    a_budget_with_a_currency_is_refused: add("[pool.main.limits]\nbudget_per_day = \"$250\"");
     a_price_with_a_currency_is_refused: swap("input = \"0.10\"", "input = \"$0.10\"");
     a_price_with_a_comma_is_refused: swap("input = \"0.10\"", "input = \"0,10\"");
     a_price_as_a_number_wants_quotes: swap("input = \"0.10\"", "input = 0.10");
@@ -276,14 +277,18 @@ fn every_setting_is_taken_over() {
         )
         .replace("[components]", "")
         + "call_ms = 1000\nconnect_ms = 10\nfirst_content_ms = 20\nhead_ms = 30\nidle_ms = 40\nwhole_ms = 50\nattempts_max = 8\n\
-           record = \"strict\"\nresume = \"pool\"\n[policy]\npacks = [\"packs/company\"]\nenforce = [\"company\", \"in_force\"]\n\
+           record = \"strict\"\nresume = \"pool\"\noutput_tokens_max = 60\nunknown_price = \"hold\"\n\
+           [pool.main.limits]\nconcurrency = 6\nrequests_per_day = 7\nrequests_per_minute = 8\ntokens_per_day = 9\n\
+           tokens_per_minute = 10\nbudget_per_day = \"1.5\"\nbudget_per_week = \"2\"\nbudget_per_month = \"0.000000001\"\n\
+           [policy]\npacks = [\"packs/company\"]\nenforce = [\"company\", \"in_force\"]\n\
            [ledger]\norigin = \"example.org/log\"\non_full = \"gap\"\nqueue_entries_max = 256\n\
            [channels.direct.limits]\nconcurrency = 1\nrequests_per_day = 2\nrequests_per_minute = 3\ntokens_per_day = 4\n\
            tokens_per_minute = 5\n"
         + &format!("[policy.statements]\nkeys = [\"{KEY}\"]\n");
     let text = text.replace(
         "[channels.north]\n",
-        "[channels.north]\nweight = 18\nregion = \"one\"\nregion_country = \"NL\"\noperator_jurisdiction = \"US\"\nconnections_max = 7\n",
+        "[channels.north]\nweight = 18\nregion = \"one\"\nregion_country = \"NL\"\noperator_jurisdiction = \"US\"\nconnections_max = 7\n\
+         media_tokens_max = 8\n",
     );
     let (checked, report) = run(&text);
     assert_eq!(report.render(Look::Plain), "");

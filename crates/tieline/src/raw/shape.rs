@@ -133,6 +133,9 @@ raw_table! {
         credential: RawCredential,
         /// What its operator allows.
         limits: RawLimits,
+        /// Input tokens that one picture, sound or document of a request is counted as there, at most; 1 to 100,000,000.
+        /// What a budget reserves for it, unless the model's `context` is less. Default 1,048,576.
+        media_tokens_max: u64,
         /// The models served there, by their name under `[models]`.
         models: Entries<RawServed>,
         /// Connections kept to it; 1 to 65,536. Default 256.
@@ -170,6 +173,22 @@ raw_table! {
         tokens_per_minute: u64,
     }
 
+    /// What all calls that ask for the pool may use together.
+    RawPoolLimits {
+        /// Calls in flight.
+        concurrency: u64,
+        requests_per_day: u64,
+        requests_per_minute: u64,
+        tokens_per_day: u64,
+        tokens_per_minute: u64,
+        /// USD in a day, UTC, as a decimal string such as "250.00".
+        budget_per_day: String,
+        /// USD in a week from Monday on, UTC.
+        budget_per_week: String,
+        /// USD in a calendar month, UTC.
+        budget_per_month: String,
+    }
+
     RawServedTable {
         /// What the channel calls the model. Default: the same name.
         name: String,
@@ -195,10 +214,15 @@ raw_table! {
         head_ms: u64,
         /// Between two pieces of content, in ms; 1 to 3,600,000. Default 15,000.
         idle_ms: u64,
+        /// The output limit, in tokens, that a request gets which states none, while a budget is in force; 1 to 10,000,000.
+        /// Default 8,192.
+        output_tokens_max: u64,
         /// When an answer may leave relative to the record of its decision. Default `async`.
         record: RawRecord,
         /// What happens when an answer breaks off after content was delivered. Default `off`.
         resume: RawResume,
+        /// What happens to a candidate whose price is unknown. Default `record`. While a budget is in force, none is tried.
+        unknown_price: RawUnknownPrice,
         /// From the dial to the end of an answer that is not streamed, in ms; 1 to 3,600,000. Default 120,000.
         whole_ms: u64,
     }
@@ -218,10 +242,16 @@ raw_table! {
         head_ms: u64,
         /// Between two pieces of content, in ms.
         idle_ms: u64,
+        /// What all calls that ask for the pool may use together.
+        limits: RawPoolLimits,
+        /// The output limit, in tokens, that a request gets which states none, while a budget is in force.
+        output_tokens_max: u64,
         /// When an answer may leave relative to the record of its decision.
         record: RawRecord,
         /// What happens when an answer breaks off after content was delivered.
         resume: RawResume,
+        /// What happens to a candidate whose price is unknown.
+        unknown_price: RawUnknownPrice,
         /// From the dial to the end of an answer that is not streamed, in ms.
         whole_ms: u64,
     }
@@ -343,6 +373,15 @@ raw_choice! {
         SameModel "same_model",
         /// Another model of the pool may continue.
         Pool "pool",
+    }
+
+    RawUnknownPrice {
+        /// It is served, and its cost is recorded as unknown.
+        Record "record",
+        /// It is held: 403 with a ticket, until the price is stated.
+        Hold "hold",
+        /// It is passed over.
+        Refuse "refuse",
     }
 
     RawOnFull {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::grid::UnknownPrice;
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -44,10 +45,17 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 fn worlds() -> impl Strategy<Value = World> {
-    let settings = (1_u8..5, any::<bool>(), prop_oneof![Just(5_000_u32), Just(60_000)]).prop_map(
-        |(attempts_max, strict, call_ms)| Settings {
+    let unknown_price = prop_oneof![
+        Just(UnknownPrice::Hold),
+        Just(UnknownPrice::Record),
+        Just(UnknownPrice::Refuse)
+    ];
+    let call_ms = prop_oneof![Just(5_000_u32), Just(60_000)];
+    let settings = (1_u8..5, any::<bool>(), call_ms, unknown_price).prop_map(
+        |(attempts_max, strict, call_ms, unknown_price)| Settings {
             attempts_max,
             call_ms,
+            unknown_price,
             ..if strict { STRICT } else { DEFAULTS }
         },
     );
@@ -72,9 +80,19 @@ fn worlds() -> impl Strategy<Value = World> {
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
     )
         .prop_map(
-            |(settings, (rulings, health, out, limits), key_limit, ledger_takes, slow, pool, stream)| {
+            |(
+                settings,
+                (rulings, health, out, limits),
+                key_limit,
+                ledger_takes,
+                slow,
+                pool,
+                stream,
+                is_budgeted,
+            )| {
                 let ask = if pool {
                     Ask::Pool(crate::PoolIx(0))
                 } else {
@@ -89,6 +107,8 @@ fn worlds() -> impl Strategy<Value = World> {
                 world.ledger_takes = ledger_takes;
                 world.slow = slow;
                 world.call.intake.stream = stream;
+                world.call.intake.is_budgeted = is_budgeted;
+                world.call.price_rows();
                 world
             },
         )
