@@ -354,7 +354,29 @@ fn cost(attempts: &[AttemptRecord]) -> Option<Nano> {
     })
 }
 
+impl AttemptRecord {
+    /// Whether the channel may have worked on it, so that unknown usage is unknown and not nothing.
+    pub fn may_have_used(&self) -> bool {
+        self.ttft_us.is_some() || self.fault.is_none_or(|fault| fault.may_have_used())
+    }
+}
+
 impl OutcomeEntry {
+    /// What the call used of limits of tokens; none if that is unknown.
+    pub fn used(&self) -> Option<Usage> {
+        match self.attempts.last() {
+            Some(attempt) if attempt.may_have_used() => attempt.usage,
+            None if self.result == Outcome::Lost => None,
+            _ => Some(Usage::default()),
+        }
+    }
+
+    /// What it counts for in budgets: what was charged, else what it cost, else what was reserved for it.
+    pub fn counted(&self, reserved: Option<Nano>) -> Nano {
+        let known = self.charged_nano.or(self.cost_nano);
+        known.or(reserved).unwrap_or_default()
+    }
+
     /// The outcome of a decision whose process ended before the call did; written at the next start.
     pub fn lost(id: CallId, at: Tick) -> Self {
         Self {

@@ -10,6 +10,7 @@ use arrayvec::ArrayVec;
 use super::{Attempt, AttemptEnd, Call};
 use crate::ROWS_MAX;
 use crate::desk::Claim;
+use crate::fault::{Fault, FaultKind, Phase};
 use crate::grid::{Candidate, UnknownPrice};
 use crate::money::Nano;
 use crate::subject::Ask;
@@ -27,6 +28,38 @@ const TEMPLATE_TOKENS_MAX: u64 = 1_024;
 /// Tokens of one picture, sound or document where neither its channel nor its model's context window says a limit: the
 /// largest context windows that are sold.
 const MEDIA_TOKENS_MAX: u64 = 1 << 20;
+
+impl Fault {
+    /// Whether the channel may have counted tokens for the attempt, so that unknown usage is unknown and not nothing.
+    pub(crate) fn may_have_used(&self) -> bool {
+        match self.kind {
+            FaultKind::Timeout => true,
+            FaultKind::Reset => self.phase == Phase::Body,
+            _ => false,
+        }
+    }
+
+    /// Whether the channel may send a bill for the attempt: it had the request, and did not say that it refused.
+    fn may_be_billed(&self) -> bool {
+        match self.kind {
+            FaultKind::Garbage => true,
+            FaultKind::Reset | FaultKind::Timeout => self.phase != Phase::Connect,
+            // An error within a stream whose head said 200.
+            FaultKind::Content | FaultKind::Transient => self.status.is_none(),
+            _ => false,
+        }
+    }
+}
+
+impl Attempt {
+    fn may_be_billed(&self) -> bool {
+        let ended = match self.ended {
+            Some((_, AttemptEnd::Fault(fault))) => fault.may_be_billed(),
+            _ => true,
+        };
+        ended || self.first_content_at.is_some()
+    }
+}
 
 impl Call {
     /// Whether anybody who pays has a budget.
@@ -131,7 +164,7 @@ impl Call {
         let cost = price.zip(attempt.usage).map(|(price, usage)| price.cost(&usage));
         let is_whole = matches!(attempt.ended, Some((_, AttemptEnd::Done)));
         match cost {
-            _ if !attempt.may_have_used() => Nano(0),
+            _ if !attempt.may_be_billed() => Nano(0),
             Some(cost) if is_whole || !self.is_budgeted() => cost,
             _ if !self.is_budgeted() => Nano(0),
             cost => {

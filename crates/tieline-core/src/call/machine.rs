@@ -152,8 +152,13 @@ impl Call {
         self.decided_at = Some((self.now, self.steps.as_slice().len()));
         self.stage = Stage::Record { row };
         self.emit(Effect::Record {
-            strict: self.settings.record == RecordMode::Strict,
+            strict: self.waits_for_durable(),
         });
+    }
+
+    /// Whether anything waits until the decision's entry is durable: the answer, or under a budget the request itself.
+    fn waits_for_durable(&self) -> bool {
+        self.settings.record == RecordMode::Strict || self.is_budgeted()
     }
 
     fn recorded(&mut self, row: Option<u8>, taken: bool) {
@@ -172,6 +177,8 @@ impl Call {
             return self.finish(Ending::Abandoned);
         }
         match (row, self.ended.take()) {
+            // A crash must not lose money: what was reserved is known to the ledger before it can be spent.
+            (Some(row), _) if self.is_budgeted() && !self.durable => self.stage = Stage::Durable { row },
             (Some(row), _) => self.dial(row),
             (None, Some((_, Ending::Refused(problem)))) => self.finish(Ending::Refused(problem)),
             (None, _) => self.finish(Ending::Refused(Problem::plain(Code::Internal))),
@@ -261,6 +268,9 @@ impl Call {
             return;
         }
         self.step(Fact::Durable);
+        if let Stage::Durable { row } = self.stage {
+            return self.dial(row);
+        }
         self.release_if_ready();
         if std::mem::take(&mut self.end_waits) {
             self.complete();
@@ -270,7 +280,7 @@ impl Call {
     /// Nothing of the answer has left, and nothing ever may: waiting for the call's limit would help nobody. No judgement
     /// on the channel.
     fn not_durable(&mut self) {
-        let is_waited_for = self.settings.record == RecordMode::Strict && self.decided_at.is_some();
+        let is_waited_for = self.waits_for_durable() && self.decided_at.is_some();
         if self.durable || !is_waited_for || matches!(self.stage, Stage::Record { .. }) {
             return;
         }
@@ -551,6 +561,9 @@ impl Call {
     }
 
     fn finish(&mut self, ending: Ending) {
+        if let Stage::Durable { row } = self.stage {
+            self.release_channel(Some(row));
+        }
         self.settle_key();
         let reply = match &ending {
             Ending::Abandoned => None,

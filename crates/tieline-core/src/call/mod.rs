@@ -23,7 +23,7 @@ use arrayvec::ArrayVec;
 use crate::ROWS_MAX;
 use crate::desk::{Claim, DeskReply};
 use crate::entropy::Seed;
-use crate::fault::{Fault, FaultKind, Phase};
+use crate::fault::Fault;
 use crate::fleet::{Observation, View};
 use crate::grid::{Candidate, Settings, Snapshot};
 use crate::mark::{Mark, Stop, Usage};
@@ -45,7 +45,7 @@ pub enum Input {
     ClientGone,
     /// The reply to [`Effect::ReserveKey`] or [`Effect::ReserveChannel`].
     Desk(DeskReply),
-    /// The decision's entry is durable (asked for by `record = "strict"`).
+    /// The decision's entry is durable (asked for by `record = "strict"` and by budgets).
     Durable,
     /// The attempt's answer ended; `complete` if its terminator or stop reason was seen.
     End { complete: bool },
@@ -218,11 +218,7 @@ impl Attempt {
     fn may_have_used(&self) -> bool {
         let unrefused = match self.ended {
             Some((_, AttemptEnd::Done | AttemptEnd::Left | AttemptEnd::Ordered)) => true,
-            Some((_, AttemptEnd::Fault(fault))) => match fault.kind {
-                FaultKind::Timeout => true,
-                FaultKind::Reset => fault.phase == Phase::Body,
-                _ => false,
-            },
+            Some((_, AttemptEnd::Fault(fault))) => fault.may_have_used(),
             None => false,
         };
         unrefused || self.first_content_at.is_some()
@@ -234,6 +230,10 @@ enum Stage {
     /// An attempt is under way.
     Attempt,
     Done,
+    /// The decision's entry is to be durable before the attempt on `row`.
+    Durable {
+        row: u8,
+    },
     Judge {
         rows: u8,
     },

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::budget::Period;
 use crate::money::Nano;
 use crate::time::Tick;
 
@@ -98,6 +99,17 @@ impl Limits {
     /// Whether money is limited at all.
     pub const fn has_budget(&self) -> bool {
         self.nano_per_day.is_some() || self.nano_per_month.is_some() || self.nano_per_week.is_some()
+    }
+
+    /// From when on calls count in any limit of money, at `now`; `now` itself if money is not limited.
+    pub fn money_since(&self, now: Tick) -> Tick {
+        let of = [
+            (self.nano_per_day, Period::Day),
+            (self.nano_per_month, Period::Month),
+            (self.nano_per_week, Period::Week),
+        ];
+        let limited = of.into_iter().filter(|(limit, _)| limit.is_some());
+        limited.map(|(_, period)| period.start(now)).min().unwrap_or(now)
     }
 
     pub fn is_none(&self) -> bool {

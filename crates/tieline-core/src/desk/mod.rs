@@ -66,6 +66,13 @@ impl Desk {
         DeskReply::Granted
     }
 
+    /// Count a call of the past, whatever the limits are by now: it was made.
+    pub fn restore(&mut self, payers: &Payers<'_>, claim: &Claim) {
+        for (whose, ix, limits) in payers.each() {
+            self.owner(whose, ix).restore(limits, claim);
+        }
+    }
+
     /// A call ended: correct the token buckets from what was reserved to what was used, and the budgets to what was
     /// charged. Unknown usage leaves the reservation of tokens standing, for unknown is not zero.
     pub fn settle(

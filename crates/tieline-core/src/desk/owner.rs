@@ -85,6 +85,19 @@ impl Owner {
         Ok(())
     }
 
+    pub(super) fn restore(&mut self, limits: &Limits, claim: &Claim) {
+        for (_, gcra, rate, units) in self.rates(limits, claim.tokens) {
+            if let Some(rate) = rate {
+                gcra.correct(rate, 0, units, claim.at);
+            }
+        }
+        for (_, budget, period, _) in self.budgets(limits) {
+            // Without a limit it always fits.
+            let _ = budget.reserve(None, claim.nano, period.number(claim.at));
+        }
+        self.in_flight = self.in_flight.saturating_add(1);
+    }
+
     pub(super) fn settle(
         &mut self,
         limits: &Limits,

@@ -231,3 +231,113 @@ async fn a_pool_s_budget_outlives_a_reload() {
         (Outcome::Refused, Some(Code::BudgetLimit))
     );
 }
+
+// === after a crash ===
+
+/// What a crash at this moment leaves: the files as they stand.
+fn image(dir: &std::path::Path) -> tempfile::TempDir {
+    let left = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(dir).unwrap() {
+        let file = file.unwrap();
+        let name = file.file_name();
+        if !name.to_string_lossy().ends_with("-shm") {
+            std::fs::copy(file.path(), left.path().join(name)).unwrap();
+        }
+    }
+    left
+}
+
+/// How many of `count` calls at once are admitted while none of them ends.
+async fn admitted(house: &house::House, gate: &Gate, count: u64) -> u64 {
+    let mut callers = Vec::new();
+    for _ in 0..count {
+        let mut caller = Caller::connect(house.listen).await;
+        caller.send(&ask()).await;
+        callers.push(tokio::spawn(async move { caller.reply().await.status() }));
+    }
+    let settled = |status: &serde_json::Value| {
+        let in_flight = status["channels"][0]["in_flight"].as_u64();
+        status["calls_in_flight"].as_u64() == in_flight
+    };
+    house.wait_status("all are admitted or refused", settled).await;
+    gate.open();
+    let mut served = 0;
+    for caller in callers {
+        served += u64::from(caller.await.unwrap() == 200);
+    }
+    served
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_loses_nothing_that_was_charged_and_leaves_nothing_reserved() {
+    let gate = Gate::new();
+    let held = tieline_testkit::Script::new().then(Act::auto());
+    let channel = Channel::start(held.otherwise(Act::auto().gate_before_head(&gate))).unwrap();
+    let plan = Plan::new(vec![house::openai("a", &channel)]).key(TIGHT, day(7 * bound().0));
+    let house = plan.clone().start().await;
+    assert_eq!(house.ask(ask()).await.status(), 200);
+    house.quiet().await;
+    let mut callers = Vec::new();
+    for n in 1..=5 {
+        let mut caller = Caller::connect(house.listen).await;
+        caller.send(&ask()).await;
+        // Nobody flushes the ledger: a request leaves when its decision is durable.
+        assert!(gate.wait_reached(n, LIMIT).await);
+        callers.push(caller);
+    }
+    let left = image(house.path());
+    gate.open();
+    for caller in &mut callers {
+        assert_eq!(caller.reply().await.status(), 200);
+    }
+    let whole = house.stop().await;
+    let cost = whole.call_at(0).1.charged_nano.unwrap();
+
+    // Of 7, 5 are lost and count as reserved; the one that ended counts what it cost.
+    let gate = Gate::new();
+    channel.set_default(Act::auto().gate_before_head(&gate));
+    let house = plan.clone().start_in(left).await.unwrap();
+    assert_eq!(admitted(&house, &gate, 10).await, 1);
+    let book = house.stop().await;
+    let lost = book
+        .results()
+        .iter()
+        .filter(|result| **result == Outcome::Lost)
+        .count();
+    let charged: u64 = book
+        .calls()
+        .filter_map(|(_, outcome)| outcome.charged_nano)
+        .map(|nano| nano.0)
+        .sum();
+    assert_eq!((lost, charged), (5, 2 * cost.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_goes_on_counting_where_the_ledger_ended() {
+    let channel = Channel::start(Auto::default()).unwrap();
+    let limits = Limits {
+        nano_per_month: Some(Nano(bound().0 + 1_000)),
+        requests_per_day: Some(3),
+        ..Limits::default()
+    };
+    let plan = Plan::new(vec![house::openai("a", &channel)]).key(TIGHT, limits);
+    let house = plan.clone().start().await;
+    assert_eq!(house.ask(ask()).await.status(), 200);
+    assert_eq!(
+        house.ask(ask()).await.status(),
+        429,
+        "what the first cost is no more there"
+    );
+    let book = house.stop().await;
+    let house = plan.start_in(book.dir).await.unwrap();
+    let reply = house.ask(ask()).await;
+    assert_eq!(reply.problem(OpenaiChat).2.as_deref(), Some("budget_limit"));
+    assert!(
+        reply.text().contains("budget of the month is used up until"),
+        "{}",
+        reply.text()
+    );
+    // One request of the three is used: the refused ones took none.
+    assert_eq!(reply.header("x-ratelimit-remaining-requests"), Some("2"));
+    house.stop().await;
+}

@@ -172,7 +172,7 @@ proptest! {
         world.check_laws();
     }
 
-    /// Under `strict`, no byte before the entry is durable.
+    /// Under `strict`, no byte of the answer before the entry is durable; under a budget, no byte of the request.
     #[test]
     fn strict_never_releases_early(mut world in worlds(), acts in acts()) {
         world.settle();
@@ -183,6 +183,8 @@ proptest! {
             let released = world.count(|e| matches!(e, Effect::Release)) > 0;
             let strict = world.call.settings().record == RecordMode::Strict;
             prop_assert!(!strict || !released || durable);
+            let dialled = world.count(|e| matches!(e, Effect::Dial { .. })) > 0;
+            prop_assert!(!world.call.is_budgeted() || !dialled || durable, "a crash would lose it");
         }
     }
 }

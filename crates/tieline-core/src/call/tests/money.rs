@@ -84,16 +84,23 @@ fn a_call_is_charged_what_it_cost_or_what_it_can_have_cost() {
         world.check_laws();
     };
     // 10 tokens at 1 USD and 90 at 2 USD per million.
-    check("content, usage 90, end", 190_000);
-    check("content, usage 900, end", 1_810_000);
-    check("content, end", ONE_ATTEMPT);
+    check("durable, content, usage 90, end", 190_000);
+    check("durable, content, usage 900, end", 1_810_000);
+    check("durable, content, end", ONE_ATTEMPT);
     // Nobody knows how far the channel had come.
-    check("content, usage 1, gone", ONE_ATTEMPT);
-    check("content, usage 1, cut", ONE_ATTEMPT);
+    check("durable, content, usage 1, gone", ONE_ATTEMPT);
+    check("durable, content, usage 1, cut", ONE_ATTEMPT);
     // What was refused costs nothing; what timed out may.
-    check("fault overload, content, usage 90, end", 190_000);
-    check("fault timeout, content, usage 90, end", ONE_ATTEMPT + 190_000);
-    check("gone", ONE_ATTEMPT);
+    check("durable, fault overload, content, usage 90, end", 190_000);
+    check(
+        "durable, fault timeout, content, usage 90, end",
+        ONE_ATTEMPT + 190_000,
+    );
+    check("durable, gone", ONE_ATTEMPT);
+    // Nothing was sent.
+    check("gone", 0);
+    check("wait 60000, wake", 0);
+    check("lost", 0);
 }
 
 #[test]
@@ -142,7 +149,7 @@ fn an_unknown_price_does_what_the_configuration_says() {
 fn an_unpriced_candidate_is_passed_over_while_another_serves() {
     let mut world = budgeted(DEFAULTS);
     world.rulings[0] = Ruling::Deny;
-    let world = world.run("content, usage 1, end");
+    let world = world.run("durable, content, usage 1, end");
     let whys: Vec<Why> = world
         .decision
         .as_ref()
