@@ -198,6 +198,7 @@ fn grid() -> GridRecord {
         },
         media_tokens_max: None,
         models: vec![ServedRecord {
+            price_list: None,
             model: model.into(),
             name: format!("far-{model}").into(),
             price: Some(Price::default()),
@@ -235,6 +236,7 @@ fn grid() -> GridRecord {
         }],
         models: vec![model("m"), model("n")],
         pools: vec![pool("same", "m"), pool("cross", "n")],
+        prices: std::collections::BTreeMap::new(),
         t: GRID_V1.into(),
         ..GridRecord::default()
     }

@@ -1,12 +1,10 @@
 //! Money in integers. Prices are pico-dollars per token (a list price of 0.075 USD per million tokens is 75,000), costs
-//! nano-dollars. The single rounding, from pico to nano, is upwards and happens once per call.
+//! nano-dollars. The single rounding, from pico to nano, is upwards and happens once per attempt ([`crate::Price`]).
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::mark::Usage;
 
 /// Nano-dollars (1e-9 USD). Written in records as a decimal string, for it may pass 2^53.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,16 +14,6 @@ pub struct Nano(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PicoPerToken(pub u64);
-
-/// What a channel charges for a model, by disjoint token counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    pub cache_read: PicoPerToken,
-    pub cache_write: PicoPerToken,
-    pub input: PicoPerToken,
-    pub output: PicoPerToken,
-}
 
 /// A text that is not a price in USD per million tokens.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,36 +25,6 @@ pub struct BadPrice(String);
 /// 2^53 - 1, the largest integer that every JSON reader keeps exact; no list price comes near it
 /// (it would be 9e9 USD per million tokens).
 const PICO_MAX: u64 = (1 << 53) - 1;
-
-impl Price {
-    /// The cost of `usage`, in pico-dollars summed exactly, then rounded up to a nano-dollar. Reasoning tokens are
-    /// charged as output.
-    #[must_use]
-    pub fn cost(&self, usage: &Usage) -> Nano {
-        let parts = [
-            (self.input, usage.input),
-            (self.cache_read, usage.cache_read),
-            (self.cache_write, usage.cache_write),
-            (self.output, usage.output.saturating_add(usage.reasoning)),
-        ];
-        let pico: u128 = parts
-            .iter()
-            .map(|(price, tokens)| u128::from(price.0) * u128::from(*tokens))
-            .sum();
-        Nano(u64::try_from(pico.div_ceil(1_000)).unwrap_or(u64::MAX))
-    }
-}
-
-impl Price {
-    /// The most that this many tokens can cost, however they are counted.
-    #[must_use]
-    pub fn bound(&self, input_tokens: u64, output_tokens: u64) -> Nano {
-        let input = self.input.max(self.cache_read).max(self.cache_write);
-        let pico = u128::from(input.0) * u128::from(input_tokens)
-            + u128::from(self.output.0) * u128::from(output_tokens);
-        Nano(u64::try_from(pico.div_ceil(1_000)).unwrap_or(u64::MAX))
-    }
-}
 
 /// A text that is not an amount in USD.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -159,57 +117,5 @@ mod tests {
         for bad in ["", "-1", "1.0000000001", "99999999999", "1,000"] {
             assert!(Nano::from_usd(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn each_counter_has_its_price_and_reasoning_is_output() {
-        let price = Price {
-            cache_read: PicoPerToken(1_000),
-            cache_write: PicoPerToken(20_000),
-            input: PicoPerToken(300_000),
-            output: PicoPerToken(4_000_000),
-        };
-        let usage = Usage {
-            cache_read: 1,
-            cache_write: 1,
-            input: 1,
-            output: 1,
-            reasoning: 2,
-        };
-        assert_eq!(price.cost(&usage), Nano(12_321));
-    }
-
-    #[test]
-    fn cost_rounds_up_once() {
-        let price = Price {
-            input: PicoPerToken(75_000),
-            output: PicoPerToken(300_000),
-            ..Price::default()
-        };
-        let usage = Usage {
-            input: 1,
-            output: 1,
-            ..Usage::default()
-        };
-        assert_eq!(price.cost(&usage), Nano(375));
-        let third = Price {
-            input: PicoPerToken(333),
-            ..Price::default()
-        };
-        assert_eq!(
-            third.cost(&Usage {
-                input: 1,
-                ..Usage::default()
-            }),
-            Nano(1)
-        );
-        assert_eq!(
-            third.cost(&Usage {
-                input: 3,
-                ..Usage::default()
-            }),
-            Nano(1)
-        );
-        assert_eq!(Nano(1_234_567_890).to_string(), "1.234567890");
     }
 }

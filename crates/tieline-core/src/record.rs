@@ -310,7 +310,7 @@ impl Call {
         let failed_empty = matches!(end, AttemptEnd::Fault(_)) && attempt.first_content_at.is_none();
         let cost_nano = match (price, attempt.usage) {
             _ if failed_empty => Some(Nano(0)),
-            (Some(price), Some(usage)) => Some(price.cost(&usage)),
+            (Some(price), Some(usage)) => price.cost(&usage),
             _ => None,
         };
         AttemptRecord {

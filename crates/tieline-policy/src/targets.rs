@@ -226,6 +226,7 @@ mod tests {
             limits: tieline_core::Limits::default(),
             media_tokens_max: None,
             models: vec![ServedRecord {
+                price_list: None,
                 model: "m".into(),
                 name: "m".into(),
                 price: None,
@@ -249,6 +250,7 @@ mod tests {
                 training_flop: None,
                 weights: Weights::Closed,
             }],
+            prices: std::collections::BTreeMap::new(),
             t: GRID_V1.into(),
             ..GridRecord::default()
         }

@@ -161,7 +161,9 @@ impl Call {
     fn charge(&self, attempt: &Attempt) -> Nano {
         let candidate = self.candidate(attempt.row);
         let price = candidate.and_then(|candidate| self.snapshot.served(candidate)?.price);
-        let cost = price.zip(attempt.usage).map(|(price, usage)| price.cost(&usage));
+        let cost = price
+            .zip(attempt.usage)
+            .and_then(|(price, usage)| price.cost(&usage));
         let is_whole = matches!(attempt.ended, Some((_, AttemptEnd::Done)));
         match cost {
             _ if !attempt.may_be_billed() => Nano(0),

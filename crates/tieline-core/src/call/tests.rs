@@ -53,6 +53,7 @@ fn three_channels(settings: Settings) -> Arc<Snapshot> {
         limits: Limits::default(),
         media_tokens_max: None,
         models: vec![ServedRecord {
+            price_list: None,
             model: "n".into(),
             name: "n".into(),
             price: None,

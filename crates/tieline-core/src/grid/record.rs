@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::desk::Limits;
-use crate::money::Price;
+use crate::price::Price;
 use crate::subject::Dialect;
 
 /// The type tag of version 1.
@@ -27,6 +27,9 @@ pub struct GridRecord {
     pub labs: Vec<LabRecord>,
     pub models: Vec<ModelRecord>,
     pub pools: Vec<PoolRecord>,
+    /// Where prices are from, by the name of their list.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<Arc<str>, PriceListRecord>,
     /// Settings of calls that name a model and not a pool.
     pub settings: Settings,
     /// Always [`GRID_V1`].
@@ -97,6 +100,18 @@ pub struct ServedRecord {
     /// What the channel charges; absent is unknown, never zero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// The list that the price is from, if it is from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_list: Option<Arc<str>>,
+}
+
+/// Where a list of prices is from, and of which day it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceListRecord {
+    /// `2026-11-20`.
+    pub date: Arc<str>,
+    pub source: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

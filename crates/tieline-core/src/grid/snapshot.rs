@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 
 use super::record::{GridRecord, Settings, Weights};
 use crate::desk::Limits;
-use crate::money::Price;
+use crate::price::Price;
 use crate::subject::{Ask, Dialect};
 use crate::{Digest32, ROWS_MAX};
 

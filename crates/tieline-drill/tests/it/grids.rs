@@ -68,6 +68,7 @@ pub(crate) fn channel(name: &str, components: &[&str], models: &[(&str, Option<u
 /// A model at so many USD per million tokens, five times that for output.
 fn served(model: &str, usd: Option<u64>) -> ServedRecord {
     ServedRecord {
+        price_list: None,
         model: model.into(),
         name: model.into(),
         price: usd.map(|usd| Price {
@@ -75,6 +76,7 @@ fn served(model: &str, usd: Option<u64>) -> ServedRecord {
             cache_write: PicoPerToken(usd * 1_000_000),
             input: PicoPerToken(usd * 1_000_000),
             output: PicoPerToken(usd * 5_000_000),
+            ..Price::default()
         }),
     }
 }
@@ -153,6 +155,7 @@ pub(crate) fn small_grid() -> GridRecord {
             pool("cheap", &["small"]),
         ],
         settings: Settings::default(),
+        prices: std::collections::BTreeMap::new(),
         t: GRID_V1.into(),
     }
 }

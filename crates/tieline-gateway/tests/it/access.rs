@@ -127,6 +127,7 @@ impl Fate {
     fn grid(&self) -> Snapshot {
         let code = |ix: Option<usize>| ix.map(|ix| Arc::from(COUNTRIES[ix]));
         let served = |name: &'static str| ServedRecord {
+            price_list: None,
             model: name.into(),
             name: name.into(),
             price: None,
@@ -172,6 +173,7 @@ impl Fate {
                 settings,
             }],
             settings,
+            prices: std::collections::BTreeMap::new(),
             t: GRID_V1.into(),
         };
         Snapshot::build(Arc::new(record), [7; 32]).unwrap()

@@ -258,6 +258,7 @@ impl Plan {
                 })
                 .collect(),
             settings: self.settings,
+            prices: std::collections::BTreeMap::new(),
             t: GRID_V1.into(),
         }
     }
@@ -305,6 +306,7 @@ impl Way {
 
     fn record(&self) -> ChannelRecord {
         let served = |model: &&str| ServedRecord {
+            price_list: None,
             model: (*model).into(),
             name: format!("{}/{model}", self.name).into(),
             price: Some(Price {

@@ -12,7 +12,7 @@ use super::checked::{ChannelWiring, CredentialSource, Endpoint};
 use super::grid::{Names, missing, too_many, unknown};
 use super::limits::limits;
 use super::provider::{self, Provider, UrlDefault};
-use super::{World, kind, value};
+use super::{World, kind, price, value};
 use crate::diagnose::{Code, Diagnostic, Sink, Span, looks_secret, shown};
 use crate::raw::shape::{RawChannel, RawCredentialTable, RawDialect, RawPrice, RawServed, RawServedTable};
 use crate::raw::{At, Entries, nearest, quoted};
@@ -364,8 +364,8 @@ fn served_one(
             sink,
         );
     }
-    let (name, price) = match raw {
-        RawServed::Name(name) => (value::name_there(name, sink)?, None),
+    let (name, (price, price_list)) = match raw {
+        RawServed::Name(name) => (value::name_there(name, sink)?, (None, None)),
         RawServed::Table(table) => {
             let price = served_price(model, table, names, sink);
             (
@@ -381,6 +381,7 @@ fn served_one(
         model: Arc::from(model.value.as_str()),
         name,
         price,
+        price_list,
     })
 }
 
@@ -389,38 +390,11 @@ fn served_price(
     raw: &RawServedTable,
     names: &Names<'_>,
     sink: &mut Sink,
-) -> Option<Price> {
-    let stated = raw.price.as_ref()?;
-    let word = match &stated.value {
-        RawPrice::Table(table) => return value::price(table, stated.span, sink),
-        RawPrice::Word(word) => word,
-    };
-    match word.value.as_str() {
-        "unknown" => None,
-        "list" => {
-            let list = names.models.get(model.value.as_str()).copied();
-            // A model that the file does not have is reported where it is named.
-            if list.is_some_and(|list| !list.is_stated) {
-                sink.push(
-                    Diagnostic::error(
-                        Code::PriceListMissing,
-                        format!("the model `{}` has no list price", shown(&model.value)),
-                    )
-                    .at(word.span, "the price of what?")
-                    .hint("give the model a `price`, or write the channel's own, or `\"unknown\"`"),
-                );
-            }
-            list.and_then(|list| list.price)
-        }
-        other => {
-            sink.push(
-                Diagnostic::error(Code::PriceBad, format!("`{}` is not a price", shown(other)))
-                    .at(word.span, "one of `list` or `unknown`, or a table")
-                    .did_you_mean(nearest(other, ["list", "unknown"]))
-                    .hint("for example `price = { input = \"3.00\", output = \"15.00\" }`"),
-            );
-            None
-        }
+) -> (Option<Price>, Option<Arc<str>>) {
+    match raw.price.as_ref().map(|at| (&at.value, at.span)) {
+        None => (None, None),
+        Some((RawPrice::Table(table), place)) => (price::price(table, place, sink), None),
+        Some((RawPrice::Word(word), _)) => price::named(model, word, names, sink),
     }
 }
 

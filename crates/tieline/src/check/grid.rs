@@ -10,7 +10,8 @@ use tieline_core::grid::{
 use tieline_core::{GridRecord, Price, ROWS_MAX};
 
 use super::checked::ChannelWiring;
-use super::{World, channel, components, limits, value};
+use super::price::Lists;
+use super::{World, channel, components, limits, price, value};
 use crate::diagnose::{Code, Diagnostic, Sink, Span, shown};
 use crate::raw::shape::{
     RawConfig, RawDefaults, RawLab, RawModel, RawPool, RawRecord, RawResume, RawUnknownPrice, RawWeights,
@@ -33,6 +34,7 @@ pub(super) struct Names<'a> {
     pub(super) labs: BTreeSet<&'a str>,
     /// With whether the model has a list price, and the price if it is in order.
     pub(super) models: BTreeMap<&'a str, ListPrice>,
+    pub(super) prices: Lists<'a>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -58,9 +60,13 @@ pub(super) fn check(
     let mut names = Names {
         labs: names_of(raw_labs),
         models: BTreeMap::new(),
+        prices: Lists::new(),
     };
     let labs = labs(raw_labs, sink);
     let models = models(raw_models, &mut names, sink);
+    let lists = raw.prices.as_ref().map(|at| &at.value);
+    let (lists, prices) = price::lists(lists, &names.models, sink);
+    names.prices = lists;
     let channels = channel::check(raw_channels, &names, world, sink);
     let settings = defaults(raw.defaults.as_ref().map(|at| &at.value), sink);
     let pools = pools(raw_pools, raw_models, &settings, sink);
@@ -81,6 +87,7 @@ pub(super) fn check(
         labs,
         models,
         pools,
+        prices,
         settings,
         t: GRID_V1.into(),
     };
@@ -180,7 +187,7 @@ fn model<'a>(
     let price = raw
         .price
         .as_ref()
-        .and_then(|at| value::price(&at.value, at.span, sink));
+        .and_then(|at| price::price(&at.value, at.span, sink));
     names.models.insert(
         &name.value,
         ListPrice {

@@ -13,6 +13,7 @@ mod gateway;
 mod grid;
 mod identity;
 mod limits;
+mod price;
 pub(crate) mod provider;
 mod value;
 

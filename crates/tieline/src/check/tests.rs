@@ -173,6 +173,12 @@ cases! {
     too_many_components_are_counted: many_components(300);
 
     // Prices and facts.
+    a_list_of_prices_wants_its_day_and_source: add("[prices.jan]\nmodels.small = { input = \"1\", output = \"2\" }\n\
+        [prices.list]\ndate = \"2026-13-01\"\nsource = \"x\"\nmodels.smal = { input = \"1\" }");
+    a_list_without_the_model_is_shown: swap("price = \"list\"", "price = \"jan\"")
+        + "\n[prices.jan]\ndate = \"2026-01-01\"\nsource = \"x\"\nmodels = {}\n";
+    tiers_want_thresholds_of_their_own: swap("output = \"0.40\" }", "output = \"0.40\", tiers = [\
+        { over = 100, input = \"1\", output = \"2\" }, { over = 100, input = \"1\", output = \"2\" }, { input = \"3\" }] }");
     a_budget_with_a_currency_is_refused: add("[pool.main.limits]\nbudget_per_day = \"$250\"");
     a_price_with_a_currency_is_refused: swap("input = \"0.10\"", "input = \"$0.10\"");
     a_price_with_a_comma_is_refused: swap("input = \"0.10\"", "input = \"0,10\"");
@@ -305,6 +311,21 @@ fn cache_tokens_without_a_price_cost_as_much_as_input() {
         grid.channels[0].models[0].price, None,
         "a price that is not stated is unknown"
     );
+}
+
+#[test]
+fn a_price_of_a_list_is_taken_over_with_where_it_is_from() {
+    let list = r#"
+[prices.acme-2026-11]
+date = "2026-11-20"
+source = "https://acme.example/prices"
+models.small = { input = "1", output = "2", reasoning = "3", image = "4", audio = "5", audio_output = "6", tiers = [
+    { over = 200000, input = "7", output = "8", cache_read = "0.7" },
+] }
+"#;
+    let text = swap("price = \"list\"", "price = \"acme-2026-11\"") + list;
+    let grid = run(&text).0.unwrap().grid;
+    insta::assert_json_snapshot!((&grid.prices, &grid.channels[1].models));
 }
 
 #[test]
@@ -460,7 +481,8 @@ fn the_schema_names_every_table() {
             "ledger",
             "models",
             "policy",
-            "pool"
+            "pool",
+            "prices"
         ]
     );
     assert_eq!(schema["additionalProperties"], false);

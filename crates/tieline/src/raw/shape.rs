@@ -33,6 +33,9 @@ raw_table! {
         defaults: RawDefaults,
         /// What applications ask for, by name.
         pool: Entries<RawPool>,
+        /// Lists of prices, by a name of yours, such as `[prices.list-2026-11]`. A channel takes one over with
+        /// `price = "list-2026-11"`.
+        prices: Entries<RawPriceList>,
         /// The rules that decide who may use what.
         policy: RawPolicy,
         /// Whose tokens about end users are believed, by a name of yours. A token (JSON Web Token, RFC 7519) is sent beside
@@ -101,16 +104,59 @@ raw_table! {
         price: RawPriceTable,
     }
 
+    /// Prices that somebody published, and when.
+    RawPriceList {
+        /// The day whose prices they are, such as "2026-11-20".
+        date: String,
+        /// Where they are from: a URL, a contract.
+        source: String,
+        /// The prices, by the name of the model under `[models]`.
+        models: Entries<RawPriceTable>,
+    }
+
     /// USD per million tokens, as decimal strings with at most six decimals.
     RawPriceTable {
         /// Tokens of the prompt that are read anew.
         input: String,
-        /// Tokens of the answer, reasoning included.
+        /// Tokens of the answer.
         output: String,
         /// Tokens of the prompt that were found in the cache. Default: the price of `input`.
         cache_read: String,
         /// Tokens of the prompt that are stored in the cache. Default: the price of `input`.
         cache_write: String,
+        /// Tokens of reasoning. Default: the price of `output`.
+        reasoning: String,
+        /// Tokens of pictures in the prompt, where the channel counts them apart. Default: the price of `input`.
+        image: String,
+        /// Tokens of sound in the prompt. Without it, the cost of a call with sound is unknown.
+        audio: String,
+        /// Tokens of sound in the answer. Without it, the cost of an answer with sound is unknown.
+        audio_output: String,
+        /// Other prices for calls with a long prompt; at most 4 of them. The one with the largest `over` that the prompt
+        /// exceeds holds for the whole call.
+        tiers: List<RawPriceTier>,
+    }
+
+    /// Keys without a value default as in the table around it.
+    RawPriceTier {
+        /// Tokens of the prompt, caches included, above which these prices hold; 1 to 1,000,000,000.
+        over: u64,
+        /// Tokens of the prompt that are read anew.
+        input: String,
+        /// Tokens of the answer.
+        output: String,
+        /// Tokens of the prompt that were found in the cache.
+        cache_read: String,
+        /// Tokens of the prompt that are stored in the cache.
+        cache_write: String,
+        /// Tokens of reasoning.
+        reasoning: String,
+        /// Tokens of pictures in the prompt.
+        image: String,
+        /// Tokens of sound in the prompt.
+        audio: String,
+        /// Tokens of sound in the answer.
+        audio_output: String,
     }
 
     RawChannel {
@@ -192,7 +238,8 @@ raw_table! {
     RawServedTable {
         /// What the channel calls the model. Default: the same name.
         name: String,
-        /// What the channel charges. Default `"unknown"`.
+        /// What the channel charges: a table, the name of a list under `[prices]`, `"list"` for the model's own price, or
+        /// `"unknown"`. Default `"unknown"`.
         price: RawPrice,
     }
 
@@ -505,7 +552,7 @@ impl JsonSchema for RawPrice {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let table = generator.subschema_for::<RawPriceTable>();
-        json_schema!({ "anyOf": [{ "type": "string", "enum": ["list", "unknown"] }, table] })
+        json_schema!({ "anyOf": [{ "type": "string" }, table] })
     }
 }
 
