@@ -120,6 +120,16 @@ A chokepoint of a party is a component whose loss alone leaves it nothing.")]
     /// Check, test, explain and compare rules: the tools of whoever answers for them.
     #[command(subcommand)]
     Policy(Policy),
+    /// Sum up what calls used and cost, from the ledger.
+    #[command(after_help = "\
+Examples:
+  tieline usage                                    by party
+  tieline usage --by day --by model --from 2026-11-01 --to 2026-11-30
+  tieline usage --by key --csv > november.csv
+
+A call counts on the day, UTC, on which it was decided. Sums are those of the ledger to the nano-dollar; attempts \
+whose cost nobody knows are counted apart, and never as zero.")]
+    Usage(UsageArgs),
     /// Take a channel or a component out; a channel's model server is stopped for real.
     #[command(after_help = "\
 Examples:
@@ -381,6 +391,22 @@ impl LimitArgs {
             tokens_per_minute: self.tokens_per_minute,
         }
     }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UsageArgs {
+    /// What to divide the sums by; may be repeated.
+    #[arg(long, value_enum, default_values = ["party"])]
+    pub(crate) by: Vec<crate::commands::UsageBy>,
+    /// The first day, UTC, such as 2026-11-01.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) from: Option<String>,
+    /// The last day, UTC.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) to: Option<String>,
+    /// Print CSV with every counter, instead of a table.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
 }
 
 #[derive(Args, Debug)]

@@ -137,7 +137,7 @@ raw_table! {
         tiers: List<RawPriceTier>,
     }
 
-    /// Keys without a value default as in the table around it.
+    /// Its keys mean what they mean in the table around it, and have the same defaults.
     RawPriceTier {
         /// Tokens of the prompt, caches included, above which these prices hold; 1 to 1,000,000,000.
         over: u64,

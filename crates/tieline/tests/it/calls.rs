@@ -266,3 +266,46 @@ fn a_budget_survives_a_kill_in_mid_call() {
     let replayed = folder.text(&["--dir", ".", "drill", "replay"]);
     assert!(replayed.contains("all agree in every field"), "{replayed}");
 }
+
+#[test]
+fn usage_adds_up_to_the_ledger() {
+    let mut folder = Folder::new();
+    let server = folder.serve();
+    for _ in 0..3 {
+        server.chat().must_be(200);
+    }
+    server.messages().must_be(200);
+    let other = folder.json(&["keys", "add", "--allow", "m1"]);
+    server.chat_with(other["key"].as_str().unwrap()).must_be(403);
+    server.stop();
+    let mut cost = 0;
+    for row in folder
+        .text(&["--dir", ".", "--json", "ledger", "show", "0.."])
+        .lines()
+    {
+        let entry: Value = serde_json::from_str(row).unwrap();
+        if let Some(nano) = entry["entry"]["cost_nano"].as_str() {
+            cost += nano.parse::<u64>().unwrap();
+        }
+    }
+    assert!(cost > 0);
+    for by in ["party", "key", "model", "channel", "day"] {
+        let report = folder.json(&["usage", "--by", by]);
+        assert_eq!(report["total"]["cost_nano"], cost.to_string());
+        let rows = report["rows"].as_array().unwrap();
+        let sum: u64 = rows
+            .iter()
+            .map(|row| row["sum"]["cost_nano"].as_str().unwrap().parse::<u64>().unwrap())
+            .sum();
+        assert_eq!((sum, rows.len()), (cost, 1), "by {by}");
+        assert_eq!(
+            (&report["refused"], &report["total"]["calls"]),
+            (&Value::from(1), &Value::from(4))
+        );
+    }
+    folder.run(&["usage", "--by", "model", "--by", "channel"]);
+    folder.run(&["usage", "--by", "model", "--by", "channel", "--csv"]);
+    folder.run(&["usage", "--by", "model", "--to", "2001-01-01"]);
+    folder.run(&["usage", "--from", "tomorrow"]);
+    folder.check("usage");
+}
