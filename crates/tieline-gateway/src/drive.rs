@@ -22,8 +22,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tieline_core::call::{Reply, WakeFor};
 use tieline_core::{
-    Call, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Mark, Phase, Problem, ROWS_MAX, Tick,
-    Usage,
+    Call, Claim, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Mark, Nano, Phase, Problem,
+    ROWS_MAX, Tick, Usage,
 };
 use tieline_wire::{Exchange, Out, Provider};
 use tokio::sync::oneshot;
@@ -199,7 +199,7 @@ impl Drive {
             match effect {
                 Effect::Judge { rows } => self.judge(rows),
                 Effect::Look => self.look(),
-                Effect::ReserveKey { tokens } => self.reserve_key(tokens),
+                Effect::ReserveKey { claim } => self.reserve_key(claim),
                 Effect::ReserveChannel { row, tokens } => self.reserve_channel(row, tokens),
                 Effect::Record { strict } => self.record(strict),
                 Effect::Dial { row, .. } => {
@@ -216,7 +216,7 @@ impl Drive {
                 Effect::SettleChannel { row, reserved, used } => {
                     self.settle_channel(row, reserved, used.as_ref());
                 }
-                Effect::SettleKey { reserved, used } => self.settle_key(reserved, used.as_ref()),
+                Effect::SettleKey { charged, claim, used } => self.settle_key(&claim, charged, used.as_ref()),
                 Effect::Reply(reply) => self.reply = Some(reply),
                 Effect::Close => self.close(),
             }
@@ -256,14 +256,9 @@ impl Drive {
         self.feed(Input::View(view));
     }
 
-    fn reserve_key(&mut self, tokens: u64) {
-        let now = self.now;
-        let subject = self.call.intake().subject.clone();
-        let reply = self
-            .shared
-            .board()
-            .desk
-            .reserve_key(subject.desk_ix, &subject.limits, tokens, now);
+    fn reserve_key(&mut self, claim: Claim) {
+        let (of, intake) = (&self.live.snapshot, self.call.intake());
+        let reply = self.shared.board().reserve_for(of, intake, &claim);
         self.feed(Input::Desk(reply));
     }
 
@@ -289,13 +284,12 @@ impl Drive {
             .settle(&self.live.snapshot, candidate, reserved, used, now);
     }
 
-    fn settle_key(&self, reserved: u64, used: Option<&Usage>) {
-        let subject = &self.call.intake().subject;
+    fn settle_key(&self, claim: &Claim, charged: Nano, used: Option<&Usage>) {
+        let (of, intake) = (&self.live.snapshot, self.call.intake());
         let now = self.now;
         self.shared
             .board()
-            .desk
-            .settle_key(subject.desk_ix, &subject.limits, reserved, used, now);
+            .settle_for(of, intake, claim, charged, used, now);
     }
 
     fn record(&mut self, strict: bool) {
@@ -385,7 +379,8 @@ impl Drive {
             .get(usize::from(candidate.channel.0))
             .ok_or(incapable)?;
         self.far = Some((wiring.provider, wiring.dialect));
-        let prepared = self.near.outgoing(wiring, &served.name);
+        let limit = self.call.output_tokens_injected();
+        let prepared = self.near.outgoing(wiring, &served.name, limit);
         let (request, exchange, loss) = prepared.map_err(|problem| {
             self.unprepared = Some(problem);
             incapable

@@ -80,12 +80,15 @@ pub(crate) async fn call(
     let (deadline, patience) = waits(&head.headers, scanned.as_ref().is_some_and(|head| head.stream));
     let intake = Intake {
         affinity: affinity(&shared, &subject.party, &body),
+        answers: scanned.as_ref().map_or(1, |head| head.answers),
         ask,
         body_bytes: body.len() as u64,
         call: id,
         deadline,
         dialect,
         end_use,
+        is_budgeted: subject.has_budget(),
+        media: scanned.as_ref().map_or(0, |head| head.media),
         output_tokens_max: scanned.as_ref().and_then(|head| head.output_tokens_max),
         patience,
         stream: scanned.as_ref().is_some_and(|head| head.stream),

@@ -25,6 +25,7 @@ mod orders;
 mod outgoing;
 mod parties;
 mod recorder;
+mod recount;
 mod reload;
 mod run;
 mod serve;

@@ -8,7 +8,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use smallvec::SmallVec;
 use tieline_core::call::Loss as CoreLoss;
-use tieline_core::{CallId, Dialect, Problem, Tick};
+use tieline_core::{CallId, Dialect, Problem, Rooms, Tick};
 use tieline_wire::{Exchange, Far, Head, Loss, LossKind, Rendered};
 
 use crate::answer::Answer;
@@ -38,6 +38,7 @@ impl Near {
         &self,
         wiring: &ChannelWiring,
         model_name: &str,
+        output_tokens_injected: Option<u32>,
     ) -> Result<(Outbound, Exchange, Vec<Loss>), Problem> {
         let head = self
             .head
@@ -46,6 +47,7 @@ impl Near {
         let far = Far {
             dialect: wiring.dialect,
             model_name,
+            output_tokens_injected,
             provider: wiring.provider,
         };
         let (outgoing, exchange) = tieline_wire::prepare(self.dialect, &self.body, head, &far)?;
@@ -93,6 +95,38 @@ const fn internal() -> Problem {
 fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// What is left to those who pay for the call, as the caller's dialect says it; nothing where nothing is limited.
+pub(crate) fn room_headers(dialect: Dialect, rooms: &Rooms, now: Tick, headers: &mut HeaderMap) {
+    let of = [("requests", rooms.requests), ("tokens", rooms.tokens)];
+    for (what, room) in of {
+        let Some(room) = room else { continue };
+        let prefix = match dialect {
+            Dialect::AnthropicMessages => "anthropic-ratelimit-",
+            Dialect::OpenaiChat => "x-ratelimit-",
+        };
+        // Anthropic names the limit first and dates the reset, OpenAI the other way round and as a span.
+        let name = |field: &str| match dialect {
+            Dialect::AnthropicMessages => format!("{prefix}{what}-{field}"),
+            Dialect::OpenaiChat => format!("{prefix}{field}-{what}"),
+        };
+        let reset = match dialect {
+            Dialect::AnthropicMessages => room.reset_at.rfc3339(),
+            Dialect::OpenaiChat => format!("{}ms", room.reset_at.since(now).as_ms_ceil()),
+        };
+        let values = [
+            ("limit", room.limit.to_string()),
+            ("remaining", room.left.to_string()),
+            ("reset", reset),
+        ];
+        for (field, value) in values {
+            let name = HeaderName::try_from(name(field));
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
+                headers.insert(name, value);
+            }
+        }
     }
 }
 

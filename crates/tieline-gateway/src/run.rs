@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::recorder::{Event, Recorder};
 use crate::shared::{ChildControl, Entropy, Shared};
 use crate::state::{BegunRow, Lock, OutRow, State, StateError};
-use crate::{admin, change, directives, holds, identity, reload, serve, tls};
+use crate::{admin, change, directives, holds, identity, recount, reload, serve, tls};
 
 /// A gateway that is being put together.
 pub struct Gateway {
@@ -159,6 +159,8 @@ impl Gateway {
         };
         let live = reload::build(loaded, postures, &standing).map_err(StartError::Config)?;
         let mut board = Board::new(live.snapshot.clone(), live.uncarried());
+        let payers = recount::Known::new(&state, &live.snapshot)?;
+        recount::recount(&self.dir, &payers, &mut board.desk, clock.now())?;
         for out in state.outs()? {
             apply_out(&mut board, &out, true);
         }

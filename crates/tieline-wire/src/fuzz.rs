@@ -151,6 +151,7 @@ pub fn fuzz_exchange(data: &[u8]) {
         let far = Far {
             dialect: far,
             model_name: "f",
+            output_tokens_injected: None,
             provider,
         };
         let prepared = json::scan(near, &request).and_then(|head| prepare(near, &request, &head, &far));
@@ -190,6 +191,7 @@ pub fn fuzz_resume(data: &[u8]) {
                 let far = Far {
                     dialect: far,
                     model_name: "f",
+                    output_tokens_injected: None,
                     provider: Provider::OpenaiCompatible,
                 };
                 let prepared = resume::prepare(method, &request, &head, &far, &mut delivered, None);

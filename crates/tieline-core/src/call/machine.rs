@@ -9,12 +9,15 @@ use arrayvec::ArrayVec;
 
 use super::plan::Turn;
 use super::step::{Fact, Judged, Loss};
-use super::{Attempt, AttemptEnd, Call, Effect, Ending, Input, Reply, Reservation, Stage, WakeFor, Why};
-use crate::desk::{Bucket, DeskReply};
+use super::{
+    Attempt, AttemptEnd, Call, Effect, Ending, Input, Reply, Reservation, Stage, WakeFor, Why, limited,
+};
+use crate::desk::DeskReply;
 use crate::fault::{Fault, FaultKind, Phase, TimeLimit};
 use crate::fleet::{Health, Observation, Row, Seen, View};
 use crate::grid::RecordMode;
 use crate::mark::Mark;
+use crate::money::Nano;
 use crate::problem::{Code, Problem, Retry};
 use crate::subject::Ask;
 use crate::time::{Span, Tick};
@@ -99,19 +102,18 @@ impl Call {
             return self.wait_or_refuse();
         }
         self.stage = Stage::ReserveKey;
-        self.emit(Effect::ReserveKey {
-            tokens: self.tokens_estimate(),
-        });
+        self.claim = self.claim();
+        self.emit(Effect::ReserveKey { claim: self.claim });
     }
 
     fn key_reserved(&mut self, reply: DeskReply) {
         self.step(Fact::Desk(reply));
-        match reply {
-            DeskReply::Granted => {
-                self.reserved_key = Some(self.tokens_estimate());
+        match limited::problem(reply, self.now) {
+            None => {
+                self.reserved_key = Some(self.claim);
                 self.try_next();
             }
-            DeskReply::Denied { bucket, free_at } => self.refuse(self.key_limited(bucket, free_at)),
+            Some(problem) => self.refuse(problem),
         }
     }
 
@@ -141,7 +143,7 @@ impl Call {
     fn channel_reserved(&mut self, row: u8, reply: DeskReply) {
         self.step(Fact::Desk(reply));
         match reply {
-            DeskReply::Denied { bucket, free_at } => {
+            DeskReply::Denied { bucket, free_at, .. } => {
                 self.plan.limit(row, bucket, free_at);
                 self.try_next();
             }
@@ -162,8 +164,13 @@ impl Call {
         self.decided_at = Some((self.now, self.steps.as_slice().len()));
         self.stage = Stage::Record { row };
         self.emit(Effect::Record {
-            strict: self.settings.record == RecordMode::Strict,
+            strict: self.waits_for_durable(),
         });
+    }
+
+    /// Whether anything waits until the decision's entry is durable: the answer, or under a budget the request itself.
+    fn waits_for_durable(&self) -> bool {
+        self.settings.record == RecordMode::Strict || self.is_budgeted()
     }
 
     fn recorded(&mut self, row: Option<u8>, taken: bool) {
@@ -182,6 +189,8 @@ impl Call {
             return self.finish(Ending::Abandoned);
         }
         match (row, self.ended.take()) {
+            // A crash must not lose money: what was reserved is known to the ledger before it can be spent.
+            (Some(row), _) if self.is_budgeted() && !self.durable => self.stage = Stage::Durable { row },
             (Some(row), _) => self.dial(row),
             (None, Some((_, Ending::Refused(problem)))) => self.finish(Ending::Refused(problem)),
             (None, _) => self.finish(Ending::Refused(Problem::plain(Code::Internal))),
@@ -283,6 +292,9 @@ impl Call {
             return;
         }
         self.step(Fact::Durable);
+        if let Stage::Durable { row } = self.stage {
+            return self.dial(row);
+        }
         self.release_if_ready();
         if std::mem::take(&mut self.end_waits) {
             self.complete();
@@ -292,7 +304,7 @@ impl Call {
     /// Nothing of the answer has left, and nothing ever may: waiting for the call's limit would help nobody. No judgement
     /// on the channel.
     fn not_durable(&mut self) {
-        let is_waited_for = self.settings.record == RecordMode::Strict && self.decided_at.is_some();
+        let is_waited_for = self.waits_for_durable() && self.decided_at.is_some();
         if self.durable || !is_waited_for || matches!(self.stage, Stage::Record { .. }) {
             return;
         }
@@ -490,7 +502,11 @@ impl Call {
         match self.late.take() {
             Some(_) if reply != DeskReply::Granted => {}
             Some(Reservation::Channel { row }) => self.emit(Effect::SettleChannel { row, reserved, used }),
-            Some(Reservation::Key) => self.emit(Effect::SettleKey { reserved, used }),
+            Some(Reservation::Key) => self.emit(Effect::SettleKey {
+                charged: Nano(0),
+                claim: self.claim,
+                used,
+            }),
             None => {}
         }
     }
@@ -549,6 +565,9 @@ impl Call {
             let retry = free_at.map_or(Retry::Free, |at| Retry::After(at.since(self.now)));
             return Problem::plain(Code::ChannelsBusy).with_retry(retry);
         }
+        if self.plan.any_unpriced() {
+            return Problem::plain(Code::PriceUnknown);
+        }
         // What is allowed is cut, and a cut lasts: if an officer could open another way, that is the one to ask.
         match (self.plan.next_at(self.now), self.plan.refusing_verdict()) {
             (None, Some(verdict)) if verdict.ruling == Ruling::Hold => verdict_problem(verdict),
@@ -597,26 +616,6 @@ impl Call {
         })
     }
 
-    fn key_limited(&self, bucket: Bucket, free_at: Option<Tick>) -> Problem {
-        let (code, says) = match bucket {
-            Bucket::Concurrency => (
-                Code::ConcurrencyLimit,
-                "The key has as many calls in flight as it may.",
-            ),
-            Bucket::RequestsPerDay => (Code::RequestLimit, "The key's requests per day are used up."),
-            Bucket::RequestsPerMinute => (Code::RequestLimit, "The key's requests per minute are used up."),
-            Bucket::TokensPerDay => (Code::TokenLimit, "The key's tokens per day are used up."),
-            Bucket::TokensPerMinute => (Code::TokenLimit, "The key's tokens per minute are used up."),
-        };
-        let retry = match (bucket, free_at) {
-            (_, Some(at)) => Retry::After(at.since(self.now)),
-            (Bucket::Concurrency, None) => Retry::Free,
-            // More than the whole limit: waiting does not help.
-            (_, None) => Retry::Never,
-        };
-        Problem::new(code, says).with_retry(retry)
-    }
-
     /// End the call with a problem; one that was not decided yet is recorded as a refusal first.
     fn refuse(&mut self, problem: Problem) {
         if self.decided_at.is_some() {
@@ -627,6 +626,9 @@ impl Call {
     }
 
     fn finish(&mut self, ending: Ending) {
+        if let Stage::Durable { row } = self.stage {
+            self.release_channel(Some(row));
+        }
         self.settle_key();
         let reply = match &ending {
             Ending::Abandoned => None,
@@ -665,12 +667,13 @@ impl Call {
     }
 
     fn settle_key(&mut self) {
-        let Some(reserved) = self.reserved_key else { return };
+        let Some(claim) = self.reserved_key else { return };
         let used = match self.attempts.last() {
             Some(attempt) if attempt.may_have_used() => attempt.usage,
             _ => Some(crate::Usage::default()),
         };
-        self.emit(Effect::SettleKey { reserved, used });
+        let charged = self.charged();
+        self.emit(Effect::SettleKey { charged, claim, used });
     }
 
     fn observe(&mut self, row: u8, seen: Seen) {

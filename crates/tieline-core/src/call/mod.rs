@@ -7,6 +7,8 @@
 //!
 //! Bounds: at most [`ROWS_MAX`] candidates and attempts; at most [`MARKS_MAX`] recorded marks of an attempt.
 
+mod bound;
+mod limited;
 mod machine;
 mod plan;
 mod replay;
@@ -20,17 +22,19 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use crate::ROWS_MAX;
-use crate::desk::DeskReply;
+use crate::desk::{Claim, DeskReply};
 use crate::entropy::{Rng, Seed};
-use crate::fault::{Fault, FaultKind, Phase};
+use crate::fault::Fault;
 use crate::fleet::{Observation, View};
 use crate::grid::{Candidate, Settings, Snapshot};
 use crate::mark::{Mark, Stop, Usage};
+use crate::money::Nano;
 use crate::problem::{Code, Problem};
 use crate::subject::Intake;
 use crate::time::{Span, Tick};
 use crate::verdict::Verdict;
 
+pub use bound::OUTPUT_TOKENS_ASSUMED;
 pub use plan::{Plan, Why};
 pub use replay::{Difference, replay};
 pub use step::{Fact, Judged, Loss, MARKS_MAX, Step};
@@ -42,7 +46,7 @@ pub enum Input {
     ClientGone,
     /// The reply to [`Effect::ReserveKey`] or [`Effect::ReserveChannel`].
     Desk(DeskReply),
-    /// The decision's entry is durable (asked for by `record = "strict"`).
+    /// The decision's entry is durable (asked for by `record = "strict"` and by budgets).
     Durable,
     /// The attempt's answer ended; `complete` if its terminator or stop reason was seen.
     End { complete: bool },
@@ -72,49 +76,36 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Stop the attempt and close its connection.
-    Cancel {
-        attempt: u8,
-    },
+    Cancel { attempt: u8 },
     /// The call is over: write [`Call::outcome_entry`].
     Close,
     /// Send the request to the candidate of `row`.
-    Dial {
-        attempt: u8,
-        row: u8,
-    },
+    Dial { attempt: u8, row: u8 },
     /// Judge the candidates of the rows whose bits are set, under the epoch current at this moment.
-    Judge {
-        rows: u8,
-    },
+    Judge { rows: u8 },
     /// Read the fleet's view of [`Call::candidates`].
     Look,
     /// Tell the fleet.
     Observe(Observation),
     /// Write [`Call::decision_entry`]; answer with [`Input::Recorded`] at once (the ledger's queue takes it or is full),
     /// and if `strict` with [`Input::Durable`] or [`Input::NotDurable`] later.
-    Record {
-        strict: bool,
-    },
+    Record { strict: bool },
     /// From here on the attempt's bytes, those held back first, go to the caller as they come.
     Release,
     /// The caller gets this, and nothing after it.
     Reply(Reply),
     /// Reserve one request and `tokens` on the channel of `row`.
-    ReserveChannel {
-        row: u8,
-        tokens: u64,
-    },
-    /// Reserve one request and `tokens` for the key.
-    ReserveKey {
-        tokens: u64,
-    },
+    ReserveChannel { row: u8, tokens: u64 },
+    /// Reserve one request and the claim for the key and everybody else who pays.
+    ReserveKey { claim: Claim },
     SettleChannel {
         row: u8,
         reserved: u64,
         used: Option<Usage>,
     },
     SettleKey {
-        reserved: u64,
+        charged: Nano,
+        claim: Claim,
         used: Option<Usage>,
     },
 }
@@ -158,13 +149,6 @@ pub enum Ending {
     Served,
 }
 
-/// The output tokens that a reservation assumes where the request states no limit. A guess: half of recorded chat
-/// answers are shorter than a quarter of it; settling corrects it.
-pub const OUTPUT_TOKENS_ASSUMED: u64 = 1_024;
-
-/// Bytes of request body per input token that a reservation assumes: English text has about four.
-const BODY_BYTES_PER_TOKEN: u64 = 4;
-
 /// One request of an application.
 #[expect(
     clippy::struct_excessive_bools,
@@ -175,6 +159,8 @@ pub struct Call {
     pub(crate) attempts: ArrayVec<Attempt, ROWS_MAX>,
     pub(crate) began: Tick,
     pub(crate) candidates: ArrayVec<Candidate, ROWS_MAX>,
+    /// What was asked of everybody who pays.
+    claim: Claim,
     /// Steps before this index led to the decision.
     pub(crate) decided_at: Option<(Tick, usize)>,
     durable: bool,
@@ -193,8 +179,8 @@ pub struct Call {
     pub(crate) plan: Plan,
     released: bool,
     rng: Rng,
-    /// Tokens reserved for the key, if granted.
-    pub(crate) reserved_key: Option<u64>,
+    /// What everybody who pays granted.
+    pub(crate) reserved_key: Option<Claim>,
     /// Tokens reserved on the channel of the attempt to come.
     reserved_channel: Option<u64>,
     pub(crate) seed: Seed,
@@ -241,11 +227,7 @@ impl Attempt {
     fn may_have_used(&self) -> bool {
         let unrefused = match self.ended {
             Some((_, AttemptEnd::Done | AttemptEnd::Left | AttemptEnd::Ordered)) => true,
-            Some((_, AttemptEnd::Fault(fault))) => match fault.kind {
-                FaultKind::Timeout => true,
-                FaultKind::Reset => fault.phase == Phase::Body,
-                _ => false,
-            },
+            Some((_, AttemptEnd::Fault(fault))) => fault.may_have_used(),
             None => false,
         };
         unrefused || self.first_content_at.is_some()
@@ -257,6 +239,10 @@ enum Stage {
     /// An attempt is under way.
     Attempt,
     Done,
+    /// The decision's entry is to be durable before the attempt on `row`.
+    Durable {
+        row: u8,
+    },
     Judge {
         rows: u8,
     },
@@ -312,6 +298,7 @@ impl Call {
             began: now,
             plan: Plan::new(candidates.len()),
             candidates,
+            claim: Claim::default(),
             decided_at: None,
             durable: false,
             effects: ArrayVec::new(),
@@ -335,6 +322,7 @@ impl Call {
             waited: Span::default(),
             waits: 0,
         };
+        call.price_rows();
         call.admit();
         call
     }
@@ -459,15 +447,5 @@ impl Call {
         } else {
             (first_content, WakeFor::FirstContent)
         }
-    }
-
-    /// Tokens to reserve: an estimate of the input, and the stated or assumed limit of the output.
-    fn tokens_estimate(&self) -> u64 {
-        let input = self.intake.body_bytes / BODY_BYTES_PER_TOKEN;
-        let output = self
-            .intake
-            .output_tokens_max
-            .map_or(OUTPUT_TOKENS_ASSUMED, u64::from);
-        input.saturating_add(output)
     }
 }

@@ -21,9 +21,9 @@ use crate::ROWS_MAX;
 use crate::desk::Bucket;
 use crate::entropy::{Rng, Seed};
 use crate::fleet::{Health, Row, View};
-use crate::grid::{Candidate, Choice, ComponentSet, Snapshot};
+use crate::grid::{Candidate, Choice, ComponentSet, Snapshot, UnknownPrice};
 use crate::time::Tick;
-use crate::verdict::{Ruling, Verdict};
+use crate::verdict::{Rule, Ruling, Verdict};
 
 /// Why a candidate is where it is in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,8 @@ pub enum Why {
     Unasked,
     /// It cannot serve this request, as what was tried has shown.
     Unfit,
+    /// Its price is unknown, and a budget or the configuration wants it known.
+    Unpriced,
 }
 
 /// Of one candidate, tries in one call: a second is for the case in which no other can serve.
@@ -87,6 +89,7 @@ pub struct PlanRow {
     pub tries: u8,
     /// What was tried has shown that it cannot serve the request.
     pub unfit: bool,
+    pub unpriced: Option<UnknownPrice>,
     pub verdict: Option<Arc<Verdict>>,
     pub why: Why,
 }
@@ -111,6 +114,7 @@ impl Plan {
             seen: None,
             tries: 0,
             unfit: false,
+            unpriced: None,
             verdict: None,
             why: Why::Unasked,
         };
@@ -137,6 +141,9 @@ impl Plan {
         let mut verdicts = verdicts.iter();
         for (row, _) in asked {
             row.verdict = verdicts.next().cloned();
+            if row.unpriced == Some(UnknownPrice::Hold) && row.is_allowed() {
+                row.verdict = row.verdict.as_deref().map(held_for_price);
+            }
         }
     }
 
@@ -240,6 +247,11 @@ impl Plan {
         }
     }
 
+    /// Whether an unknown price is all that keeps a row from being tried.
+    pub(crate) fn any_unpriced(&self) -> bool {
+        self.rows.iter().any(|row| row.why == Why::Unpriced)
+    }
+
     pub(crate) fn any_limited(&self) -> bool {
         self.rows.iter().any(|row| row.limited.is_some())
     }
@@ -331,6 +343,20 @@ fn drawn(draw: u64, rows: &[u8]) -> Option<[u8; 2]> {
 
 // === impl PlanRow ===
 
+/// An allowed candidate whose unknown price holds it. Only a stated price opens it.
+fn held_for_price(verdict: &Verdict) -> Arc<Verdict> {
+    let rule = Rule {
+        citation: "configuration in force".into(),
+        id: "default/unknown-price".into(),
+        reason: "The price of this model on this channel is unknown, and such calls are held.".into(),
+    };
+    Arc::new(Verdict {
+        rules: Arc::new([rule]),
+        ruling: Ruling::Hold,
+        ..verdict.clone()
+    })
+}
+
 impl PlanRow {
     fn is_allowed(&self) -> bool {
         self.verdict
@@ -364,6 +390,7 @@ impl PlanRow {
             return why;
         }
         match seen.health {
+            _ if self.unpriced.is_some() => Why::Unpriced,
             _ if seen.out => Why::Out,
             _ if self.limited.is_some() => Why::Limited,
             _ if again && seen.barred => Why::Barred,

@@ -107,7 +107,9 @@ fn intake(snapshot: &Snapshot, decision: &DecisionEntry) -> Result<Intake, Diffe
         lapse: None,
         limits: Limits::default(),
         party: record.party.clone(),
+        party_desk_ix: 0,
         party_digest: record.party_digest.0,
+        party_limits: Limits::default(),
         posture: record.posture,
         scope: if record.in_scope {
             Scope::All
@@ -117,12 +119,15 @@ fn intake(snapshot: &Snapshot, decision: &DecisionEntry) -> Result<Intake, Diffe
     };
     Ok(Intake {
         affinity: record.affinity,
+        answers: record.answers,
         ask,
         body_bytes: record.body_bytes,
         call: decision.id,
         deadline: record.deadline_us,
         dialect: record.dialect,
         end_use: record.end_use.clone(),
+        is_budgeted: record.is_budgeted,
+        media: record.media,
         output_tokens_max: record.output_tokens_max,
         patience: record.patience_us,
         stream: record.stream,

@@ -4,6 +4,7 @@
 mod cases;
 mod choice;
 mod laws;
+mod money;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -53,7 +54,9 @@ fn three_channels(settings: Settings) -> Arc<Snapshot> {
         components: vec!["cloud:west".into()],
         dialect: Dialect::OpenaiChat,
         limits: Limits::default(),
+        media_tokens_max: None,
         models: vec![ServedRecord {
+            price_list: None,
             model: "n".into(),
             name: "n".into(),
             price: None,
@@ -65,6 +68,7 @@ fn three_channels(settings: Settings) -> Arc<Snapshot> {
         region_country: None,
     });
     record.pools = vec![PoolRecord {
+        limits: Limits::default(),
         models: vec!["m".into(), "n".into()],
         name: "p".into(),
         settings,
@@ -75,12 +79,15 @@ fn three_channels(settings: Settings) -> Arc<Snapshot> {
 fn intake(ask: Ask, scope: Scope) -> Intake {
     Intake {
         affinity: None,
+        answers: 1,
         ask,
         body_bytes: 400,
         call: CallId::new(START, 1),
         deadline: None,
         dialect: Dialect::OpenaiChat,
         end_use: None,
+        is_budgeted: false,
+        media: 0,
         output_tokens_max: Some(100),
         patience: None,
         stream: true,
@@ -90,7 +97,9 @@ fn intake(ask: Ask, scope: Scope) -> Intake {
             lapse: None,
             limits: Limits::default(),
             party: "p1".into(),
+            party_desk_ix: 0,
             party_digest: [1; 32],
+            party_limits: Limits::default(),
             posture: 3,
             scope,
         }),
@@ -117,7 +126,12 @@ fn verdict(ruling: Ruling) -> Arc<Verdict> {
 }
 
 const fn limited(bucket: Bucket, free_at: Option<Tick>) -> DeskReply {
-    DeskReply::Denied { bucket, free_at }
+    DeskReply::Denied {
+        bucket,
+        free_at,
+        in_flight: false,
+        owner: crate::BucketOwner::Key,
+    }
 }
 
 const DEFAULTS: Settings = Settings {
@@ -128,8 +142,10 @@ const DEFAULTS: Settings = Settings {
     first_content_ms: 20_000,
     head_ms: 10_000,
     idle_ms: 15_000,
+    output_tokens_max: 50,
     record: RecordMode::Async,
     resume: crate::grid::Resume::Off,
+    unknown_price: crate::grid::UnknownPrice::Record,
     whole_ms: 30_000,
 };
 
@@ -316,6 +332,7 @@ impl World {
         self.check_steps();
         if stands {
             self.check_replay();
+            self.check_money();
         }
     }
 
@@ -323,7 +340,7 @@ impl World {
     fn check_reservations(&self) {
         let key_granted = self.key_limit.is_none();
         let asked = self.count(|e| matches!(e, Effect::ReserveKey { .. }));
-        let settled = self.count(|e| matches!(e, Effect::SettleKey { reserved: 200, .. }));
+        let settled = self.count(|e| matches!(e, Effect::SettleKey { claim, .. } if claim.tokens == 200));
         assert_eq!(
             settled,
             if key_granted { asked } else { 0 },
@@ -352,6 +369,21 @@ impl World {
             }
             assert!(marks <= MARKS_MAX, "an attempt recorded {marks} marks");
         }
+    }
+
+    /// What the budgets are charged is within what was reserved, and never less than what the outcome says that it cost.
+    fn check_money(&self) {
+        let outcome = self.outcome();
+        let reserved = self.decision.as_ref().and_then(|decision| decision.reserved_nano);
+        let Some((reserved, charged)) = reserved.zip(outcome.charged_nano) else {
+            return assert_eq!(reserved, outcome.charged_nano);
+        };
+        let overrun = outcome.usage.map_or(0, |usage| usage.output * 2_000);
+        assert!(charged.0 <= reserved.0 + overrun, "{charged} of {reserved}");
+        assert!(
+            outcome.cost_nano.is_none_or(|cost| cost <= charged),
+            "{outcome:?}"
+        );
     }
 
     /// The records, written and read again, replay to themselves.

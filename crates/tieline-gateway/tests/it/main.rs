@@ -13,6 +13,7 @@ mod access;
 mod admin;
 mod bad_input;
 mod broken;
+mod budgets;
 mod caller;
 mod certificates;
 mod changes;

@@ -174,6 +174,7 @@ mod tests {
             let far = Far {
                 dialect,
                 model_name,
+                output_tokens_injected: None,
                 provider,
             };
             assert_eq!(accepts_prefill(&far), expected, "{far:?}");

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::grid::UnknownPrice;
 
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "sixty at most, in a test")]
@@ -61,10 +62,17 @@ fn row() -> impl Strategy<Value = Row> {
 }
 
 fn worlds() -> impl Strategy<Value = World> {
-    let settings = (1_u8..5, any::<bool>(), prop_oneof![Just(5_000_u32), Just(60_000)]).prop_map(
-        |(attempts_max, strict, call_ms)| Settings {
+    let unknown_price = prop_oneof![
+        Just(UnknownPrice::Hold),
+        Just(UnknownPrice::Record),
+        Just(UnknownPrice::Refuse)
+    ];
+    let call_ms = prop_oneof![Just(5_000_u32), Just(60_000)];
+    let settings = (1_u8..5, any::<bool>(), call_ms, unknown_price).prop_map(
+        |(attempts_max, strict, call_ms, unknown_price)| Settings {
             attempts_max,
             call_ms,
+            unknown_price,
             ..if strict { STRICT } else { DEFAULTS }
         },
     );
@@ -95,6 +103,7 @@ fn worlds() -> impl Strategy<Value = World> {
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
     )
         .prop_map(
             |(
@@ -105,6 +114,7 @@ fn worlds() -> impl Strategy<Value = World> {
                 slow,
                 pool,
                 stream,
+                is_budgeted,
             )| {
                 let ask = if pool {
                     Ask::Pool(crate::PoolIx(0))
@@ -121,6 +131,8 @@ fn worlds() -> impl Strategy<Value = World> {
                 world.ledger_takes = ledger_takes;
                 world.slow = slow;
                 world.call.intake.stream = stream;
+                world.call.intake.is_budgeted = is_budgeted;
+                world.call.price_rows();
                 world
             },
         )
@@ -185,7 +197,7 @@ proptest! {
         world.check_laws();
     }
 
-    /// Under `strict`, no byte before the entry is durable.
+    /// Under `strict`, no byte of the answer before the entry is durable; under a budget, no byte of the request.
     #[test]
     fn strict_never_releases_early(mut world in worlds(), acts in acts()) {
         world.settle();
@@ -196,6 +208,8 @@ proptest! {
             let released = world.count(|e| matches!(e, Effect::Release)) > 0;
             let strict = world.call.settings().record == RecordMode::Strict;
             prop_assert!(!strict || !released || durable);
+            let dialled = world.count(|e| matches!(e, Effect::Dial { .. })) > 0;
+            prop_assert!(!world.call.is_budgeted() || !dialled || durable, "a crash would lose it");
         }
     }
 }
