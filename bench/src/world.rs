@@ -92,10 +92,13 @@ impl World {
             deadline: None,
             dialect: Dialect::OpenaiChat,
             end_use: None,
+            features: tieline_core::FeatureSet::EMPTY,
             is_budgeted: false,
+            is_deterministic: false,
             media: 0,
             output_tokens_max: Some(256),
             patience: None,
+            prefill: 0,
             stream: is_stream,
             subject: self.subject.clone(),
         };

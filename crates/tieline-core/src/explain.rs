@@ -76,6 +76,7 @@ fn candidate(row: &PlanRecord) -> String {
         Why::Denied => "may not serve: a rule denies it".into(),
         Why::Full => "was passed over: it has as many attempts in flight as it seems to take".into(),
         Why::Held => "may not serve yet: a rule holds it for an officer".into(),
+        Why::Lacking => "was passed over: it has refused something that the request asks for".into(),
         Why::Limited => {
             let bucket = row
                 .limited
@@ -158,6 +159,9 @@ fn attempted(number: usize, attempt: &AttemptRecord) -> String {
         "Attempt {number}: {} on channel {}",
         attempt.model, attempt.channel
     );
+    if let Some(method) = attempt.resumes {
+        let _ = write!(line, ", to go on with the answer (`{}`)", method.name());
+    }
     if let Some(status) = attempt.status {
         let _ = write!(line, ", status {status}");
     }

@@ -12,11 +12,13 @@ use crate::call::{Attempt, AttemptEnd, Call, Ending, Loss, Step, Why};
 use crate::desk::{Bucket, Claim};
 use crate::entropy::Seed;
 use crate::fault::Fault;
+use crate::feature::FeatureSet;
 use crate::grid::Candidate;
 use crate::id::CallId;
 use crate::mark::{Stop, Usage};
 use crate::money::Nano;
 use crate::problem::{Code, Problem};
+use crate::resume::Method;
 use crate::subject::{Ask, Dialect};
 use crate::time::{Span, Tick};
 use crate::verdict::Ruling;
@@ -76,11 +78,17 @@ pub struct IntakeRecord {
     /// What the call said that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_use: Option<Arc<str>>,
+    /// What the request asked of a channel beyond text.
+    #[serde(default, skip_serializing_if = "FeatureSet::is_empty")]
+    pub features: FeatureSet,
     /// Whether the key's scope names what is asked for.
     pub in_scope: bool,
     /// Whether the key or its party had a budget.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_budgeted: bool,
+    /// Whether the same request has the same answer, as far as channels can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_deterministic: bool,
     pub key: Arc<str>,
     /// Pictures, sounds and documents in the request.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -93,7 +101,15 @@ pub struct IntakeRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience_us: Option<Span>,
     pub posture: u32,
+    /// The candidates that were known to go on with an answer that the request ends with, as bits.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub prefill: u8,
     pub stream: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_none_of_them(bits: &u8) -> bool {
+    *bits == 0
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +154,7 @@ pub struct OutcomeEntry {
     pub loss: Vec<Loss>,
     pub result: Outcome,
     pub t: Arc<str>,
-    /// Usage of the attempt that answered; absent is unknown.
+    /// Usage of the attempt that answered, or of all that an answer was put together from; absent is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
@@ -176,6 +192,9 @@ pub struct AttemptRecord {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_ordered: bool,
     pub model: Arc<str>,
+    /// How it was to go on with an answer that had broken off, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<Method>,
     pub ruling: Ruling,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -259,7 +278,7 @@ impl Call {
             loss: self.losses.clone(),
             result,
             t: OUTCOME_V1.into(),
-            usage: attempts.last().and_then(|attempt| attempt.usage),
+            usage: self.usage(),
             attempts,
         }
     }
@@ -284,8 +303,10 @@ impl Call {
             deadline_us: self.intake.deadline,
             dialect: self.intake.dialect,
             end_use: self.intake.end_use.clone(),
+            features: self.intake.features,
             in_scope: self.in_scope,
             is_budgeted: self.intake.is_budgeted,
+            is_deterministic: self.intake.is_deterministic,
             key: self.intake.subject.key.clone(),
             media: self.intake.media,
             output_tokens_max: self.intake.output_tokens_max,
@@ -293,6 +314,7 @@ impl Call {
             party_digest: Hex32(self.intake.subject.party_digest),
             patience_us: self.intake.patience,
             posture: self.intake.subject.posture,
+            prefill: self.intake.prefill,
             stream: self.intake.stream,
         }
     }
@@ -338,6 +360,7 @@ impl Call {
             },
             is_ordered: end == AttemptEnd::Ordered,
             model,
+            resumes: attempt.method,
             ruling: attempt
                 .verdict
                 .as_ref()

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Digest32;
 use crate::desk::{Limits, Payers};
+use crate::feature::FeatureSet;
 use crate::grid::{ModelIx, PoolIx};
 use crate::id::CallId;
 use crate::problem::Code;
@@ -95,14 +96,20 @@ pub struct Intake {
     pub dialect: Dialect,
     /// What the call says that it is for: one of the operator's codes.
     pub end_use: Option<Arc<str>>,
+    /// What the request asks of a channel beyond text.
+    pub features: FeatureSet,
     /// Whether the key or its party has a budget.
     pub is_budgeted: bool,
+    /// Whether the same request has the same answer, as far as channels can.
+    pub is_deterministic: bool,
     /// Pictures, sounds and documents in the request.
     pub media: u32,
     /// The output limit that the request states, in tokens.
     pub output_tokens_max: Option<u32>,
     /// How long the caller waits for the first byte.
     pub patience: Option<Span>,
+    /// The candidates that are known to go on with an answer that the request ends with, as bits.
+    pub prefill: u8,
     pub stream: bool,
     pub subject: Arc<Subject>,
 }

@@ -122,10 +122,13 @@ impl<'t> Laid<'t> {
             dialect: shared.dialect,
             // Policy says what it said: rulings were recorded with it. How long callers would have waited is left out.
             end_use: None,
+            features: tieline_core::FeatureSet::EMPTY,
             is_budgeted: false,
+            is_deterministic: false,
             media: 0,
             output_tokens_max: (call.output_max != NONE).then_some(call.output_max),
             patience: None,
+            prefill: 0,
             stream: call.flags & STREAMED != 0,
             subject: kind.subject.clone(),
         })

@@ -6,6 +6,7 @@
 
 mod admin;
 mod answer;
+mod asked;
 mod board;
 mod change;
 mod clock;

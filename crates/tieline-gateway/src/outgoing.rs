@@ -8,8 +8,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use smallvec::SmallVec;
 use tieline_core::call::Loss as CoreLoss;
-use tieline_core::{CallId, Dialect, Problem, Rooms, Tick};
-use tieline_wire::{Exchange, Far, Head, Loss, LossKind, Rendered};
+use tieline_core::{CallId, Dialect, Method, Problem, Rooms, Tick};
+use tieline_wire::resume::{self, Announce, Continuation, Delivered};
+use tieline_wire::{Exchange, Far, Head, Loss, LossKind, Outgoing, Rendered};
 
 use crate::answer::Answer;
 use crate::config::ChannelWiring;
@@ -26,6 +27,13 @@ pub(crate) struct Near {
     pub(crate) stream: bool,
 }
 
+/// Reads a channel's answer, or the rest of one that another channel began.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Continuation(Box<Continuation>),
+    Exchange(Box<Exchange>),
+}
+
 /// Bytes of the `x-tieline-loss` header: common stacks take 8 KiB for all headers together.
 const LOSS_HEADER_MAX: usize = 2_048;
 
@@ -39,18 +47,31 @@ impl Near {
         wiring: &ChannelWiring,
         model_name: &str,
         output_tokens_injected: Option<u32>,
-    ) -> Result<(Outbound, Exchange, Vec<Loss>), Problem> {
-        let head = self
-            .head
-            .as_ref()
-            .ok_or(Problem::plain(tieline_core::Code::Internal))?;
-        let far = Far {
-            dialect: wiring.dialect,
-            model_name,
-            output_tokens_injected,
-            provider: wiring.provider,
-        };
+    ) -> Result<(Outbound, Reader, Vec<Loss>), Problem> {
+        let head = self.head.as_ref().ok_or_else(internal)?;
+        let far = far(wiring, model_name, output_tokens_injected);
         let (outgoing, exchange) = tieline_wire::prepare(self.dialect, &self.body, head, &far)?;
+        let (request, loss) = self.outbound(wiring, outgoing)?;
+        let exchange = exchange.dated(self.began.0 / 1_000_000);
+        Ok((request, Reader::Exchange(Box::new(exchange)), loss))
+    }
+
+    /// As [`Near::outgoing`], for the rest of an answer of which `delivered` has left.
+    pub(crate) fn going_on(
+        &self,
+        wiring: &ChannelWiring,
+        model_name: &str,
+        output_tokens_injected: Option<u32>,
+        (method, delivered, announce): (Method, &mut Delivered, Option<Announce<'_>>),
+    ) -> Result<(Outbound, Reader, Vec<Loss>), Problem> {
+        let head = self.head.as_ref().ok_or_else(internal)?;
+        let far = far(wiring, model_name, output_tokens_injected);
+        let (outgoing, rest) = resume::prepare(method, &self.body, head, &far, delivered, announce)?;
+        let (request, loss) = self.outbound(wiring, outgoing)?;
+        Ok((request, Reader::Continuation(Box::new(rest)), loss))
+    }
+
+    fn outbound(&self, wiring: &ChannelWiring, outgoing: Outgoing) -> Result<(Outbound, Vec<Loss>), Problem> {
         let path = match tieline_wire::url_path(&wiring.endpoint.base, &outgoing.path) {
             Cow::Borrowed(_) => outgoing.path,
             Cow::Owned(path) => Cow::Owned(path),
@@ -69,7 +90,7 @@ impl Near {
             headers,
             path,
         };
-        Ok((request, exchange.dated(self.began.0 / 1_000_000), outgoing.loss))
+        Ok((request, outgoing.loss))
     }
 
     /// The caller's headers that a channel may see.
@@ -85,6 +106,19 @@ impl Near {
                 }
             }
         }
+    }
+}
+
+const fn far<'a>(
+    wiring: &ChannelWiring,
+    model_name: &'a str,
+    output_tokens_injected: Option<u32>,
+) -> Far<'a> {
+    Far {
+        dialect: wiring.dialect,
+        model_name,
+        output_tokens_injected,
+        provider: wiring.provider,
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::desk::DeskReply;
 use crate::fault::{Fault, FaultKind, Phase, TimeLimit};
 use crate::fleet::{Health, Observation, Row, Seen, View};
-use crate::grid::RecordMode;
+use crate::grid::{RecordMode, Settings};
 use crate::mark::Mark;
 use crate::money::Nano;
 use crate::problem::{Code, Problem, Retry};
@@ -73,7 +73,7 @@ impl Call {
         }
     }
 
-    fn ask_for_verdicts(&mut self) {
+    pub(super) fn ask_for_verdicts(&mut self) {
         let rows = self.plan.open();
         self.stage = Stage::Judge { rows };
         self.emit(Effect::Judge { rows });
@@ -93,7 +93,12 @@ impl Call {
 
     fn looked(&mut self, view: View) {
         let again = !self.attempts.is_empty();
-        self.plan.look(&view, again, self.rng.draw(), self.now);
+        self.plan.see(&view);
+        if self.released {
+            self.keep_what_can_resume();
+        }
+        self.plan
+            .look(again, self.intake.features, self.rng.draw(), self.now);
         self.step(Fact::View(view));
         if self.reserved_key.is_some() {
             return self.try_next();
@@ -202,6 +207,10 @@ impl Call {
         let verdict = planned.and_then(|row| row.verdict.clone());
         let seen = planned.and_then(|row| row.seen);
         let again = !self.attempts.is_empty();
+        // What an attempt brought that the caller never had bars nothing.
+        self.bars_resume &= self.released;
+        self.hold_is_over = false;
+        let method = self.released.then(|| self.method(row)).flatten();
         let attempt = Attempt {
             content_events: 0,
             dialled_at: self.now,
@@ -209,6 +218,7 @@ impl Call {
             first_content_at: None,
             first_content_max: self.first_content_max(seen),
             last_progress_at: self.now,
+            method,
             opened: None,
             reserved: self.reserved_channel.take().unwrap_or_default(),
             row,
@@ -222,7 +232,11 @@ impl Call {
         }
         self.stage = Stage::Attempt;
         self.observe(row, Seen::Dial { again });
-        self.emit(Effect::Dial { attempt: ix, row });
+        self.emit(Effect::Dial {
+            attempt: ix,
+            method,
+            row,
+        });
     }
 
     /// A call that probes a lane which has failed does not stake all its time on it.
@@ -261,13 +275,16 @@ impl Call {
             Mark::Usage(usage) => attempt.usage = Some(usage),
             Mark::Thinking | Mark::Tool => {}
         }
+        let bars = !self.bars_resume && matches!(mark, Mark::Thinking | Mark::Tool);
+        self.bars_resume |= bars || matches!(mark, Mark::Stop(_));
         // A thinking block or a tool call is an answer begun: what follows belongs to this channel.
         let begins = matches!(mark, Mark::Content(1..) | Mark::Thinking | Mark::Tool);
         if begins && attempt.first_content_at.is_none() {
             self.step(Fact::Mark(mark));
             self.first_content();
         } else {
-            self.steps.merge(now, mark);
+            self.steps.merge(now, mark, bars);
+            self.release_if_ready();
         }
     }
 
@@ -314,17 +331,39 @@ impl Call {
         self.refuse(ledger_full());
     }
 
-    /// An answer is released at its first content, and under `record = "strict"` not before its decision is durable.
+    /// An answer is released at its first content, or once the part to be kept back has come, and under
+    /// `record = "strict"` not before its decision is durable.
     fn release_if_ready(&mut self) {
+        if self.released {
+            return;
+        }
         let content = self
             .attempts
             .last()
-            .is_some_and(|a| a.first_content_at.is_some() && a.ended.is_none());
+            .is_some_and(|a| a.ended.is_none() && self.has_been_held(a));
         let strict = self.settings.record == RecordMode::Strict;
-        if self.stage == Stage::Attempt && !self.released && content && (self.durable || !strict) {
-            self.released = true;
-            self.emit(Effect::Release);
+        if self.stage == Stage::Attempt && content && (self.durable || !strict) {
+            self.release();
         }
+    }
+
+    fn release(&mut self) {
+        self.released = true;
+        self.answered = self.attempts.last().map(|attempt| attempt.row);
+        self.emit(Effect::Release);
+    }
+
+    /// Whether the part of an answer that the pool keeps back has come.
+    fn has_been_held(&self, attempt: &Attempt) -> bool {
+        let Some(since) = attempt.first_content_at else {
+            return false;
+        };
+        let Settings {
+            hold_ms, hold_tokens, ..
+        } = self.settings;
+        let is_enough = hold_tokens > 0 && attempt.content_events >= u64::from(hold_tokens);
+        let is_long = hold_ms > 0 && self.now.since(since) >= Span::from_ms(hold_ms.into());
+        (hold_ms == 0 && hold_tokens == 0) || is_enough || is_long
     }
 
     /// The answer's bytes ended.
@@ -345,8 +384,7 @@ impl Call {
     /// The answer is whole, and may leave.
     fn complete(&mut self) {
         if !self.released {
-            self.released = true;
-            self.emit(Effect::Release);
+            self.release();
         }
         self.close_attempt(AttemptEnd::Done);
         self.finish(Ending::Served);
@@ -356,9 +394,7 @@ impl Call {
         let row = self.attempts.last().map_or(0, |attempt| attempt.row);
         self.close_attempt(AttemptEnd::Fault(fault));
         if self.released {
-            return self.finish(Ending::Broken(
-                Problem::plain(Code::AnswerCut).with_retry(Retry::Free),
-            ));
+            return self.resume_or_break(fault, row);
         }
         match fault.kind {
             FaultKind::Context => self.keep_larger(row),
@@ -379,7 +415,7 @@ impl Call {
         self.ask_for_verdicts();
     }
 
-    fn is_spent(&self) -> bool {
+    pub(super) fn is_spent(&self) -> bool {
         self.attempts.len() >= usize::from(self.settings.attempts_max)
     }
 
@@ -427,12 +463,16 @@ impl Call {
             return;
         }
         self.step(Fact::Timer);
+        if why == WakeFor::Release {
+            self.hold_is_over = true;
+            return self.release_if_ready();
+        }
         let attempt = u8::try_from(self.attempts.len().saturating_sub(1)).unwrap_or(u8::MAX);
         if self.stage == Stage::Attempt {
             self.emit(Effect::Cancel { attempt });
         }
         let limit = match why {
-            WakeFor::Again => return self.ask_for_verdicts(),
+            WakeFor::Again | WakeFor::Release => return self.ask_for_verdicts(),
             WakeFor::CallLimit => return self.call_limit(),
             WakeFor::Head => TimeLimit::Head,
             WakeFor::FirstContent => TimeLimit::FirstContent,
@@ -535,11 +575,22 @@ impl Call {
         };
         self.plan.tried(row, again_at);
         self.observe(row, seen);
+        if let AttemptEnd::Fault(Fault {
+            kind: FaultKind::Incapable,
+            feature: Some(feature),
+            ..
+        }) = end
+        {
+            self.observe(row, Seen::Lack(feature));
+        }
         self.emit(Effect::SettleChannel { row, reserved, used });
     }
 
     /// Nothing more can be tried: say what was in the way.
     pub(super) fn refuse_for_want_of_candidates(&mut self) {
+        if self.released {
+            return self.finish(Ending::Broken(answer_cut()));
+        }
         let problem = match self.attempts.last().and_then(|attempt| attempt.ended) {
             // Every candidate says that it cannot do this request: so it is the request, in the words of the last.
             Some((_, AttemptEnd::Fault(fault))) if self.all_faults(FaultKind::Incapable) => {
@@ -618,6 +669,9 @@ impl Call {
 
     /// End the call with a problem; one that was not decided yet is recorded as a refusal first.
     fn refuse(&mut self, problem: Problem) {
+        if self.released {
+            return self.finish(Ending::Broken(problem));
+        }
         if self.decided_at.is_some() {
             return self.finish(Ending::Refused(problem));
         }
@@ -625,7 +679,7 @@ impl Call {
         self.record(None);
     }
 
-    fn finish(&mut self, ending: Ending) {
+    pub(super) fn finish(&mut self, ending: Ending) {
         if let Stage::Durable { row } = self.stage {
             self.release_channel(Some(row));
         }
@@ -669,6 +723,7 @@ impl Call {
     fn settle_key(&mut self) {
         let Some(claim) = self.reserved_key else { return };
         let used = match self.attempts.last() {
+            _ if self.is_put_together() => self.usage(),
             Some(attempt) if attempt.may_have_used() => attempt.usage,
             _ => Some(crate::Usage::default()),
         };
@@ -715,6 +770,10 @@ const LOSS_BYTES_MAX: usize = 12 << 10;
 /// A loss in JSON, with its two keys and what escaping its path may add.
 fn loss_bytes(loss: &Loss) -> usize {
     2 * loss.path.len() + loss.why.len() + 32
+}
+
+pub(super) const fn answer_cut() -> Problem {
+    Problem::plain(Code::AnswerCut).with_retry(Retry::Free)
 }
 
 const fn ledger_full() -> Problem {

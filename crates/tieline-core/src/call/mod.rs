@@ -12,6 +12,7 @@ mod limited;
 mod machine;
 mod plan;
 mod replay;
+mod resume;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::grid::{Candidate, Settings, Snapshot};
 use crate::mark::{Mark, Stop, Usage};
 use crate::money::Nano;
 use crate::problem::{Code, Problem};
+use crate::resume::Method;
 use crate::subject::Intake;
 use crate::time::{Span, Tick};
 use crate::verdict::Verdict;
@@ -79,8 +81,12 @@ pub enum Effect {
     Cancel { attempt: u8 },
     /// The call is over: write [`Call::outcome_entry`].
     Close,
-    /// Send the request to the candidate of `row`.
-    Dial { attempt: u8, row: u8 },
+    /// Send the request to the candidate of `row`; with a method, ask it for the rest of an answer that broke off.
+    Dial {
+        attempt: u8,
+        method: Option<Method>,
+        row: u8,
+    },
     /// Judge the candidates of the rows whose bits are set, under the epoch current at this moment.
     Judge { rows: u8 },
     /// Read the fleet's view of [`Call::candidates`].
@@ -132,6 +138,8 @@ pub enum WakeFor {
     FirstContent,
     Head,
     Idle,
+    /// The part of an answer that the pool keeps back has been kept for long enough.
+    Release,
     /// The whole of an answer that is not streamed.
     Whole,
 }
@@ -156,13 +164,19 @@ pub enum Ending {
 )]
 #[derive(Debug)]
 pub struct Call {
+    /// Whose answer the caller got first.
+    answered: Option<u8>,
     pub(crate) attempts: ArrayVec<Attempt, ROWS_MAX>,
+    /// What came of the answer is such that no other attempt can go on with it.
+    bars_resume: bool,
     pub(crate) began: Tick,
     pub(crate) candidates: ArrayVec<Candidate, ROWS_MAX>,
     /// What was asked of everybody who pays.
     claim: Claim,
     /// Steps before this index led to the decision.
     pub(crate) decided_at: Option<(Tick, usize)>,
+    /// An answer that was to be repeated came out differently.
+    differs: bool,
     durable: bool,
     effects: ArrayVec<Effect, EFFECTS_MAX>,
     /// The answer ended well, but its decision is not durable yet.
@@ -170,6 +184,8 @@ pub struct Call {
     pub(crate) ended: Option<(Tick, Ending)>,
     /// The caller went away while the ledger was asked.
     gone: bool,
+    /// The attempt's first part was kept back for as long as the pool wants.
+    hold_is_over: bool,
     pub(crate) in_scope: bool,
     pub(crate) intake: Intake,
     pub(crate) losses: Vec<Loss>,
@@ -203,6 +219,8 @@ pub(crate) struct Attempt {
     /// How long its first content may take: the pool's limit, less for a probe.
     first_content_max: Span,
     pub(crate) last_progress_at: Tick,
+    /// How it is to go on with an answer that broke off, if it is.
+    pub(crate) method: Option<Method>,
     pub(crate) opened: Option<u16>,
     pub(crate) reserved: u64,
     pub(crate) row: u8,
@@ -294,17 +312,21 @@ impl Call {
             .ask_name(&intake.ask)
             .is_none_or(|name| intake.subject.scope.allows(name));
         let mut call = Self {
+            answered: None,
             attempts: ArrayVec::new(),
+            bars_resume: false,
             began: now,
             plan: Plan::new(candidates.len()),
             candidates,
             claim: Claim::default(),
             decided_at: None,
+            differs: false,
             durable: false,
             effects: ArrayVec::new(),
             end_waits: false,
             ended: None,
             gone: false,
+            hold_is_over: false,
             in_scope,
             intake,
             late: None,
@@ -386,20 +408,9 @@ impl Call {
         self.ended.as_ref().map(|(_, ending)| ending)
     }
 
-    /// Usage and cost of the attempt that answered, once known.
-    pub fn usage(&self) -> Option<Usage> {
-        self.attempts.last().and_then(|attempt| attempt.usage)
-    }
-
-    /// The candidate whose answer the caller got or is getting.
+    /// The candidate whose answer the caller got or is getting; the first, if others went on with it.
     pub fn answered_by(&self) -> Option<Candidate> {
-        self.released
-            .then(|| {
-                self.attempts
-                    .last()
-                    .and_then(|attempt| self.candidate(attempt.row))
-            })
-            .flatten()
+        self.answered.and_then(|row| self.candidate(row))
     }
 
     /// The candidate that an officer could open, and what holds it, if that is why the call was refused.
@@ -434,11 +445,15 @@ impl Call {
                 WakeFor::Whole,
             );
         }
-        if attempt.first_content_at.is_some() {
-            return (
-                attempt.last_progress_at.plus(ms(self.settings.idle_ms)),
-                WakeFor::Idle,
-            );
+        if let Some(since) = attempt.first_content_at {
+            let idle = attempt.last_progress_at.plus(ms(self.settings.idle_ms));
+            let release = since.plus(ms(self.settings.hold_ms));
+            let is_kept = !self.released && !self.hold_is_over && self.settings.hold_ms > 0;
+            return if is_kept && release < idle {
+                (release, WakeFor::Release)
+            } else {
+                (idle, WakeFor::Idle)
+            };
         }
         let first_content = attempt.dialled_at.plus(attempt.first_content_max);
         let head = attempt.dialled_at.plus(ms(self.settings.head_ms));

@@ -9,7 +9,7 @@
 //! last attempt goes to another failure domain if there is one, whatever the order.
 //!
 //! If none is ready: one that is full, then one that failed this call and may be asked again, then (panic) one whose
-//! breaker is open for its share of faults. One that failed in a row gets probes alone. Panic ignores breakers; policy and
+//! breaker is open for its share of faults, then one that lacks what the request asks for, whose words the caller gets. One that failed in a row gets probes alone. Panic ignores breakers; policy and
 //! cuts never are.
 
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::ROWS_MAX;
 use crate::desk::Bucket;
 use crate::entropy::{Rng, Seed};
+use crate::feature::FeatureSet;
 use crate::fleet::{Health, Row, View};
 use crate::grid::{Candidate, Choice, ComponentSet, Snapshot, UnknownPrice};
 use crate::time::Tick;
@@ -41,6 +42,8 @@ pub enum Why {
     /// It has as many attempts in flight as it seems to take.
     Full,
     Held,
+    /// It has refused something that the request asks for.
+    Lacking,
     /// Its limit is used up.
     Limited,
     /// Its breaker is open.
@@ -168,16 +171,23 @@ impl Plan {
         })
     }
 
-    /// Say of each row why it is where it is. `again` if the call has tried one already; `draw` is what chance says.
-    pub(crate) fn look(&mut self, view: &View, again: bool, draw: u64, now: Tick) {
-        self.draw = draw;
+    /// Take what the fleet says of each row.
+    pub(crate) fn see(&mut self, view: &View) {
         for (row, seen) in self.rows.iter_mut().zip(&view.rows) {
             row.seen = Some(*seen);
+        }
+    }
+
+    /// Say of each row why it is where it is. `again` if the call has tried one already; `draw` is what chance says.
+    pub(crate) fn look(&mut self, again: bool, features: FeatureSet, draw: u64, now: Tick) {
+        self.draw = draw;
+        for row in &mut self.rows {
+            let Some(seen) = row.seen else { continue };
             // A limit that was used up before a wait is asked anew.
             row.limited = row
                 .limited
                 .filter(|(_, free_at)| free_at.is_none_or(|at| now < at));
-            row.why = row.standing(seen, again, now);
+            row.why = row.standing(&seen, again, features, now);
         }
     }
 
@@ -190,7 +200,7 @@ impl Plan {
 
     /// The next row to try.
     pub(crate) fn choose(&self, turn: &Turn<'_>) -> Option<u8> {
-        [Why::Standby, Why::Full, Why::Again, Why::Ailing]
+        [Why::Standby, Why::Full, Why::Again, Why::Ailing, Why::Lacking]
             .into_iter()
             .find_map(|why| self.choose_among(why, turn))
     }
@@ -228,6 +238,13 @@ impl Plan {
             row.why = Why::Tried;
             row.tries = row.tries.saturating_add(1);
             row.again_at = again_at.filter(|_| row.tries < TRIES_MAX);
+        }
+    }
+
+    /// What was tried may be tried once more at once, in another way.
+    pub(crate) fn again(&mut self, row: u8, now: Tick) {
+        if let Some(row) = self.rows.get_mut(usize::from(row)) {
+            row.again_at = Some(now);
         }
     }
 
@@ -385,7 +402,7 @@ impl PlanRow {
         }
     }
 
-    fn standing(&self, seen: &Row, again: bool, now: Tick) -> Why {
+    fn standing(&self, seen: &Row, again: bool, features: FeatureSet, now: Tick) -> Why {
         if let Some(why) = self.ruled() {
             return why;
         }
@@ -397,6 +414,7 @@ impl PlanRow {
             _ if self.again_at.is_some_and(|at| now < at) => Why::Tried,
             Health::Open => Why::Open,
             _ if seen.free_at.is_some() => Why::Resting,
+            _ if !seen.lacks.intersection(features).is_empty() => Why::Lacking,
             Health::Ailing => Why::Ailing,
             _ if self.tries > 0 => Why::Again,
             _ if seen.full => Why::Full,

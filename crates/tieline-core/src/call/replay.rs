@@ -126,10 +126,13 @@ fn intake(snapshot: &Snapshot, decision: &DecisionEntry) -> Result<Intake, Diffe
         deadline: record.deadline_us,
         dialect: record.dialect,
         end_use: record.end_use.clone(),
+        features: record.features,
         is_budgeted: record.is_budgeted,
+        is_deterministic: record.is_deterministic,
         media: record.media,
         output_tokens_max: record.output_tokens_max,
         patience: record.patience_us,
+        prefill: record.prefill,
         stream: record.stream,
         subject: Arc::new(subject),
     })

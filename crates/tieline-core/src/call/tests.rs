@@ -5,6 +5,7 @@ mod cases;
 mod choice;
 mod laws;
 mod money;
+mod resume;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -86,10 +87,13 @@ fn intake(ask: Ask, scope: Scope) -> Intake {
         deadline: None,
         dialect: Dialect::OpenaiChat,
         end_use: None,
+        features: crate::FeatureSet::EMPTY,
         is_budgeted: false,
+        is_deterministic: false,
         media: 0,
         output_tokens_max: Some(100),
         patience: None,
+        prefill: 0,
         stream: true,
         subject: Arc::new(Subject {
             desk_ix: 0,
@@ -141,6 +145,8 @@ const DEFAULTS: Settings = Settings {
     connect_ms: 2_000,
     first_content_ms: 20_000,
     head_ms: 10_000,
+    hold_ms: 0,
+    hold_tokens: 0,
     idle_ms: 15_000,
     output_tokens_max: 50,
     record: RecordMode::Async,
@@ -155,6 +161,7 @@ const ROW: Row = Row {
     full: false,
     health: Health::Closed,
     in_flight: 2,
+    lacks: crate::FeatureSet::EMPTY,
     out: false,
     ttft_us: Some(1_500),
 };
@@ -240,6 +247,7 @@ impl World {
 
     fn see(&mut self, effect: &Effect) {
         self.words.push(word(effect));
+        self.learn(effect);
         let answer = match effect {
             Effect::Judge { rows } => Input::Verdicts(
                 (0..ROWS_MAX)
@@ -261,6 +269,23 @@ impl World {
             _ => return,
         };
         self.answers.push_back(answer);
+    }
+
+    /// The fleet keeps what a lane lacks.
+    fn learn(&mut self, effect: &Effect) {
+        if let Effect::Observe(Observation {
+            channel,
+            model,
+            seen: crate::Seen::Lack(feature),
+            ..
+        }) = effect
+        {
+            let lane = (*channel, *model);
+            let rows = self.call.candidates().iter().zip(&mut self.rows);
+            for (_, row) in rows.filter(|(candidate, _)| (candidate.channel, candidate.model) == lane) {
+                row.lacks.insert(*feature);
+            }
+        }
     }
 
     fn view(&self) -> View {
@@ -414,6 +439,7 @@ fn input(word: &str, rest: &str) -> Input {
             _ => Ruling::Deny,
         })),
         "stop" => Input::Mark(Mark::Stop(Stop::End)),
+        "thinking" => Input::Mark(Mark::Thinking),
         "tool" => Input::Mark(Mark::Tool),
         "timer" => Input::Timer,
         "usage" => Input::Mark(Mark::Usage(used(rest.parse().unwrap()))),
@@ -434,12 +460,13 @@ fn fault(name: &str) -> Fault {
     Fault::new(*kind, Phase::Head)
 }
 
-const FAULTS: [FaultKind; 16] = [
+const FAULTS: [FaultKind; 17] = [
     FaultKind::Auth,
     FaultKind::Client,
     FaultKind::Connect,
     FaultKind::Content,
     FaultKind::Context,
+    FaultKind::Differs,
     FaultKind::Garbage,
     FaultKind::Incapable,
     FaultKind::Legal,
@@ -458,13 +485,23 @@ fn word(effect: &Effect) -> String {
     match effect {
         Effect::Cancel { attempt } => format!("cancel-{attempt}"),
         Effect::Close => "close".into(),
-        Effect::Dial { attempt, row } => format!("dial-{attempt}-row{row}"),
+        Effect::Dial {
+            attempt,
+            method: None,
+            row,
+        } => format!("dial-{attempt}-row{row}"),
+        Effect::Dial {
+            attempt,
+            method: Some(method),
+            row,
+        } => format!("dial-{attempt}-row{row}-{}", method.name()),
         Effect::Judge { rows } => format!("judge-{rows:03b}"),
         Effect::Look => "look".into(),
         Effect::Observe(Observation { seen, .. }) => match seen {
             crate::Seen::Dial { .. } => "saw-dial".into(),
             crate::Seen::Content { ttft_us } => format!("saw-content-{}ms", ttft_us / 1_000),
             crate::Seen::Done => "saw-done".into(),
+            crate::Seen::Lack(feature) => format!("saw-lack-{}", feature.name()),
             crate::Seen::Leave => "saw-leave".into(),
             crate::Seen::Fault(kind, _) => format!("saw-{}", kind.name()),
         },

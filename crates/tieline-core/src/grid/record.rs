@@ -143,6 +143,13 @@ pub struct Settings {
     pub first_content_ms: u32,
     /// From the dial to the status line of a stream, in ms.
     pub head_ms: u32,
+    /// How long the first part of a stream is kept back, in ms, so that an answer cut within it is begun anew unseen; 0 is
+    /// not at all. Ends with `hold_tokens`, if that is given too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hold_ms: u32,
+    /// How much of a stream is kept back, in content events, of which most channels send one a token; 0 is nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hold_tokens: u32,
     /// Between two content events, in ms.
     pub idle_ms: u32,
     /// The output limit of a request that states none, where a budget is in force: without any limit there is no bound of
@@ -169,6 +176,11 @@ pub enum Choice {
     Balanced,
     /// The first in the order of the configuration.
     InOrder,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Choice {
@@ -255,6 +267,8 @@ impl Default for Settings {
             connect_ms: 2_000,
             first_content_ms: 20_000,
             head_ms: 20_000,
+            hold_ms: 0,
+            hold_tokens: 0,
             idle_ms: 15_000,
             output_tokens_max: OUTPUT_TOKENS_MAX,
             record: RecordMode::Async,

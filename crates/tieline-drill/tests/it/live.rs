@@ -94,10 +94,13 @@ impl Live {
             deadline: None,
             dialect: Dialect::OpenaiChat,
             end_use: None,
+            features: tieline_core::FeatureSet::EMPTY,
             is_budgeted: false,
+            is_deterministic: false,
             media: 0,
             output_tokens_max: None,
             patience: None,
+            prefill: 0,
             stream: true,
             subject: Arc::new(Subject {
                 desk_ix: 0,

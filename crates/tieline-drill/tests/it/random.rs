@@ -256,10 +256,13 @@ impl<'f> Recording<'f> {
             deadline: None,
             dialect: Dialect::AnthropicMessages,
             end_use: None,
+            features: tieline_core::FeatureSet::EMPTY,
             is_budgeted: false,
+            is_deterministic: false,
             media: 0,
             output_tokens_max: fate.output_max,
             patience: None,
+            prefill: 0,
             stream: fate.stream,
             subject: Arc::new(Subject {
                 desk_ix: 0,

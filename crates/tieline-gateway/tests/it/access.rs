@@ -324,10 +324,13 @@ impl<'f> World<'f> {
             deadline: None,
             dialect: Dialect::OpenaiChat,
             end_use: None,
+            features: tieline_core::FeatureSet::EMPTY,
             is_budgeted: false,
+            is_deterministic: false,
             media: 0,
             output_tokens_max: None,
             patience: None,
+            prefill: 0,
             stream: n.is_multiple_of(2),
             subject: Arc::new(Subject {
                 desk_ix: 0,

@@ -226,6 +226,8 @@ fn model<'a>(
 macro_rules! settings {
     ($raw:expr, $base:expr, $sink:expr) => {{
         let (raw, base): (_, &Settings) = ($raw, $base);
+        let hold_ms = held(&raw.hold_ms, "hold_ms", base.hold_ms, 60_000, $sink);
+        let hold_tokens = held(&raw.hold_tokens, "hold_tokens", base.hold_tokens, 10_000, $sink);
         let mut ms = |at: &Option<At<u64>>, key: &str, default: u32, max: u64| {
             let stated = value::number(at.as_ref(), key, u64::from(default), 1, max, $sink);
             u32::try_from(stated).unwrap_or(default)
@@ -248,6 +250,8 @@ macro_rules! settings {
                 CALL_MS_MAX,
             ),
             head_ms: ms(&raw.head_ms, "head_ms", base.head_ms, CALL_MS_MAX),
+            hold_ms,
+            hold_tokens,
             idle_ms: ms(&raw.idle_ms, "idle_ms", base.idle_ms, CALL_MS_MAX),
             output_tokens_max: ms(
                 &raw.output_tokens_max,
@@ -289,6 +293,12 @@ const fn record(raw: RawRecord) -> RecordMode {
         RawRecord::Async => RecordMode::Async,
         RawRecord::Strict => RecordMode::Strict,
     }
+}
+
+/// A part of an answer that is kept back; none is 0.
+fn held(at: &Option<At<u64>>, key: &str, default: u32, max: u64, sink: &mut Sink) -> u32 {
+    let stated = value::number(at.as_ref(), key, u64::from(default), 0, max, sink);
+    u32::try_from(stated).unwrap_or(default)
 }
 
 const fn choice(raw: RawChoice) -> Choice {

@@ -342,7 +342,7 @@ fn every_setting_is_taken_over() {
             log = { format = \"json\", level = \"debug\" }\nthreads = 2\nadmin =",
         )
         .replace("[components]", "")
-        + "call_ms = 1000\nchoice = \"in_order\"\nconnect_ms = 10\nfirst_content_ms = 20\nhead_ms = 30\nidle_ms = 40\nwhole_ms = 50\nattempts_max = 8\n\
+        + "call_ms = 1000\nchoice = \"in_order\"\nconnect_ms = 10\nfirst_content_ms = 20\nhead_ms = 30\nhold_ms = 35\nhold_tokens = 3\nidle_ms = 40\nwhole_ms = 50\nattempts_max = 8\n\
            record = \"strict\"\nresume = \"pool\"\noutput_tokens_max = 60\nunknown_price = \"hold\"\n\
            [pool.main.limits]\nconcurrency = 6\nrequests_per_day = 7\nrequests_per_minute = 8\ntokens_per_day = 9\n\
            tokens_per_minute = 10\nbudget_per_day = \"1.5\"\nbudget_per_week = \"2\"\nbudget_per_month = \"0.000000001\"\n\

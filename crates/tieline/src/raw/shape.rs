@@ -277,6 +277,12 @@ raw_table! {
         first_content_ms: u64,
         /// From the dial to the status line, in ms; 1 to 3,600,000. Default 20,000.
         head_ms: u64,
+        /// How long the first part of a stream is kept back, in ms, so that an answer cut within it is begun anew unseen; 0 to
+        /// 60,000. Default 0: not at all.
+        hold_ms: u64,
+        /// How many content events of a stream are kept back; whichever of the two is over first ends it. 0 to 10,000.
+        /// Default 0.
+        hold_tokens: u64,
         /// Between two pieces of content, in ms; 1 to 3,600,000. Default 15,000.
         idle_ms: u64,
         /// The output limit, in tokens, that a request gets which states none, while a budget is in force; 1 to 10,000,000.
@@ -307,6 +313,10 @@ raw_table! {
         first_content_ms: u64,
         /// From the dial to the status line, in ms.
         head_ms: u64,
+        /// How long the first part of a stream is kept back, in ms.
+        hold_ms: u64,
+        /// How many content events of a stream are kept back.
+        hold_tokens: u64,
         /// Between two pieces of content, in ms.
         idle_ms: u64,
         /// What all calls that ask for the pool may use together.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::grid::UnknownPrice;
+use crate::grid::{Resume, UnknownPrice};
 
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "sixty at most, in a test")]
@@ -68,10 +68,18 @@ fn worlds() -> impl Strategy<Value = World> {
         Just(UnknownPrice::Refuse)
     ];
     let call_ms = prop_oneof![Just(5_000_u32), Just(60_000)];
-    let settings = (1_u8..5, any::<bool>(), call_ms, unknown_price).prop_map(
-        |(attempts_max, strict, call_ms, unknown_price)| Settings {
+    let resume = prop_oneof![Just(Resume::Off), Just(Resume::SameModel), Just(Resume::Pool)];
+    let hold = (
+        prop_oneof![Just(0_u32), Just(700)],
+        prop_oneof![Just(0_u32), Just(4)],
+    );
+    let settings = (1_u8..5, any::<bool>(), call_ms, unknown_price, resume, hold).prop_map(
+        |(attempts_max, strict, call_ms, unknown_price, resume, (hold_ms, hold_tokens))| Settings {
             attempts_max,
             call_ms,
+            hold_ms,
+            hold_tokens,
+            resume,
             unknown_price,
             ..if strict { STRICT } else { DEFAULTS }
         },
