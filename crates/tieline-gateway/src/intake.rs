@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tieline_core::{Ask, Call, Code, Dialect, Intake, Problem, Retry, Ruling, Span, Subject, Tick};
+use tieline_core::{Ask, Call, Code, Dialect, Problem, Retry, Ruling, Span, Subject, Tick};
 
 use crate::answer::Answer;
 use crate::asked::Asked;

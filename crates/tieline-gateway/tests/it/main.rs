@@ -38,6 +38,7 @@ mod passing;
 mod policy;
 mod records;
 mod reloading;
+mod resume;
 mod secrets;
 mod terms;
 mod transport;
