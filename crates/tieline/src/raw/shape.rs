@@ -346,8 +346,9 @@ raw_table! {
         signatures_min: u64,
         /// Whose signatures make a statement. Without it, an officer records each one and answers for it.
         statements: RawStatements,
-        /// Verifier keys of those who may sign packs, as `tieline directive key` prints them (C2SP signed-note). With one, a
-        /// pack that is not signed enough (`pack.sig` in its folder) is refused. Without one, signatures are not looked at.
+        /// Verifier keys of those who may sign packs, as `tieline directive key` prints them (C2SP signed-note). With one,
+        /// a pack that is not signed enough (`pack.sig` in its folder) is refused. Without one, signatures are not looked
+        /// at.
         trusted_keys: List<String>,
     }
 
