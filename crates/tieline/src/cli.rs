@@ -88,6 +88,21 @@ Examples:
     /// Write, sign, rehearse and apply orders that change who may use what.
     #[command(subcommand)]
     Directive(Directive),
+    /// Let scripted channels misbehave in every known way, and show what callers, channels and the ledger see of it.
+    #[command(after_help = "\
+Examples:
+  tieline faults --fast                            the whole catalogue, with limits of half a second
+  tieline faults --only cut --resume off           scenarios with `cut` in their name
+  tieline faults --config tieline.toml --fast      with the settings of your own pool, over scripted channels
+
+Each scenario runs in both dialects, streamed and whole where it makes sense, on a gateway of its own in a temporary \
+folder; nothing is sent anywhere. Without --fast it waits as long as the limits of time say, which takes minutes. \
+With --config, what your settings make otherwise than the catalogue expects is shown and is no failure; what must hold \
+under any settings is: no answer that is cut and looks whole, no call that hangs, an error in the caller's own dialect, \
+one decision and one outcome for each call.
+
+Exit code 0: everything is as it must be; 1: something is not, and it is named.")]
+    Faults(Faults),
     /// Show what depends on what: chokepoints, concentration.
     #[command(after_help = "\
 Examples:
@@ -204,6 +219,26 @@ pub(crate) struct Explain {
     /// The call's id, as the reply header `x-tieline-call` gave it; `last` is the newest call. Or an error's number, such
     /// as TL5001.
     pub(crate) call: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Faults {
+    /// A configuration whose pool's settings are tried: limits of time, attempts, choice of channels, resume.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Limits of time of half a second, so that the whole catalogue takes less than a minute.
+    #[arg(long)]
+    pub(crate) fast: bool,
+    /// Only scenarios with this in their name or group.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) only: Option<String>,
+    /// The pool of the configuration; by default its first.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub(crate) pool: Option<String>,
+    /// What happens to an answer that breaks off after content. By default both, where it makes a difference; with
+    /// --config, what the pool says.
+    #[arg(long, value_name = "SETTING", value_parser = ["off", "same_model", "pool"])]
+    pub(crate) resume: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -5,6 +5,7 @@ mod demo;
 mod directive;
 mod drill;
 mod explain;
+mod faults;
 mod gen_reference;
 mod grid;
 mod keys;
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: &Cli) -> Result<u8> {
         Command::Explain(args) => explain::run(cli, &args.call),
         Command::Demo(Demo::June12(args)) => demo::june_12(cli, args),
         Command::Directive(command) => directive::run(cli, command),
+        Command::Faults(args) => faults::run(cli, args),
         Command::Grid(args) => grid::run(cli, args.config.as_deref()),
         Command::Hold(command) => term::hold(cli, command),
         Command::Licence(command) => term::licence(cli, command),

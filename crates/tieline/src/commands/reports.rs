@@ -177,6 +177,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
         ("drill-replay", printed::<tieline_drill::ReplayReport>()),
         ("explain", printed::<ExplainReport>()),
         ("explain-code", printed::<CodeReport>()),
+        ("faults", printed::<super::faults::FaultRow>()),
         ("grid-report", printed::<tieline_drill::GridReport>()),
         ("keys", printed::<KeyListed>()),
         ("keys-add", printed::<KeyAdded>()),
