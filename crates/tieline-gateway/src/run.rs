@@ -99,6 +99,8 @@ impl Gateway {
     /// Start serving. Must be called within a tokio runtime.
     pub async fn start(mut self) -> Result<Started, StartError> {
         let clock = Clock::start();
+        // What changes from here on is not in what is loaded.
+        let watched = Watched::new(std::mem::take(&mut self.watched));
         let loaded = (self.load)().map_err(StartError::Config)?;
         let settings = loaded.settings.clone();
         let (listen, admin) = (bind(settings.listen).await?, bind(settings.admin).await?);
@@ -109,7 +111,6 @@ impl Gateway {
             }
             None => None,
         };
-        let watched = std::mem::take(&mut self.watched);
         let shared = self.open(loaded, clock)?;
         note(&shared, "tieline/start/v1")?;
         let (stop, stopped) = watch::channel(false);
@@ -397,12 +398,10 @@ async fn put_uses(shared: &Arc<Shared>) {
 /// Reload on SIGHUP, and when a watched file's time or size changes.
 async fn watch_files(
     shared: Arc<Shared>,
-    files: Vec<PathBuf>,
+    mut files: Watched,
     mut hangup: Signal,
     mut stop: watch::Receiver<bool>,
 ) {
-    let stamp = || files.iter().map(|file| file_stamp(file)).collect::<Vec<_>>();
-    let mut last = stamp();
     let mut ticks = tokio::time::interval(WATCH);
     loop {
         let changed = tokio::select! {
@@ -410,14 +409,34 @@ async fn watch_files(
             _ = hangup.recv() => true,
             _ = ticks.tick() => {
                 shared.live.load().connector.sweep();
-                stamp() != last
+                false
             }
         };
-        if changed {
-            last = stamp();
+        if files.have_changed() | changed {
             let shared = shared.clone();
             let _ = tokio::task::spawn_blocking(move || reload::reload(&shared)).await;
         }
+    }
+}
+
+/// Files, and what they were when they were last read.
+struct Watched {
+    files: Vec<PathBuf>,
+    stamps: Vec<Option<(std::time::SystemTime, u64)>>,
+}
+
+impl Watched {
+    fn new(files: Vec<PathBuf>) -> Self {
+        let stamps = files.iter().map(|file| file_stamp(file)).collect();
+        Self { files, stamps }
+    }
+
+    fn have_changed(&mut self) -> bool {
+        let before = std::mem::replace(
+            &mut self.stamps,
+            self.files.iter().map(|file| file_stamp(file)).collect(),
+        );
+        before != self.stamps
     }
 }
 
