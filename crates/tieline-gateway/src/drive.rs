@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tieline_core::call::{Reply, WakeFor};
 use tieline_core::{
     Call, Claim, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Mark, Method, Nano, Phase,
-    Problem, ROWS_MAX, Tick, Usage,
+    Problem, ROWS_MAX, Span, Tick, Usage,
 };
 use tieline_wire::resume::Delivered;
 use tieline_wire::{Out, Provider};
@@ -45,6 +45,10 @@ const HELD_BYTES_MAX: usize = 1 << 20;
 
 /// A whole (not streamed) answer: 128,000 tokens of text are under 1 MB, with base64 images under 32 MiB.
 const WHOLE_BYTES_MAX: usize = 32 << 20;
+
+/// For what a channel says after its answer is whole: usage follows the stop in the same moment, and a terminator that has
+/// not come by then does not come.
+const AFTER_WHOLE: Span = Span::from_s(2);
 
 /// A channel's error reply; what is longer is cut, for it is only classified and relayed.
 const ERROR_BYTES_MAX: usize = 64 << 10;
@@ -71,6 +75,8 @@ pub(crate) struct Drive {
     incoming: Option<Arriving>,
     /// The stream said how it stopped: what its connection does from here on takes nothing back.
     is_whole: bool,
+    /// Until when a whole answer is waited on for more.
+    whole_until: Option<Tick>,
     listener: Listener,
     live: Arc<Live>,
     near: Near,
@@ -168,6 +174,7 @@ impl Drive {
             units,
             unprepared: None,
             unreadable,
+            whole_until: None,
         }
     }
 
@@ -351,6 +358,7 @@ impl Drive {
         self.incoming = None;
         self.reader = None;
         self.is_whole = false;
+        self.whole_until = None;
         if !self.released {
             self.held.clear();
             self.held_bytes = 0;
@@ -444,7 +452,8 @@ impl Drive {
         });
         outgoing::keep_headers(&headers, &mut self.reply_headers);
         let is_stream = outgoing::is_event_stream(&headers);
-        if is_stream != self.near.stream {
+        // A stream is asked for uncompressed, and read as it passes.
+        if is_stream != self.near.stream || (is_stream && outgoing::is_encoded(&headers)) {
             return self.feed(Input::Fault(Fault::new(FaultKind::Garbage, Phase::Head)));
         }
         if is_stream {
@@ -598,6 +607,10 @@ impl Drive {
         let Some((deadline, why)) = self.call.deadline() else {
             return Poll::Pending;
         };
+        let (deadline, why) = match self.whole_until {
+            Some(until) if until < deadline => (until, WakeFor::Idle),
+            _ => (deadline, why),
+        };
         let (deadline, why) = match self.drained {
             Some(drained) if drained < deadline => (drained, None),
             _ => (deadline, Some(why)),
@@ -642,6 +655,7 @@ impl Drive {
     /// The channel's stream ended. The exchange says whether the answer was whole; a connection that breaks after the
     /// terminator broke nothing.
     fn stream_end(&mut self) {
+        self.whole_until = None;
         if self.reader.is_none() {
             return;
         }
@@ -670,7 +684,10 @@ impl Drive {
         } else {
             self.hold();
         }
-        self.is_whole |= self.out.complete;
+        if self.out.complete && !self.is_whole {
+            self.is_whole = true;
+            self.whole_until = Some(self.now.plus(AFTER_WHOLE));
+        }
         for mark in marks.drain(..) {
             self.feed(Input::Mark(mark));
             self.drain();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use smallvec::SmallVec;
 use tieline_core::call::Loss as CoreLoss;
@@ -178,6 +178,14 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     value
         .get(..17)
         .is_some_and(|head| head.eq_ignore_ascii_case(b"text/event-stream"))
+}
+
+/// Whether a body is compressed, or says so.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|value| !is_plain(value))
 }
 
 /// Losses as the core records them.

@@ -32,6 +32,7 @@ mod key_urls;
 mod leaving;
 mod ledger;
 mod limits;
+mod oddities;
 mod openapi;
 mod parties;
 mod passing;

@@ -151,6 +151,15 @@ pub(super) fn bare(error: canned::Canned, status: u16) -> Act {
     Act::status(status).body(error.body)
 }
 
+/// The model takes no prefilled answer.
+pub(super) fn no_prefill(cue: &Cue<'_>) -> Act {
+    const OPENAI: &str = r#"{"error":{"message":"This model does not support assistant message prefill. The conversation must end with a user message.","type":"invalid_request_error","param":"messages","code":null}}"#;
+    match cue.far {
+        Dialect::OpenaiChat => Act::status(400).body(OPENAI),
+        Dialect::AnthropicMessages => canned::ANTHROPIC_PREFILL.act(),
+    }
+}
+
 pub(super) fn ms(ms: u32) -> Duration {
     Duration::from_millis(ms.into())
 }

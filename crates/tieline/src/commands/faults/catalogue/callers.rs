@@ -4,7 +4,7 @@ use tieline_core::FaultKind;
 use tieline_testkit::{Act, canned};
 
 use super::super::scenario::{Bill, Caller, Expect, Scenario, Told, Tries, Wait};
-use super::super::script::{answer, bare, error, frames, gated, give, good};
+use super::super::script::{answer, bare, content_at, error, frames, gated, give, good};
 
 pub(super) fn all() -> Vec<Scenario> {
     let new = |name, says, first, expect| Scenario::new("caller", name, says, first, expect);
@@ -20,10 +20,9 @@ pub(super) fn all() -> Vec<Scenario> {
             "gone-in-mid-stream",
             "The caller leaves within a stream; the channel's work is stopped.",
             |cue| {
-                let all = frames(cue);
-                let last = all.len() - 1;
                 // Nobody opens this gate.
-                Act::stream(all).gate_before_frame(last, &tieline_testkit::Gate::new())
+                let gate = tieline_testkit::Gate::new();
+                Act::stream(frames(cue)).gate_before_frame(content_at(cue.far, 4), &gate)
             },
             |_| left(),
         )
@@ -56,7 +55,7 @@ pub(super) fn all() -> Vec<Scenario> {
                 let error = error(cue, canned::OPENAI_SERVER_ERROR, canned::ANTHROPIC_SERVER_ERROR);
                 bare(error, 500).gate_before_head(cue.gate)
             },
-            |_| Expect::error(403, "denied", 1, &[FaultKind::Transient]),
+            |_| Expect::error(502, "channels_failed", 1, &[FaultKind::Transient]),
         )
         .caller(Caller::UnderNewRulesWaiting),
     ]

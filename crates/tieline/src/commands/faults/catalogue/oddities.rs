@@ -15,7 +15,7 @@ pub(super) fn flawed() -> Vec<Scenario> {
     vec![
         new(
             "bad-json-extra",
-            "One event of the stream is no JSON, and carries no content; it is left out.",
+            "One event of the stream is no JSON: a line that a proxy threw in. It is left out.",
             |cue| gated(cue, frames(cue)).before_frame(content_at(cue.far, 2), bad_event()),
             |_| Expect::served_after(&[]),
         )
@@ -170,7 +170,7 @@ pub(super) fn usage() -> Vec<Scenario> {
 
 /// An event whose data is no JSON, and in which no content could stand.
 fn bad_event() -> Step {
-    Step::Frame(Bytes::from_static(b"data: {\"id\":\"chatcmpl-1\",\"obj\n\n"))
+    Step::Frame(Bytes::from_static(b"data: upstream timed out\n\n"))
 }
 
 /// The stream without its terminator; usage came.

@@ -4,7 +4,7 @@ use tieline_core::{Dialect, FaultKind};
 use tieline_testkit::{Act, canned};
 
 use super::super::scenario::{Bill, Caller, Expect, Scenario, Told, Tries};
-use super::super::script::{bare, error, give, good, refusal};
+use super::super::script::{bare, error, give, good, no_prefill, refusal};
 
 /// One channel refuses; the next one serves.
 pub(super) fn passing() -> Vec<Scenario> {
@@ -218,13 +218,13 @@ pub(super) fn final_ones() -> Vec<Scenario> {
         new(
             "prefill-refused",
             "The first channel's model takes no prefill; another's does.",
-            |cue| error(cue, canned::ANTHROPIC_PREFILL, canned::ANTHROPIC_PREFILL).act(),
+            no_prefill,
             |_| Expect::served_after(&[FaultKind::Incapable]),
         ),
         new(
             "prefill-refused-everywhere",
             "No channel's model can do what the request asks for; the caller is told in the words of the last.",
-            |_| canned::ANTHROPIC_PREFILL.act(),
+            no_prefill,
             |_| {
                 let all = Tries::All(2, &[FaultKind::Incapable]);
                 Expect::relayed(400, FaultKind::Incapable).bill(Bill::Nothing).tries(all)

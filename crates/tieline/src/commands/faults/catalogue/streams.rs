@@ -4,7 +4,7 @@ use tieline_core::FaultKind;
 use tieline_testkit::{Cut, canned};
 
 use super::super::scenario::{Expect, Scenario, Wait};
-use super::super::script::{Cue, PIECES, content_at, cut, error, frames, gated, good, replaced};
+use super::super::script::{Cue, PIECES, content_at, cut, error, frames, gated, good, no_prefill, replaced};
 
 pub(super) fn all() -> Vec<Scenario> {
     let new = |name, says, first, expect| Scenario::new("stream", name, says, first, expect).resumes();
@@ -82,13 +82,7 @@ pub(super) fn all() -> Vec<Scenario> {
             |cue| cut(cue, 3, Cut::Reset),
             |_| Expect::broken(FaultKind::Reset),
         )
-        .rest(|cue| {
-            if cue.role == 1 {
-                canned::ANTHROPIC_PREFILL.act()
-            } else {
-                good(cue)
-            }
-        }),
+        .rest(|cue| if cue.role == 1 { no_prefill(cue) } else { good(cue) }),
         new(
             "cut-everywhere",
             "Every channel resets the connection after some content.",
