@@ -6,7 +6,6 @@
 
 mod admin;
 mod answer;
-mod board;
 mod change;
 mod clock;
 mod config;

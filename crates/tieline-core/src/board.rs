@@ -3,22 +3,23 @@
 
 use std::sync::Arc;
 
-use tieline_core::grid::Candidate;
-use tieline_core::{
-    ChannelIx, Desk, DeskReply, Fleet, Health, ModelIx, Observation, Row, Snapshot, Tick, Usage, View,
-};
+use crate::desk::{Desk, DeskReply};
+use crate::fleet::{Fleet, Health, Observation, Row, View};
+use crate::grid::{Candidate, ChannelIx, ModelIx, Snapshot};
+use crate::mark::Usage;
+use crate::time::Tick;
 
 #[derive(Debug)]
-pub(crate) struct Board {
-    pub(crate) desk: Desk,
-    pub(crate) fleet: Fleet,
-    pub(crate) snapshot: Arc<Snapshot>,
+pub struct Board {
+    pub desk: Desk,
+    pub fleet: Fleet,
+    pub snapshot: Arc<Snapshot>,
     /// Channels that cannot be carried, whatever an operator restores.
     uncarried: Vec<ChannelIx>,
 }
 
 impl Board {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, uncarried: Vec<ChannelIx>) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, uncarried: Vec<ChannelIx>) -> Self {
         let mut board = Self {
             desk: Desk::default(),
             fleet: Fleet::default(),
@@ -30,7 +31,7 @@ impl Board {
     }
 
     /// Move to another grid: what has the same name keeps its state.
-    pub(crate) fn carry(&mut self, snapshot: Arc<Snapshot>, uncarried: Vec<ChannelIx>) {
+    pub fn carry(&mut self, snapshot: Arc<Snapshot>, uncarried: Vec<ChannelIx>) {
         for channel in std::mem::take(&mut self.uncarried) {
             self.fleet.restore_channel(channel);
         }
@@ -41,13 +42,13 @@ impl Board {
         self.hold_out_uncarried();
     }
 
-    pub(crate) fn hold_out_uncarried(&mut self) {
+    pub fn hold_out_uncarried(&mut self) {
         for channel in &self.uncarried {
             self.fleet.cut_channel(*channel);
         }
     }
 
-    pub(crate) fn view(&self, of: &Snapshot, candidates: &[Candidate], now: Tick) -> View {
+    pub fn view(&self, of: &Snapshot, candidates: &[Candidate], now: Tick) -> View {
         if of.digest == self.snapshot.digest {
             return self.fleet.view(&self.snapshot, candidates, now);
         }
@@ -73,7 +74,7 @@ impl Board {
         }
     }
 
-    pub(crate) fn observe(&mut self, of: &Snapshot, observation: Observation, now: Tick) {
+    pub fn observe(&mut self, of: &Snapshot, observation: Observation, now: Tick) {
         // An attempt's end is owed to its lane even if the channel no longer serves the model.
         let moved = |channel, model| Observation {
             channel,
@@ -86,13 +87,7 @@ impl Board {
         }
     }
 
-    pub(crate) fn reserve(
-        &mut self,
-        of: &Snapshot,
-        candidate: Candidate,
-        tokens: u64,
-        now: Tick,
-    ) -> DeskReply {
+    pub fn reserve(&mut self, of: &Snapshot, candidate: Candidate, tokens: u64, now: Tick) -> DeskReply {
         let here = self.place(of, candidate);
         let limits = here
             .and_then(|here| self.snapshot.channel(here.channel))
@@ -104,7 +99,7 @@ impl Board {
         }
     }
 
-    pub(crate) fn settle(
+    pub fn settle(
         &mut self,
         of: &Snapshot,
         candidate: Candidate,
@@ -145,7 +140,7 @@ impl Board {
 }
 
 /// The candidate of `of` in `to`, by its names; itself if they are one grid.
-pub(crate) fn place(of: &Snapshot, to: &Snapshot, candidate: Candidate) -> Option<Candidate> {
+pub fn place(of: &Snapshot, to: &Snapshot, candidate: Candidate) -> Option<Candidate> {
     if of.digest == to.digest {
         return Some(candidate);
     }
