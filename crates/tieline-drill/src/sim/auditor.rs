@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use tieline_core::call::{Reply, WakeFor};
 use tieline_core::{Call, Code, DeskReply, Effect, FaultKind, Input, Ruling, Span, Tick, Usage, View};
 
-use super::lanes::{Lane, Lanes};
+use super::lanes::{End, Lane, Lanes};
 use super::limits::{Desks, Owner};
 use super::truth::Truth;
 use super::watched::{Cause, Try, Watched};
@@ -302,7 +302,7 @@ impl Auditor {
         let mut right = Some(Usage::default());
         if call.under_way().is_some() {
             let (end, refused) = call.end_of_attempt();
-            if let super::lanes::End::Fault(kind, _) = end {
+            if let End::Fault(kind, _) = end {
                 Self::faulted(call, kind);
             }
             let lane = call.lane(row);

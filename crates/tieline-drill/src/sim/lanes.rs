@@ -137,7 +137,9 @@ impl Lanes {
                 account.served(dialled_at, now);
                 self.spent.remove(&lane.0);
             }
-            End::Left => drop(account.take_probe(call)),
+            End::Left => {
+                account.take_probe(call);
+            }
             End::Fault(kind, wait) => {
                 account.failed(call, kind, wait, now);
                 if kind == FaultKind::Spend {

@@ -28,7 +28,7 @@ struct Entry {
     is_decision: bool,
 }
 
-/// A decision whose outcome is written in the same instant as a crash may be lost, too.
+/// The instant at which what a stopped ledger took is durable.
 const NEVER: Tick = Tick(u64::MAX);
 
 impl Default for Ledger {

@@ -160,7 +160,7 @@ impl Account {
             .map(|(_, debt)| debt.left(now))
             .sum::<u128>();
         let over = (left + cost(units, limit, period)).saturating_sub(period << PLACES);
-        let told = free_at.map(|at| u128::from(at.since(now).0) * 1_000 << PLACES);
+        let told = free_at.map(|at| (u128::from(at.since(now).0) * 1_000) << PLACES);
         let honest = told.is_some_and(|told| told.abs_diff(over) <= slack + INSTANT);
         (!honest).then(|| {
             let ms = |fixed: u128| (fixed >> PLACES) / 1_000_000;
@@ -176,7 +176,7 @@ impl Account {
 impl Debt {
     fn left(self, now: Tick) -> u128 {
         self.fixed
-            .saturating_sub(u128::from(now.since(self.at).0) * 1_000 << PLACES)
+            .saturating_sub((u128::from(now.since(self.at).0) * 1_000) << PLACES)
     }
 }
 
@@ -198,5 +198,5 @@ fn units(bucket: Bucket, tokens: u64) -> u64 {
 }
 
 fn cost(units: u64, limit: u64, period_ns: u128) -> u128 {
-    (u128::from(units) * period_ns << PLACES) / u128::from(limit.max(1))
+    ((u128::from(units) * period_ns) << PLACES) / u128::from(limit.max(1))
 }

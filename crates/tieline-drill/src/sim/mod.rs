@@ -6,7 +6,7 @@
 //! Nothing here reads a clock, a socket or a random source: a seed is the whole run, and each run is made twice and must come
 //! to the same bytes. What is left out: the wire, for an answer is marks here; continuing an answer elsewhere.
 //!
-//! Bounds: those of [`load`] and [`world`]; a run takes a few milliseconds and less than a megabyte.
+//! Bounds: those of [`load`], [`world`] and [`shell`]; a run takes a few milliseconds.
 
 mod auditor;
 mod dice;

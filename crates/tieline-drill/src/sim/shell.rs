@@ -19,8 +19,9 @@ use tieline_core::{
 use super::auditor::Auditor;
 use super::dice::Dice;
 use super::faults::{Act, Script};
+use super::lanes::Lanes;
 use super::ledger::Ledger;
-use super::limits::Owner;
+use super::limits::{Desks, Owner};
 use super::load::{Arrival, Asked};
 use super::report::Tally;
 use super::trace::Trace;
@@ -269,7 +270,7 @@ impl<'w> Shell<'w> {
             affinity: arrival.affinity,
             ask,
             body_bytes: arrival.body_bytes,
-            call: CallId::new(self.now, u128::from(arrival.entropy) << 16 | u128::from(no)),
+            call: CallId::new(self.now, (u128::from(arrival.entropy) << 16) | u128::from(no)),
             deadline: arrival.deadline,
             dialect: Dialect::OpenaiChat,
             end_use: None,
@@ -562,8 +563,8 @@ impl<'w> Shell<'w> {
         self.tally.of.crashes += 1;
         self.flights.clear();
         self.auditor.calls.clear();
-        self.auditor.lanes = super::lanes::Lanes::default();
-        self.auditor.desks = super::limits::Desks::default();
+        self.auditor.lanes = Lanes::default();
+        self.auditor.desks = Desks::default();
         self.tally.of.lost += self.ledger.crash(self.now);
         self.board = Board::new(self.truth.snapshot.clone(), Vec::new());
         for part in self.truth.cut.clone() {

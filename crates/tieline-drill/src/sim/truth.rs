@@ -39,9 +39,10 @@ impl<'w> Truth<'w> {
         for party in 0..PARTIES_MAX {
             for channel in 0..world.features.channels {
                 for model in 0..world.features.models {
-                    let ruling = match dice.chance(strict) {
-                        true => dice.pick(Ruling::Hold, &[Ruling::Deny]),
-                        false => Ruling::Allow,
+                    let ruling = if dice.chance(strict) {
+                        dice.pick(Ruling::Hold, &[Ruling::Deny])
+                    } else {
+                        Ruling::Allow
                     };
                     rulings.insert((party, (channel, model)), ruling);
                 }

@@ -364,7 +364,7 @@ fn edited(dice: &mut Dice, features: &Features, mut record: GridRecord) -> GridR
             channel.models.remove(0);
         }
         if let Some(served) = channel.models.first_mut().filter(|_| dice.chance(30)) {
-            *served = serves(dice, super::world::number(&served.model));
+            *served = serves(dice, number(&served.model));
         }
     }
     for pool in &mut record.pools {
