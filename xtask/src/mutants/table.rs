@@ -112,6 +112,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "[Why::Standby, Why::Full, Why::Again, Why::Ailing]",
         "[Why::Standby, Why::Again, Why::Ailing]",
     ),
+    mutant(
+        "a-lane-ails-late",
+        "fleet/window.rs",
+        "ends >= SAMPLES_MIN && good * 100",
+        "ends >= 3 * SAMPLES_MIN && good * 100",
+    ),
     // final
     mutant(
         "a-legal-block-is-routed-around",

@@ -5,7 +5,8 @@
 //! to what is forbidden), *cut* (nothing dialled that is out), *breaker*, *rest*, *retries* and *attempts* (what is dialled,
 //! when and how often), *final* (nothing after a fault that settles the matter), *silence* (nothing after a refusal, no
 //! second answer after the first byte), *strict* (no byte before the decision is durable), *reservations* (reserved is settled
-//! or outstanding), *money*, *willing* (no refusal while something could serve), *replay* (decided again, the same), *scope*.
+//! or outstanding), *money*, *willing* (no refusal, and no panic, while something could serve), *replay* (decided again, the
+//! same), *scope*.
 //!
 //! Bounds: [`FINDINGS_MAX`] findings of a run.
 
@@ -126,6 +127,13 @@ impl Auditor {
             && let Some((law, says)) = self.lanes.objection(lane, again, now)
         {
             self.find(law, Some(no), now, format!("dialled {}: {says}", name(lane)));
+        }
+        if !self.slow
+            && self.lanes.is_ailing(lane, now)
+            && let Some(other) = self.could_serve(call, truth, now)
+        {
+            let says = format!("dialled {}, which ails, though {other} could serve", name(lane));
+            self.find("willing", Some(no), now, says);
         }
         if truth.has(lane) {
             self.lanes.dial(lane, no, again, now);

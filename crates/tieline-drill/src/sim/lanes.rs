@@ -106,6 +106,15 @@ impl Lanes {
         !open && self.objection(lane, again, now).is_none()
     }
 
+    /// Whether too many of its attempts fail, and it is no time for a probe.
+    pub(super) fn is_ailing(&self, lane: Lane, now: Tick) -> bool {
+        let open = self.lanes.get(&lane).and_then(|account| account.open.as_ref());
+        open.is_some_and(|open| {
+            let probed = open.probe.is_some_and(|(_, since)| now.since(since) < PROBE_MAX);
+            open.is_ailing && (now < open.may_probe || probed)
+        })
+    }
+
     pub(super) fn in_flight(&self, lane: Lane) -> u32 {
         self.lanes.get(&lane).map_or(0, |account| account.in_flight)
     }

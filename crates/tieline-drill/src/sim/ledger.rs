@@ -51,11 +51,11 @@ impl Ledger {
     }
 
     /// Take a decision: when its fate is known, and whether it is durable then. `None` if there is no room.
-    pub(super) fn decision(&mut self, call: CallId, bytes: Vec<u8>, now: Tick) -> Option<(Tick, bool)> {
+    pub(super) fn decision(&mut self, call: CallId, bytes: &[u8], now: Tick) -> Option<(Tick, bool)> {
         if matches!(self.mood, LedgerMood::Full) {
             return None;
         }
-        let durable_at = self.write(call, true, &bytes, now);
+        let durable_at = self.write(call, true, bytes, now);
         Some(match durable_at {
             NEVER => (now.plus(Span::from_ms(3)), false),
             at => (at, true),
@@ -63,8 +63,8 @@ impl Ledger {
     }
 
     /// Outcomes have room kept for them.
-    pub(super) fn outcome(&mut self, call: CallId, bytes: Vec<u8>, now: Tick) {
-        self.write(call, false, &bytes, now);
+    pub(super) fn outcome(&mut self, call: CallId, bytes: &[u8], now: Tick) {
+        self.write(call, false, bytes, now);
     }
 
     fn write(&mut self, call: CallId, is_decision: bool, bytes: &[u8], now: Tick) -> Tick {

@@ -524,7 +524,7 @@ impl<'w> Shell<'w> {
     fn record(&mut self, flight: &mut Flight, strict: bool) {
         let entry = flight.call.decision_entry();
         let bytes = self.auditor.decided(flight.no, &entry, self.now);
-        let durable_at = self.ledger.decision(entry.id, bytes, self.now);
+        let durable_at = self.ledger.decision(entry.id, &bytes, self.now);
         if let Some((at, kept)) = durable_at.filter(|_| strict) {
             let call = flight.no;
             self.push(at, Event::Durable { call, kept });
@@ -537,7 +537,7 @@ impl<'w> Shell<'w> {
     fn close(&mut self, flight: &Flight) {
         let entry = flight.call.outcome_entry();
         let bytes = self.auditor.closed(flight.no, &entry, self.now);
-        self.ledger.outcome(entry.id, bytes, self.now);
+        self.ledger.outcome(entry.id, &bytes, self.now);
         self.tally.of.ended(entry.result);
         if entry.result == Outcome::Lost {
             let says = "a call that ended is recorded as lost";

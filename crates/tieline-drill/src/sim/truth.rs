@@ -99,10 +99,8 @@ impl<'w> Truth<'w> {
 
     /// Whether the grid in force has the channel with the model on it.
     pub(super) fn serves(&self, lane: Lane) -> bool {
-        let record = self.snapshot.record.channels.iter();
-        let channel = record
-            .filter(|channel| number(&channel.name) == lane.0)
-            .next_back();
+        let mut records = self.snapshot.record.channels.iter();
+        let channel = records.find(|record| number(&record.name) == lane.0);
         channel.is_some_and(|channel| {
             channel
                 .models

@@ -9,6 +9,7 @@ use tieline_core::{Fault, FaultKind, Input, Mark, Phase, Snapshot, Span, Tick, U
 use super::lanes::{End, Lane};
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing seen")]
 pub(super) struct Watched {
     /// What was asked of the desk, and not answered yet.
     pub(super) asked: Option<(Option<u8>, u64)>,
