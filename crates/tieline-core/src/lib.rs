@@ -10,6 +10,7 @@
 //! and feeding the recorded inputs again ([`call::replay`]) must give the same records. Money and counts are integers;
 //! nothing iterates in hash order; unknown is never zero.
 
+pub mod board;
 mod calendar;
 pub mod call;
 mod desk;
@@ -30,6 +31,7 @@ mod subject;
 mod time;
 mod verdict;
 
+pub use board::Board;
 pub use call::{Call, Effect, Input};
 pub use desk::{Bucket, BucketOwner, Claim, Desk, DeskReply, Limits, OWNERS_MAX, Payers, Room, Rooms};
 pub use entropy::{Rng, Seed};

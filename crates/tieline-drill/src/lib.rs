@@ -6,7 +6,8 @@
 //!
 //! *Replay* feeds the recorded inputs to the live core and must agree exactly. *What-if* ([`n_minus_1`]) lets the live
 //! `Call`, `Fleet` and `Desk` decide again under a cut. *Structure* ([`structure`]) reads the grid alone. Every number is
-//! exact, or labelled with what it assumes; an unknown is never zero.
+//! exact, or labelled with what it assumes; an unknown is never zero. *Simulation* ([`simulate`]) plays random worlds around the
+//! same machines, and audits them.
 
 mod archive;
 mod concentration;
@@ -18,6 +19,7 @@ mod order;
 mod pairs;
 mod party;
 mod replay;
+mod sim;
 mod structure;
 mod table;
 mod traffic;
@@ -32,6 +34,9 @@ pub use order::{OrderReport, asked, order};
 pub use pairs::CALLS_OPEN_MAX;
 pub use party::PartyView;
 pub use replay::{DIFFERENCES_MAX, DifferenceRow, REPLAY_V1, Replay, ReplayReport, replay};
+pub use sim::{
+    Run as SimRun, SIM_V1, SimReport, TallyReport as SimTally, Violation as SimViolation, simulate,
+};
 pub use structure::{
     AskWays, ChannelNeeds, Chokepoints, ComponentLoad, ConcentrationBasis, GRID_REPORT_V1, GridReport,
     PartyGroup, Way, structure, structure_with_shares,

@@ -7,7 +7,6 @@
 mod admin;
 mod answer;
 mod asked;
-mod board;
 mod change;
 mod clock;
 mod config;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
-use tieline_core::CallId;
 use tieline_core::record::OutcomeEntry;
+use tieline_core::{Board, CallId};
 use tieline_ledger::{Index, LedgerError, Log, Writer, WriterConfig};
 use tieline_policy::Postures;
 use tokio::net::TcpListener;
@@ -20,7 +20,6 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::{GatewaySettings, Load, Loaded, OnFull};
 use crate::members::{self, MemberError};

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use tieline_core::board;
 use tieline_core::grid::Candidate;
-use tieline_core::{CallId, ChannelIx, Intake, Rule, Ruling, Seed, Snapshot, Subject, Tick, Verdict};
+use tieline_core::{Board, CallId, ChannelIx, Intake, Rule, Ruling, Seed, Snapshot, Subject, Tick, Verdict};
 use tieline_note::Verifier;
 use tieline_policy::{Action, EndUseIx, InFlight, Judge, Question, RegionIx, Registry, Signers};
 use tokio::sync::Notify;
 
-use crate::board::{self, Board};
 use crate::clock::Clock;
 use crate::config::{ChannelWiring, GatewaySettings, Load};
 use crate::connector::Connector;

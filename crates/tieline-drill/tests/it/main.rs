@@ -10,4 +10,5 @@ mod live;
 mod n_minus_1;
 mod random;
 mod replay;
+mod sim;
 mod structure;

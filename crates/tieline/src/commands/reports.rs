@@ -175,6 +175,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
         ("cut", printed::<CutReport>()),
         ("drill-n-1", printed::<tieline_drill::NMinus1Report>()),
         ("drill-replay", printed::<tieline_drill::ReplayReport>()),
+        ("drill-sim", printed::<tieline_drill::SimReport>()),
         ("explain", printed::<ExplainReport>()),
         ("explain-code", printed::<CodeReport>()),
         ("faults", printed::<super::faults::FaultRow>()),

@@ -235,6 +235,12 @@ fn the_first_part_is_kept_back_so_that_an_early_cut_is_not_seen() {
     );
     let due = World::new(ms).run("content").call.deadline().unwrap();
     assert_eq!(due, (START.plus(Span::from_ms(500)), WakeFor::Release));
+    // A clock that leaps over two limits at once meets both.
+    check(
+        ms,
+        "content, wait 99999, timer",
+        "dial-0-row0 saw-content-0ms release cancel-0 saw-timeout settle-row0-? settle-key-? break-answer_cut close",
+    );
     // Whichever comes first.
     let both = Settings { hold_tokens: 3, ..ms };
     check(both, "content 3", "dial-0-row0 saw-content-0ms release");

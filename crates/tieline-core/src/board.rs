@@ -3,23 +3,23 @@
 
 use std::sync::Arc;
 
-use tieline_core::grid::Candidate;
-use tieline_core::{
+use crate::grid::Candidate;
+use crate::{
     Ask, ChannelIx, Claim, Desk, DeskReply, Fleet, Health, Intake, Limits, ModelIx, Nano, Observation,
     PoolIx, Rooms, Row, Snapshot, Tick, Usage, View,
 };
 
 #[derive(Debug)]
-pub(crate) struct Board {
-    pub(crate) desk: Desk,
-    pub(crate) fleet: Fleet,
-    pub(crate) snapshot: Arc<Snapshot>,
+pub struct Board {
+    pub desk: Desk,
+    pub fleet: Fleet,
+    pub snapshot: Arc<Snapshot>,
     /// Channels that cannot be carried, whatever an operator restores.
     uncarried: Vec<ChannelIx>,
 }
 
 impl Board {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, uncarried: Vec<ChannelIx>) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, uncarried: Vec<ChannelIx>) -> Self {
         let mut board = Self {
             desk: Desk::default(),
             fleet: Fleet::default(),
@@ -31,7 +31,7 @@ impl Board {
     }
 
     /// Move to another grid: what has the same name keeps its state.
-    pub(crate) fn carry(&mut self, snapshot: Arc<Snapshot>, uncarried: Vec<ChannelIx>) {
+    pub fn carry(&mut self, snapshot: Arc<Snapshot>, uncarried: Vec<ChannelIx>) {
         for channel in std::mem::take(&mut self.uncarried) {
             self.fleet.restore_channel(channel);
         }
@@ -42,13 +42,13 @@ impl Board {
         self.hold_out_uncarried();
     }
 
-    pub(crate) fn hold_out_uncarried(&mut self) {
+    pub fn hold_out_uncarried(&mut self) {
         for channel in &self.uncarried {
             self.fleet.cut_channel(*channel);
         }
     }
 
-    pub(crate) fn view(&self, of: &Snapshot, candidates: &[Candidate], now: Tick) -> View {
+    pub fn view(&self, of: &Snapshot, candidates: &[Candidate], now: Tick) -> View {
         if of.digest == self.snapshot.digest {
             return self.fleet.view(&self.snapshot, candidates, now);
         }
@@ -74,7 +74,7 @@ impl Board {
         }
     }
 
-    pub(crate) fn observe(&mut self, of: &Snapshot, observation: Observation, now: Tick) {
+    pub fn observe(&mut self, of: &Snapshot, observation: Observation, now: Tick) {
         // An attempt's end is owed to its lane even if the channel no longer serves the model.
         let moved = |channel, model| Observation {
             channel,
@@ -87,13 +87,7 @@ impl Board {
         }
     }
 
-    pub(crate) fn reserve(
-        &mut self,
-        of: &Snapshot,
-        candidate: Candidate,
-        tokens: u64,
-        now: Tick,
-    ) -> DeskReply {
+    pub fn reserve(&mut self, of: &Snapshot, candidate: Candidate, tokens: u64, now: Tick) -> DeskReply {
         let here = self.place(of, candidate);
         let limits = here
             .and_then(|here| self.snapshot.channel(here.channel))
@@ -105,7 +99,7 @@ impl Board {
         }
     }
 
-    pub(crate) fn settle(
+    pub fn settle(
         &mut self,
         of: &Snapshot,
         candidate: Candidate,
@@ -124,13 +118,13 @@ impl Board {
     }
 
     /// Reserve for everybody who pays for a call.
-    pub(crate) fn reserve_for(&mut self, of: &Snapshot, intake: &Intake, claim: &Claim) -> DeskReply {
+    pub fn reserve_for(&mut self, of: &Snapshot, intake: &Intake, claim: &Claim) -> DeskReply {
         let pool = self.pool(of, intake);
         let pool = pool.as_ref().map(|(ix, limits)| (*ix, limits));
         self.desk.reserve(&intake.subject.payers(pool), claim)
     }
 
-    pub(crate) fn settle_for(
+    pub fn settle_for(
         &mut self,
         of: &Snapshot,
         intake: &Intake,
@@ -146,7 +140,7 @@ impl Board {
     }
 
     /// What is left to those who pay for a call.
-    pub(crate) fn rooms(&self, of: &Snapshot, intake: &Intake, now: Tick) -> Rooms {
+    pub fn rooms(&self, of: &Snapshot, intake: &Intake, now: Tick) -> Rooms {
         let pool = self.pool(of, intake);
         let pool = pool.as_ref().map(|(ix, limits)| (*ix, limits));
         self.desk.rooms(&intake.subject.payers(pool), now)
@@ -186,7 +180,7 @@ impl Board {
 }
 
 /// The candidate of `of` in `to`, by its names; itself if they are one grid.
-pub(crate) fn place(of: &Snapshot, to: &Snapshot, candidate: Candidate) -> Option<Candidate> {
+pub fn place(of: &Snapshot, to: &Snapshot, candidate: Candidate) -> Option<Candidate> {
     if of.digest == to.digest {
         return Some(candidate);
     }

@@ -1,0 +1,141 @@
+//! Mutants: what the simulator is worth. Each of [`table::MUTANTS`] is a defect put into the core by replacing one piece of
+//! its source; the simulator, built against it in a copy of the workspace, must find a broken law. The clean copy must pass
+//! first, and a piece that is not found exactly once is an error: the table has to follow the core.
+//!
+//! Takes minutes: one build of core and drill for each mutant. The copy and its builds are in the target folder.
+
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::repo;
+use table::{MUTANTS, Mutant};
+
+/// Seeds of the simulator for each mutant.
+const SEEDS: &str = "200";
+
+/// Runs all mutants, or those whose names are given; whether every one was caught.
+pub(crate) fn run(names: &[&str]) -> Result<bool> {
+    for name in names {
+        let known = MUTANTS.iter().any(|mutant| mutant.name == *name);
+        ensure!(known, "there is no mutant `{name}`");
+    }
+    let root = repo::root()?;
+    let target = target(&root);
+    let copy = target.join("mutants/tree");
+    copied(&root, &copy)?;
+    let clean = simulated(&copy, &target)?;
+    ensure!(
+        clean.success,
+        "the simulator finds something in the core as it is: {}",
+        clean.says
+    );
+    let wanted = MUTANTS
+        .iter()
+        .filter(|mutant| names.is_empty() || names.contains(&mutant.name));
+    let (mut tried, mut missed) = (0, 0);
+    for mutant in wanted {
+        let file = copy.join("crates/tieline-core/src").join(mutant.file);
+        let source = std::fs::read_to_string(&file).with_context(|| mutant.file)?;
+        std::fs::write(&file, mutated(mutant, &source)?)?;
+        let run = simulated(&copy, &target);
+        std::fs::write(&file, source)?;
+        let run = run?;
+        tried += 1;
+        missed += usize::from(run.success);
+        let verdict = if run.success { "NOT CAUGHT" } else { "caught    " };
+        repo::say(&format!("{verdict}  {}: {}", mutant.name, run.says));
+    }
+    repo::say(&format!("mutants: {tried} tried, {missed} not caught"));
+    Ok(missed == 0)
+}
+
+/// What the simulator said, in one line.
+struct Simulated {
+    says: String,
+    success: bool,
+}
+
+fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
+/// A copy of every file that git knows. Files that are there and equal are left alone, so that a second run builds little.
+fn copied(root: &Path, copy: &Path) -> Result<()> {
+    for name in repo::files(root)? {
+        let (from, to) = (root.join(&name), copy.join(&name));
+        let bytes = std::fs::read(&from).with_context(|| format!("cannot read {name}"))?;
+        if std::fs::read(&to).is_ok_and(|there| there == bytes) {
+            continue;
+        }
+        if let Some(folder) = to.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(&to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    Ok(())
+}
+
+fn mutated(mutant: &Mutant, source: &str) -> Result<String> {
+    let found = source.matches(mutant.find).count();
+    ensure!(
+        found == 1,
+        "the mutant `{}` finds its piece {found} times in {}; bring the table up to date",
+        mutant.name,
+        mutant.file
+    );
+    Ok(source.replacen(mutant.find, mutant.put, 1))
+}
+
+/// Build the simulator of the copy, and run it.
+fn simulated(copy: &Path, target: &Path) -> Result<Simulated> {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["run", "--quiet", "--locked", "--release"])
+        .args(["--package", "tieline-drill", "--example", "sim", "--", SEEDS])
+        .env("CARGO_TARGET_DIR", target.join("mutants/build"))
+        // Fast to build, fast enough to run, and with the assertions of the core.
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
+        .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env_remove("CARGO_MANIFEST_DIR")
+        .current_dir(copy);
+    let done = cargo.output().context("cannot run cargo")?;
+    let (out, err) = (
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr),
+    );
+    let code = done.status.code();
+    // A mutant that does not build shows nothing.
+    ensure!(
+        matches!(code, Some(0 | 1)),
+        "the simulator did not run: {}",
+        err.trim()
+    );
+    let broken = out.lines().find(|line| line.starts_with("tieline drill sim"));
+    let says = broken.unwrap_or("every law held").chars().take(200).collect();
+    Ok(Simulated {
+        says,
+        success: code == Some(0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutant_applies() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for mutant in MUTANTS {
+            let file = root.join("crates/tieline-core/src").join(mutant.file);
+            let source = std::fs::read_to_string(&file).unwrap();
+            assert_ne!(mutated(mutant, &source).unwrap(), source, "{}", mutant.name);
+        }
+    }
+}
