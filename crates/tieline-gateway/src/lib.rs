@@ -6,6 +6,7 @@
 
 mod admin;
 mod answer;
+mod asked;
 mod change;
 mod clock;
 mod config;
@@ -24,6 +25,7 @@ mod orders;
 mod outgoing;
 mod parties;
 mod recorder;
+mod recount;
 mod reload;
 mod run;
 mod serve;

@@ -15,6 +15,7 @@ use tieline_core::{Board, CallId};
 use tieline_ledger::{Index, LedgerError, Log, Writer, WriterConfig};
 use tieline_policy::Postures;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -27,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::recorder::{Event, Recorder};
 use crate::shared::{ChildControl, Entropy, Shared};
 use crate::state::{BegunRow, Lock, OutRow, State, StateError};
-use crate::{admin, change, directives, holds, identity, reload, serve, tls};
+use crate::{admin, change, directives, holds, identity, recount, reload, serve, tls};
 
 /// A gateway that is being put together.
 pub struct Gateway {
@@ -70,6 +71,8 @@ pub enum StartError {
     State(#[from] StateError),
     #[error("the operating system gives no randomness: {0}")]
     Entropy(getrandom::Error),
+    #[error("cannot listen for signals: {0}")]
+    Signal(std::io::Error),
 }
 
 impl From<MemberError> for StartError {
@@ -95,6 +98,8 @@ impl Gateway {
     /// Start serving. Must be called within a tokio runtime.
     pub async fn start(mut self) -> Result<Started, StartError> {
         let clock = Clock::start();
+        // What changes from here on is not in what is loaded.
+        let watched = Watched::new(std::mem::take(&mut self.watched));
         let loaded = (self.load)().map_err(StartError::Config)?;
         let settings = loaded.settings.clone();
         let (listen, admin) = (bind(settings.listen).await?, bind(settings.admin).await?);
@@ -105,7 +110,6 @@ impl Gateway {
             }
             None => None,
         };
-        let watched = std::mem::take(&mut self.watched);
         let shared = self.open(loaded, clock)?;
         note(&shared, "tieline/start/v1")?;
         let (stop, stopped) = watch::channel(false);
@@ -118,10 +122,12 @@ impl Gateway {
             cut: is_cut,
             stop: stopped.clone(),
         };
+        // Heard from before anybody is told that this process serves: until then a hangup ends it.
+        let hangup = signal(SignalKind::hangup()).map_err(StartError::Signal)?;
         let public = tokio::spawn(serve::public(shared.clone(), listen, acceptor, until));
         let tasks = vec![
             tokio::spawn(admin::serve(shared.clone(), admin, stopped.clone())),
-            tokio::spawn(watch_files(shared.clone(), watched, stopped.clone())),
+            tokio::spawn(watch_files(shared.clone(), watched, hangup, stopped.clone())),
             tokio::spawn(write_uses(shared.clone(), stopped.clone())),
             tokio::spawn(holds::write(shared.clone(), stopped.clone())),
             tokio::spawn(identity::keep(shared.clone(), stopped.clone())),
@@ -158,6 +164,8 @@ impl Gateway {
         };
         let live = reload::build(loaded, postures, &standing).map_err(StartError::Config)?;
         let mut board = Board::new(live.snapshot.clone(), live.uncarried());
+        let payers = recount::Known::new(&state, &live.snapshot)?;
+        recount::recount(&self.dir, &payers, &mut board.desk, clock.now())?;
         for out in state.outs()? {
             apply_out(&mut board, &out, true);
         }
@@ -387,12 +395,12 @@ async fn put_uses(shared: &Arc<Shared>) {
 }
 
 /// Reload on SIGHUP, and when a watched file's time or size changes.
-async fn watch_files(shared: Arc<Shared>, files: Vec<PathBuf>, mut stop: watch::Receiver<bool>) {
-    let stamp = || files.iter().map(|file| file_stamp(file)).collect::<Vec<_>>();
-    let mut last = stamp();
-    let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else {
-        return;
-    };
+async fn watch_files(
+    shared: Arc<Shared>,
+    mut files: Watched,
+    mut hangup: Signal,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut ticks = tokio::time::interval(WATCH);
     loop {
         let changed = tokio::select! {
@@ -400,14 +408,34 @@ async fn watch_files(shared: Arc<Shared>, files: Vec<PathBuf>, mut stop: watch::
             _ = hangup.recv() => true,
             _ = ticks.tick() => {
                 shared.live.load().connector.sweep();
-                stamp() != last
+                false
             }
         };
-        if changed {
-            last = stamp();
+        if files.have_changed() | changed {
             let shared = shared.clone();
             let _ = tokio::task::spawn_blocking(move || reload::reload(&shared)).await;
         }
+    }
+}
+
+/// Files, and what they were when they were last read.
+struct Watched {
+    files: Vec<PathBuf>,
+    stamps: Vec<Option<(std::time::SystemTime, u64)>>,
+}
+
+impl Watched {
+    fn new(files: Vec<PathBuf>) -> Self {
+        let stamps = files.iter().map(|file| file_stamp(file)).collect();
+        Self { files, stamps }
+    }
+
+    fn have_changed(&mut self) -> bool {
+        let before = std::mem::replace(
+            &mut self.stamps,
+            self.files.iter().map(|file| file_stamp(file)).collect(),
+        );
+        before != self.stamps
     }
 }
 

@@ -67,7 +67,10 @@ pub fn fuzz_tap(data: &[u8]) {
         }
         pass.end(&mut out);
         let passed: usize = out.bytes.iter().map(Bytes::len).sum();
-        debug_assert!(passed <= stream.len(), "nothing is added");
+        debug_assert!(
+            passed <= stream.len() + END_BYTES_MAX,
+            "nothing is added but a terminator"
+        );
         debug_assert!(
             out.complete || out.fault.is_some(),
             "a stream that is not complete ends with a fault"
@@ -151,6 +154,7 @@ pub fn fuzz_exchange(data: &[u8]) {
         let far = Far {
             dialect: far,
             model_name: "f",
+            output_tokens_injected: None,
             provider,
         };
         let prepared = json::scan(near, &request).and_then(|head| prepare(near, &request, &head, &far));
@@ -190,6 +194,7 @@ pub fn fuzz_resume(data: &[u8]) {
                 let far = Far {
                     dialect: far,
                     model_name: "f",
+                    output_tokens_injected: None,
                     provider: Provider::OpenaiCompatible,
                 };
                 let prepared = resume::prepare(method, &request, &head, &far, &mut delivered, None);
@@ -214,3 +219,6 @@ pub fn fuzz_resume(data: &[u8]) {
         }
     }
 }
+
+/// A blank line, and the longer of the two terminators: `event: message_stop` with its data.
+const END_BYTES_MAX: usize = 2 + 51;

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use tieline_core::{Limits, Nano};
 
 pub(crate) use self::directive::{
     Demo, Directive, DirectiveKey, DirectiveNew, DirectiveRehearse, June12, Signing,
@@ -87,6 +88,21 @@ Examples:
     /// Write, sign, rehearse and apply orders that change who may use what.
     #[command(subcommand)]
     Directive(Directive),
+    /// Let scripted channels misbehave in every known way, and show what callers, channels and the ledger see of it.
+    #[command(after_help = "\
+Examples:
+  tieline faults --fast                            the whole catalogue, with limits of half a second
+  tieline faults --only cut --resume off           scenarios with `cut` in their name
+  tieline faults --config tieline.toml --fast      with the settings of your own pool, over scripted channels
+
+Each scenario runs in both dialects, streamed and whole where it makes sense, on a gateway of its own in a temporary \
+folder; nothing is sent anywhere. Without --fast it waits as long as the limits of time say, which takes minutes. \
+With --config, what your settings make otherwise than the catalogue expects is shown and is no failure; what must hold \
+under any settings is: no answer that is cut and looks whole, no call that hangs, an error in the caller's own dialect, \
+one decision and one outcome for each call.
+
+Exit code 0: everything is as it must be; 1: something is not, and it is named.")]
+    Faults(Faults),
     /// Show what depends on what: chokepoints, concentration.
     #[command(after_help = "\
 Examples:
@@ -119,6 +135,16 @@ A chokepoint of a party is a component whose loss alone leaves it nothing.")]
     /// Check, test, explain and compare rules: the tools of whoever answers for them.
     #[command(subcommand)]
     Policy(Policy),
+    /// Sum up what calls used and cost, from the ledger.
+    #[command(after_help = "\
+Examples:
+  tieline usage                                    by party
+  tieline usage --by day --by model --from 2026-11-01 --to 2026-11-30
+  tieline usage --by key --csv > november.csv
+
+A call counts on the day, UTC, on which it was decided. Sums are those of the ledger to the nano-dollar; attempts \
+whose cost nobody knows are counted apart, and never as zero.")]
+    Usage(UsageArgs),
     /// Take a channel or a component out; a channel's model server is stopped for real.
     #[command(after_help = "\
 Examples:
@@ -193,6 +219,26 @@ pub(crate) struct Explain {
     /// The call's id, as the reply header `x-tieline-call` gave it; `last` is the newest call. Or an error's number, such
     /// as TL5001.
     pub(crate) call: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Faults {
+    /// A configuration whose pool's settings are tried: limits of time, attempts, choice of channels, resume.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Limits of time of half a second, so that the whole catalogue takes less than a minute.
+    #[arg(long)]
+    pub(crate) fast: bool,
+    /// Only scenarios with this in their name or group.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) only: Option<String>,
+    /// The pool of the configuration; by default its first.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub(crate) pool: Option<String>,
+    /// What happens to an answer that breaks off after content. By default both, where it makes a difference; with
+    /// --config, what the pool says.
+    #[arg(long, value_name = "SETTING", value_parser = ["off", "same_model", "pool"])]
+    pub(crate) resume: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -353,15 +399,68 @@ pub(crate) struct KeysAdd {
     /// A pool or model that the key may ask for; may be repeated. Without it, all.
     #[arg(long = "allow", value_name = "NAME")]
     pub(crate) allow: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+/// What is not named is unlimited.
+#[derive(Args, Debug)]
+pub(crate) struct LimitArgs {
     /// Calls that may begin in a minute.
     #[arg(long, value_name = "N")]
     pub(crate) requests_per_minute: Option<u32>,
+    /// Calls that may begin in 24 hours.
+    #[arg(long, value_name = "N")]
+    pub(crate) requests_per_day: Option<u32>,
     /// Tokens, of prompts and answers together, that may be used in a minute.
     #[arg(long, value_name = "N")]
     pub(crate) tokens_per_minute: Option<u64>,
+    /// Tokens, of prompts and answers together, that may be used in 24 hours.
+    #[arg(long, value_name = "N")]
+    pub(crate) tokens_per_day: Option<u64>,
     /// Calls that may be in flight at one time.
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
+    /// USD that may be spent in a day, UTC. What a call can cost at most is reserved before it is sent.
+    #[arg(long, value_name = "USD", value_parser = Nano::from_usd)]
+    pub(crate) budget_per_day: Option<Nano>,
+    /// USD that may be spent in a week from Monday on, UTC.
+    #[arg(long, value_name = "USD", value_parser = Nano::from_usd)]
+    pub(crate) budget_per_week: Option<Nano>,
+    /// USD that may be spent in a calendar month, UTC.
+    #[arg(long, value_name = "USD", value_parser = Nano::from_usd)]
+    pub(crate) budget_per_month: Option<Nano>,
+}
+
+impl LimitArgs {
+    pub(crate) const fn limits(&self) -> Limits {
+        Limits {
+            concurrency: self.concurrency,
+            nano_per_day: self.budget_per_day,
+            nano_per_month: self.budget_per_month,
+            nano_per_week: self.budget_per_week,
+            requests_per_day: self.requests_per_day,
+            requests_per_minute: self.requests_per_minute,
+            tokens_per_day: self.tokens_per_day,
+            tokens_per_minute: self.tokens_per_minute,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UsageArgs {
+    /// What to divide the sums by; may be repeated.
+    #[arg(long, value_enum, default_values = ["party"])]
+    pub(crate) by: Vec<crate::commands::UsageBy>,
+    /// The first day, UTC, such as 2026-11-01.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) from: Option<String>,
+    /// The last day, UTC.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) to: Option<String>,
+    /// Print CSV with every counter, instead of a table.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
 }
 
 #[derive(Args, Debug)]

@@ -149,13 +149,35 @@ pub(crate) fn write_demo_pack(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The demonstration pack as this program writes it.
+pub(crate) fn demo_pack() -> Result<Pack> {
+    pack_of(&DEMO_PACK.map(|(path, text)| (path, text.to_owned())))
+}
+
+/// The demonstration pack with another permit: one that nobody meets.
+pub(crate) fn closed_pack() -> Result<Pack> {
+    const PERMIT: &str = "permit (principal, action == Action::\"call\", resource);";
+    const CLOSED: &str = "permit (principal, action == Action::\"call\", resource)\nwhen { principal.statements.contains(\"nobody\") };";
+    // Its cases say what the open one decides.
+    let files = DEMO_PACK.iter().filter(|(path, _)| *path != "cases.toml");
+    let files: Vec<_> = files
+        .map(|(path, text)| (*path, text.replace(PERMIT, CLOSED)))
+        .collect();
+    pack_of(&files)
+}
+
+fn pack_of(files: &[(&str, String)]) -> Result<Pack> {
+    let source = |(path, text): &(&str, String)| Source {
+        path: (*path).into(),
+        text: text.as_str().into(),
+    };
+    let sources: Vec<Source> = files.iter().map(source).collect();
+    Pack::parse(&sources).map_err(|_| Failure::found("the demonstration pack cannot be read"))
+}
+
 /// Adopt the demonstration pack as this program writes it, so that it may enforce; whoever changes it adopts it anew.
 pub(crate) fn adopt_demo_pack(state: &State, officer: &str, now_us: u64) -> Result<()> {
-    let sources = DEMO_PACK.map(|(path, text)| Source {
-        path: path.into(),
-        text: text.into(),
-    });
-    let pack = Pack::parse(&sources).map_err(|_| Failure::found("the demonstration pack cannot be read"))?;
+    let pack = demo_pack()?;
     let row = AdoptionRow {
         adopted_us: now_us,
         digest: pack.digest(),

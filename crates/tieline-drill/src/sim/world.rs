@@ -12,8 +12,8 @@ use tieline_core::grid::{
     Weights,
 };
 use tieline_core::{
-    Dialect, Digest32, GridRecord, Limits, PicoPerToken, Price, ROWS_MAX, Ruling, Scope, Snapshot, Span,
-    Subject, Tick,
+    Dialect, Digest32, GridRecord, Limits, Nano, PicoPerToken, Price, ROWS_MAX, Ruling, Scope, Snapshot,
+    Span, Subject, Tick,
 };
 use tieline_note::jcs;
 
@@ -38,6 +38,7 @@ const TURNS_MAX: u64 = 8;
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one switch of the swarm")]
 pub(super) struct Features {
+    pub(super) budgets: bool,
     pub(super) crashes: bool,
     pub(super) cuts: bool,
     pub(super) hurry: bool,
@@ -131,6 +132,7 @@ impl Features {
     fn draw(seed: u64) -> Self {
         let mut dice = Dice::new(seed, 0);
         Self {
+            budgets: dice.chance(30),
             crashes: dice.chance(25),
             cuts: dice.chance(40),
             hurry: dice.chance(40),
@@ -239,6 +241,7 @@ fn grid(dice: &mut Dice, features: &Features, needs: &[Vec<Arc<str>>]) -> GridRe
             name: "lab".into(),
         }],
         models,
+        prices: BTreeMap::new(),
         settings: settings(dice, features),
         t: GRID_V1.into(),
     }
@@ -265,6 +268,7 @@ fn channel(dice: &mut Dice, features: &Features, ix: u8, needs: &[Arc<str>]) -> 
         components: direct.cloned().collect(),
         dialect: dice.pick(Dialect::OpenaiChat, &[Dialect::AnthropicMessages]),
         limits: limits(dice, features.channel_limits),
+        media_tokens_max: None,
         models: served.into_iter().map(|model| serves(dice, model)).collect(),
         name: format!("c{ix}").into(),
         operator_jurisdiction: None,
@@ -285,6 +289,7 @@ fn serves(dice: &mut Dice, model: u8) -> ServedRecord {
         model: format!("m{model}").into(),
         name: format!("x-m{model}").into(),
         price,
+        price_list: None,
     }
 }
 
@@ -303,6 +308,7 @@ fn pool(dice: &mut Dice, features: &Features, ix: u8, channels: &[ChannelRecord]
         }
     }
     PoolRecord {
+        limits: paying(dice, features, 20),
         models,
         name: format!("p{ix}").into(),
         settings: settings(dice, features),
@@ -344,6 +350,19 @@ fn limits(dice: &mut Dice, on: bool) -> Limits {
         requests_per_minute,
         tokens_per_day: dice.perhaps(20, |dice| dice.spread(5_000, 2_000_000)),
         tokens_per_minute: dice.perhaps(40, |dice| dice.spread(1_000, 200_000)),
+        ..Limits::default()
+    }
+}
+
+/// The limits of one who pays, which may be of money.
+fn paying(dice: &mut Dice, features: &Features, percent: u64) -> Limits {
+    let on = features.key_limits && dice.chance(percent);
+    let budget = if features.budgets { percent / 2 } else { 0 };
+    let nano_per_day = dice.perhaps(budget, |dice| Nano(dice.spread(1_000_000, 20_000_000_000)));
+    Limits {
+        nano_per_day,
+        nano_per_week: dice.perhaps(budget / 2, |dice| Nano(dice.spread(10_000_000, 50_000_000_000))),
+        ..limits(dice, on)
     }
 }
 
@@ -381,6 +400,7 @@ fn edited(dice: &mut Dice, features: &Features, mut record: GridRecord) -> GridR
 // === keys ===
 
 fn subjects(dice: &mut Dice, features: &Features) -> Vec<Arc<Subject>> {
+    let parties: Vec<Limits> = (0..PARTIES_MAX).map(|_| paying(dice, features, 30)).collect();
     let subject = |ix: u8| {
         let party = ix % PARTIES_MAX;
         let scope = if dice.chance(15) {
@@ -392,8 +412,10 @@ fn subjects(dice: &mut Dice, features: &Features) -> Vec<Arc<Subject>> {
             desk_ix: ix.into(),
             key: format!("k{ix}").into(),
             lapse: None,
-            limits: limits(dice, features.key_limits),
+            limits: paying(dice, features, 100),
             party: format!("o{party}").into(),
+            party_desk_ix: party.into(),
+            party_limits: parties.get(usize::from(party)).copied().unwrap_or_default(),
             party_digest: [party; 32],
             posture: party.into(),
             scope,

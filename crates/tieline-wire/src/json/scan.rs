@@ -33,6 +33,8 @@ pub struct Head {
     pub files: bool,
     /// A message carries a picture.
     pub images: bool,
+    /// Pictures, sounds, documents and other files in the messages.
+    pub media: u32,
     /// The caller asks for the usage of a stream itself (OpenAI's `stream_options.include_usage`).
     pub include_usage: bool,
     /// `model`, unescaped.
@@ -44,6 +46,8 @@ pub struct Head {
     pub tools: bool,
     /// The value of `model` with its quotes.
     pub(crate) model_span: Range<usize>,
+    /// `null` where `max_completion_tokens` and `max_tokens` stand with it.
+    pub(crate) null_limits: [Option<Range<usize>>; 2],
     /// Right after the brace that opens the document.
     pub(crate) open_at: usize,
     pub(crate) stream_options: StreamOptions,
@@ -331,9 +335,18 @@ impl Reader {
     /// An unsigned integer or `null`.
     fn limit(&mut self, cursor: &mut Cursor<'_>, field: Field) -> Result<Option<u32>, Bad> {
         let first = cursor.peek();
+        let start = cursor.at();
         match cursor.count_or_skip()? {
             Some(count) => Ok(Some(u32::try_from(count).unwrap_or(u32::MAX))),
-            None if first == Some(b'n') => Ok(None),
+            None if first == Some(b'n') => {
+                let [new, old] = &mut self.head.null_limits;
+                match field {
+                    Field::MaxCompletionTokens => *new = Some(start..cursor.at()),
+                    Field::MaxTokens => *old = Some(start..cursor.at()),
+                    _ => {}
+                }
+                Ok(None)
+            }
             None => {
                 let says = format!("`{}` must be an integer that is not negative.", field.name());
                 self.refuse(Code::FieldWrong, says).map(|()| None)
@@ -404,9 +417,12 @@ impl Reader {
         cursor.object_or_skip(|cursor, key| {
             if key.is("type") {
                 if let Some(kind) = cursor.text_or_skip()? {
-                    self.head.images |= kind.is("image_url") || kind.is("image");
-                    self.head.audio |= kind.is("input_audio");
-                    self.head.files |= kind.is("file") || kind.is("document");
+                    let (image, audio) = (kind.is("image_url") || kind.is("image"), kind.is("input_audio"));
+                    let file = kind.is("file") || kind.is("document");
+                    self.head.images |= image;
+                    self.head.audio |= audio;
+                    self.head.files |= file;
+                    self.head.media = (self.head.media).saturating_add((image || audio || file).into());
                 }
                 Ok(())
             } else if outer && key.is("content") {

@@ -1,10 +1,12 @@
 //! The verbatim path: a stream or a body goes through as it came, while a tap reads a copy for marks.
 //!
-//! Contract: bytes leave only at the ends of events, so that an error event can be written between any two of them; the
-//! one event that may be left out is the usage chunk that the caller did not ask for; nothing else is changed. An event
-//! that the tap cannot read passes all the same. No text is kept.
+//! Contract: bytes leave only at the ends of events, so that an error event can be written between any two of them. Left
+//! out are the usage chunk that the caller did not ask for, and what is no JSON and no piece of the answer; where a piece of
+//! it may stand in such an event, the stream is at fault. Added is the terminator of an answer that said how it stopped and
+//! whose channel sent none. Nothing else is changed, and no text is kept.
 
 mod anthropic_messages;
+mod broken;
 mod openai_chat;
 mod tap;
 
@@ -122,6 +124,10 @@ impl Pass {
                         *dropped = true;
                         return true;
                     }
+                    Some((_, Told::Noise)) => {
+                        *dropped = true;
+                        return true;
+                    }
                     // Blank lines after an event that was left out go with it.
                     None if *dropped && frame.iter().all(|b| matches!(b, b'\n' | b'\r')) => return true,
                     told => told.map_or(Told::Pass, |(_, told)| told),
@@ -159,8 +165,17 @@ impl Pass {
         let rest = self.frames.rest();
         if self.reader.tap.is_complete() {
             out.complete = true;
-            if self.passes_last(&rest, out) {
+            let is_last = self.passes_last(&rest, out);
+            let terminator = self.reader.tap.terminator();
+            if is_last {
                 out.bytes.push(rest);
+                if !terminator.is_empty() {
+                    // What came last lacks the blank line that ends it.
+                    out.bytes.push(Bytes::from_static(b"\n\n"));
+                }
+            }
+            if !terminator.is_empty() {
+                out.bytes.push(Bytes::from_static(terminator));
             }
         } else {
             out.fail(self.reader.tap.cut_fault(), Bytes::new());

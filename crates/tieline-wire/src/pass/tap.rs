@@ -6,16 +6,18 @@ use std::ops::Range;
 use smallvec::SmallVec;
 use tieline_core::{Dialect, FaultKind, Mark, Stop, Usage};
 
-use super::{anthropic_messages, openai_chat};
+use super::{anthropic_messages, broken, openai_chat};
 use crate::classify;
 use crate::frame::sse::Event;
-use crate::json::{Bad, Cursor};
+use crate::json::{self, Bad, Cursor};
 
 /// What the tap says about one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
-    /// The channel reports an error.
+    /// The channel reports an error, or an event in which content may stand cannot be read.
     Fault(FaultKind),
+    /// The event is no JSON, and nothing of the answer stands in it.
+    Noise,
     Pass,
     /// The event carries usage and nothing else.
     UsageOnly,
@@ -71,8 +73,11 @@ impl Facts {
 /// Usage as the dialect counts it; what was not said stays `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct RawUsage {
+    pub(super) audio: Option<u64>,
+    pub(super) audio_output: Option<u64>,
     pub(super) cache_read: Option<u64>,
     pub(super) cache_write: Option<u64>,
+    pub(super) image: Option<u64>,
     pub(super) input: Option<u64>,
     pub(super) output: Option<u64>,
     pub(super) reasoning: Option<u64>,
@@ -94,6 +99,8 @@ pub(crate) struct Tap {
     /// An event was understood.
     parsed: bool,
     template: Template,
+    /// The terminator was seen.
+    terminated: bool,
     thinking: bool,
     tools: u64,
     usage: RawUsage,
@@ -110,6 +117,7 @@ impl Tap {
             dialect,
             parsed: false,
             template: Template::default(),
+            terminated: false,
             thinking: false,
             tools: 0,
             usage: RawUsage::default(),
@@ -141,6 +149,7 @@ impl Tap {
         if data == b"[DONE]" {
             // The end of an answer; where nothing of one was understood, it is the end of nothing.
             self.complete |= self.parsed;
+            self.terminated = true;
             return Told::Pass;
         }
         if self.template.fits(data) {
@@ -148,8 +157,9 @@ impl Tap {
             self.note(&facts, marks);
             return Told::Pass;
         }
-        let Ok(facts) = self.facts(data) else {
-            return Told::Pass;
+        let facts = match self.facts(data) {
+            Ok(facts) => facts,
+            Err(_) => return self.unreadable(event),
         };
         self.template.learn(data, &facts);
         if facts.error || (event.name == Some(b"error") && !facts.answer) {
@@ -160,6 +170,7 @@ impl Tap {
             return Told::Fault(classify::in_stream(data));
         }
         self.parsed |= facts.answer;
+        self.terminated |= facts.done;
         self.choices_met |= facts.choices_met;
         self.choices_over |= facts.choices_over;
         // One choice of several that ended does not make the others whole.
@@ -170,6 +181,29 @@ impl Tap {
             Told::UsageOnly
         } else {
             Told::Pass
+        }
+    }
+
+    /// What an application would be lost with: SDKs fail on an event that is no JSON. Where a piece of the answer may stand
+    /// in it, an answer without it would have a hole that nobody sees.
+    fn unreadable(&self, event: &Event<'_>) -> Told {
+        // Valid JSON of a shape that is not ours to judge.
+        if !matches!(json::check(&event.data), Err(Bad::Form { .. })) {
+            return Told::Pass;
+        }
+        if self.complete || !broken::may_hold_content(self.dialect, event) {
+            Told::Noise
+        } else {
+            Told::Fault(FaultKind::Garbage)
+        }
+    }
+
+    /// What is missing at the end of a whole answer whose channel did not send it.
+    pub(crate) const fn terminator(&self) -> &'static [u8] {
+        match self.dialect {
+            _ if self.terminated => b"",
+            Dialect::AnthropicMessages => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+            Dialect::OpenaiChat => b"data: [DONE]\n\n",
         }
     }
 
@@ -331,8 +365,11 @@ impl RawUsage {
 
     fn is_exact(&self) -> bool {
         [
+            self.audio,
+            self.audio_output,
             self.cache_read,
             self.cache_write,
+            self.image,
             self.input,
             self.output,
             self.reasoning,
@@ -346,8 +383,11 @@ impl RawUsage {
     /// What was said last counts, field by field.
     fn merge(self, later: Self) -> Self {
         Self {
+            audio: later.audio.or(self.audio),
+            audio_output: later.audio_output.or(self.audio_output),
             cache_read: later.cache_read.or(self.cache_read),
             cache_write: later.cache_write.or(self.cache_write),
+            image: later.image.or(self.image),
             input: later.input.or(self.input),
             output: later.output.or(self.output),
             reasoning: later.reasoning.or(self.reasoning),
@@ -355,7 +395,7 @@ impl RawUsage {
         }
     }
 
-    /// Disjoint counters. OpenAI counts cached tokens within the prompt, Anthropic beside it; both count reasoning
+    /// Disjoint counters. OpenAI counts sound, pictures and cached tokens within the prompt, Anthropic beside it; both count reasoning
     /// within the answer, except servers (xAI) whose own total shows that they count it beside.
     fn disjoint(self, dialect: Dialect) -> Usage {
         let [cache_read, cache_write, input, output, reasoning] = [
@@ -366,23 +406,30 @@ impl RawUsage {
             self.reasoning,
         ]
         .map(Option::unwrap_or_default);
+        let [audio, audio_output, image] =
+            [self.audio, self.audio_output, self.image].map(Option::unwrap_or_default);
         let beside = reasoning > output
             || (reasoning > 0
                 && self
                     .total
                     .is_some_and(|total| total == input.saturating_add(output).saturating_add(reasoning)));
+        let apart = [cache_read, cache_write, audio, image];
         Usage {
+            audio,
+            audio_output,
             cache_read,
             cache_write,
+            image,
             input: match dialect {
                 Dialect::AnthropicMessages => input,
-                Dialect::OpenaiChat => input.saturating_sub(cache_read).saturating_sub(cache_write),
+                Dialect::OpenaiChat => apart.into_iter().fold(input, u64::saturating_sub),
             },
             output: if beside {
                 output
             } else {
                 output.saturating_sub(reasoning)
-            },
+            }
+            .saturating_sub(audio_output),
             reasoning,
         }
     }

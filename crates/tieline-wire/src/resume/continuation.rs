@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tieline_core::{FaultKind, Usage};
 
 use super::Method;
-use super::delivered::{Delivered, sum};
+use super::delivered::Delivered;
 use super::seam::{Before, Seam, Step};
 use crate::dialect::anthropic_messages::stream::RESUMED_AT;
 use crate::dialect::{Reply, StreamReader, StreamWriter};
@@ -252,7 +252,7 @@ impl Continuation {
         let Some(halt) = self.halt.take() else { return };
         let usage = self
             .usage
-            .map(|now| self.usage_before.map_or(now, |before| sum(before, now)));
+            .map(|now| self.usage_before.map_or(now, |before| before.plus(&now)));
         self.writer.finish(&halt, usage, bytes, &mut self.losses);
         self.complete = true;
     }

@@ -191,7 +191,7 @@ impl Delivered {
 
     pub(super) fn begin_attempt(&mut self) {
         if let Some(now) = self.usage_now.take() {
-            self.usage_before = Some(self.usage_before.map_or(now, |before| sum(before, now)));
+            self.usage_before = Some(self.usage_before.map_or(now, |before| before.plus(&now)));
         }
     }
 
@@ -270,17 +270,6 @@ impl fmt::Debug for Delivered {
             .field("near", &self.near)
             .field("text_bytes", &self.text.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// The tokens of two attempts: both were asked for, and both are billed.
-pub(super) const fn sum(a: Usage, b: Usage) -> Usage {
-    Usage {
-        cache_read: a.cache_read.saturating_add(b.cache_read),
-        cache_write: a.cache_write.saturating_add(b.cache_write),
-        input: a.input.saturating_add(b.input),
-        output: a.output.saturating_add(b.output),
-        reasoning: a.reasoning.saturating_add(b.reasoning),
     }
 }
 

@@ -16,7 +16,8 @@ mod seam;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use tieline_core::{Code, Dialect, Feature, FeatureSet, Problem};
+pub use tieline_core::Method;
+use tieline_core::{Code, Dialect, Problem};
 
 pub use self::continuation::{Announce, Continuation, Splice};
 pub use self::delivered::{Bar, DELIVERED_BYTES_MAX, Delivered};
@@ -25,30 +26,6 @@ pub use self::seam::fuzz_seam;
 use crate::exchange::{self, Far, Outgoing};
 use crate::json::Head;
 use crate::provider::Provider;
-
-/// How the rest is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// The delivered text is the beginning of the assistant's turn, and the model goes on with it.
-    Prefill,
-    /// The same request once more, of a call whose answer is the same each time.
-    Repeat,
-    /// The delivered text is the assistant's turn, and the user's next asks to go on from its end.
-    Instruct,
-}
-
-impl Method {
-    /// Whether a request with these features can be continued so. Two turns of the assistant in a row are joined by some
-    /// servers, refused by others, so that a caller's own prefill bars adding another; a model that was asked to think
-    /// begins its turn with a thought, which a prefill would leave out.
-    pub const fn suits(self, features: FeatureSet) -> bool {
-        match self {
-            Self::Prefill => !features.contains(Feature::Prefill) && !features.contains(Feature::Thinking),
-            Self::Repeat => true,
-            Self::Instruct => !features.contains(Feature::Prefill),
-        }
-    }
-}
 
 /// Whether the model at this channel is known to go on with an assistant's turn that the request ends with. What is not
 /// known is no: a model that answers anew would say the beginning twice.
@@ -174,6 +151,7 @@ mod tests {
             let far = Far {
                 dialect,
                 model_name,
+                output_tokens_injected: None,
                 provider,
             };
             assert_eq!(accepts_prefill(&far), expected, "{far:?}");

@@ -190,6 +190,7 @@ const fn far(dialect: Dialect, model_name: &str) -> Far<'_> {
     Far {
         dialect,
         model_name,
+        output_tokens_injected: None,
         provider,
     }
 }
@@ -373,6 +374,7 @@ fn the_request_for_the_rest_is_the_caller_s_with_turns_at_its_end() {
         let far = Far {
             dialect,
             model_name: "two",
+            output_tokens_injected: None,
             provider,
         };
         let (plain, _) = prepare(near, &world.body, &world.head, &far).unwrap();

@@ -31,6 +31,7 @@ pub(crate) fn between(near: Dialect, far: Dialect, body: &'static str) -> Exchan
         &Far {
             dialect: far,
             model_name: "m",
+            output_tokens_injected: None,
             provider,
         },
     )
@@ -40,6 +41,8 @@ pub(crate) fn between(near: Dialect, far: Dialect, body: &'static str) -> Exchan
 
 /// The caller asks for usage, so nothing is left out.
 pub(crate) const ASKS: &str = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#;
+/// A request of either dialect.
+const ASKS_MESSAGES: &str = r#"{"model":"m","stream":true,"max_tokens":9,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"a"}]}"#;
 pub(crate) const ASKS_NOT: &str = r#"{"model":"m","stream":true}"#;
 
 /// Everything that a stream yields, marks folded.
@@ -136,6 +139,7 @@ fn expected(recording: &Recording) -> (Option<Usage>, Option<String>) {
                     input: count(&said["prompt_tokens"]) - cached,
                     output: generated - reasoning,
                     reasoning,
+                    ..Usage::default()
                 });
             }
         } else {
@@ -157,6 +161,7 @@ fn expected(recording: &Recording) -> (Option<Usage>, Option<String>) {
                     input: said("input_tokens"),
                     output: said("output_tokens") - reasoning,
                     reasoning,
+                    ..Usage::default()
                 });
             }
         }
@@ -397,6 +402,7 @@ pub(crate) const STOP: &str =
 pub(crate) const USAGE: &str =
     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":5,\"total_tokens\":14}}\n\n";
 const DONE: &str = "data: [DONE]\n\n";
+const MESSAGE_STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
 #[test]
 fn the_usage_chunk_that_nobody_asked_for_is_left_out() {
@@ -412,13 +418,18 @@ fn the_usage_chunk_that_nobody_asked_for_is_left_out() {
     // A usage chunk that is first, and Azure's first chunk, which has no choices and no usage.
     let azure =
         "data: {\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"prompt_filter_results\":[]}\n\n";
-    let all = run(OPENAI, ASKS_NOT, [[USAGE, azure, TEXT, STOP].concat().as_bytes()]);
-    assert_eq!(all.bytes, [azure, TEXT, STOP].concat().as_bytes());
+    let all = run(
+        OPENAI,
+        ASKS_NOT,
+        [[USAGE, azure, TEXT, STOP, DONE].concat().as_bytes()],
+    );
+    assert_eq!(all.bytes, [azure, TEXT, STOP, DONE].concat().as_bytes());
     // Usage on the chunk that stops is part of it.
     let both = STOP.replace(
         "}]}",
         "}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}",
     );
+    let both = [both.as_str(), DONE].concat();
     let all = run(OPENAI, ASKS_NOT, [both.as_bytes()]);
     assert_eq!(
         (all.bytes.as_slice(), all.usage.is_some()),
@@ -467,6 +478,48 @@ fn completeness_needs_a_reason_or_the_terminator() {
     );
     let all = openai(&[TEXT, "data: {\"cho"].concat());
     assert_eq!(all.bytes, TEXT.as_bytes(), "half an event does not");
+}
+
+#[test]
+fn an_event_that_is_no_json_is_left_out_unless_content_may_stand_in_it() {
+    let holds = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\n\n";
+    for (bad, fault) in [
+        ("data: upstream timed out\n\n", None),
+        ("data: {oops\n\n", None),
+        ("data: {\"choices\":[],\"usage\":{\n\n", None),
+        (holds, Some(FaultKind::Garbage)),
+    ] {
+        for far in [OPENAI, ANTHROPIC] {
+            let stream = [TEXT, bad, TEXT, STOP, DONE].concat();
+            let all = drive(between(far, OPENAI, ASKS_MESSAGES), [stream.as_bytes()]);
+            assert_eq!((all.fault, all.complete), (fault, fault.is_none()), "{bad}");
+            if far == OPENAI && fault.is_none() {
+                assert_eq!(all.bytes, [TEXT, TEXT, STOP, DONE].concat().as_bytes(), "{bad}");
+            }
+        }
+    }
+    // After the end there is no answer left to have a hole.
+    let all = openai(&[TEXT, STOP, holds, DONE].concat());
+    assert_eq!((all.fault, all.complete), (None, true));
+    assert_eq!(all.bytes, [TEXT, STOP, DONE].concat().as_bytes());
+    // JSON of an unknown shape is not ours to judge.
+    let all = openai(&[TEXT, "data: []\n\n", STOP, DONE].concat());
+    assert_eq!(all.bytes, [TEXT, "data: []\n\n", STOP, DONE].concat().as_bytes());
+}
+
+#[test]
+fn a_whole_answer_is_terminated_though_its_channel_does_not() {
+    let start = "event: message_start\ndata: {\"type\":\"message_start\"}\n\n";
+    let stop = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n";
+    let all = anthropic(&[start, stop].concat());
+    assert_eq!(all.bytes, [start, stop, MESSAGE_STOP].concat().as_bytes());
+    let all = openai(&[TEXT, STOP].concat());
+    assert_eq!(all.bytes, [TEXT, STOP, DONE].concat().as_bytes());
+    // The last event, here the usage, lacks its blank line.
+    let all = openai(&[TEXT, STOP, USAGE.trim_end()].concat());
+    assert_eq!(all.bytes, [TEXT, STOP, USAGE, DONE].concat().as_bytes());
+    // What is not whole is not terminated.
+    assert_eq!(openai(TEXT).bytes, TEXT.as_bytes());
 }
 
 #[test]
@@ -600,6 +653,24 @@ fn thinking_begins_once_until_it_ends() {
 }
 
 #[test]
+fn sound_and_pictures_are_counted_apart() {
+    let said = r#"{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,"prompt_tokens_details":{"cached_tokens":10,"audio_tokens":20,"image_tokens":30},"completion_tokens_details":{"reasoning_tokens":5,"audio_tokens":15}}"#;
+    let usage = openai(&format!("data: {{\"choices\":[],\"usage\":{said}}}\n\n{DONE}")).usage;
+    let expected = Usage {
+        audio: 20,
+        audio_output: 15,
+        cache_read: 10,
+        cache_write: 0,
+        image: 30,
+        input: 40,
+        output: 30,
+        reasoning: 5,
+    };
+    assert_eq!(usage, Some(expected));
+    assert_eq!((expected.prompt(), expected.answer()), (100, 50));
+}
+
+#[test]
 fn usage_is_disjoint_however_it_is_counted() {
     let usage = |said: &str| openai(&format!("data: {{\"choices\":[],\"usage\":{said}}}\n\n{DONE}")).usage;
     let expected = |cache_read, input, output, reasoning| {
@@ -609,6 +680,7 @@ fn usage_is_disjoint_however_it_is_counted() {
             input,
             output,
             reasoning,
+            ..Usage::default()
         })
     };
     assert_eq!(
@@ -703,10 +775,15 @@ proptest! {
         let bytes = stream.as_bytes();
         let whole = run(dialect, request, [bytes]);
         if asks || dialect == ANTHROPIC {
+            // Left out is what is no JSON, and added a terminator that did not come.
+            let said = stream.replace("data: {broken\n\n", "");
             let passed = [whole.bytes.as_slice(), &whole.error].concat();
-            prop_assert!(bytes.starts_with(&passed));
+            let ends = if dialect == OPENAI { DONE } else { MESSAGE_STOP };
+            let is_added = whole.complete && !said.contains(ends);
+            let passed = passed.strip_suffix(ends.as_bytes()).filter(|_| is_added).unwrap_or(&passed);
+            prop_assert!(said.as_bytes().starts_with(passed));
             if whole.error.is_empty() {
-                prop_assert_eq!(passed.as_slice(), bytes);
+                prop_assert_eq!(passed, said.as_bytes());
             }
         }
         prop_assert_eq!(&run(dialect, request, split(bytes, &at)), &whole);
@@ -740,11 +817,18 @@ proptest! {
             })
             .collect();
         let dialect = if anthropic { ANTHROPIC } else { OPENAI };
-        let alone: Vec<Yield> = events.iter().map(|e| run(dialect, ASKS, [e.as_slice()])).collect();
-        let bad = |fault: Option<FaultKind>| fault.is_some_and(|f| !matches!(f, FaultKind::Reset | FaultKind::Garbage));
-        // An error event ends the stream, and nothing is a fault once it is complete.
+        // Each after one that has no content, so that the dialect is known.
+        let begin: &[u8] = if anthropic {
+            b"data: {\"type\":\"message_start\"}\n\n"
+        } else {
+            b"data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n"
+        };
+        let alone: Vec<Yield> = events.iter().map(|e| run(dialect, ASKS, [begin, e.as_slice()])).collect();
+        let bad = |fault: Option<FaultKind>| fault.is_some_and(|f| f != FaultKind::Reset);
+        // A fault within ends the stream, and nothing is one once it is complete.
         let end = alone.iter().position(|y| bad(y.fault) || y.complete).map_or(alone.len(), |at| at + 1);
-        let together = run(dialect, ASKS, events[..end].iter().map(Vec::as_slice));
+        let all = std::iter::once(begin).chain(events[..end].iter().map(Vec::as_slice));
+        let together = run(dialect, ASKS, all);
         prop_assert_eq!(together.content, alone[..end].iter().map(|y| y.content).sum::<u32>());
         prop_assert_eq!(together.stop, alone[end - 1].stop);
         prop_assert_eq!(bad(together.fault), bad(alone[end - 1].fault));

@@ -168,6 +168,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
     all.extend(super::party::schemas());
     all.extend(super::directive::schemas());
     all.extend(super::term::schemas());
+    all.extend(super::usage::schemas());
     all.push(("demo-june-12", printed::<super::demo::JuneReport>()));
     all.extend([
         ("check", printed::<crate::diagnose::CheckReport>()),
@@ -177,6 +178,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
         ("drill-sim", printed::<tieline_drill::SimReport>()),
         ("explain", printed::<ExplainReport>()),
         ("explain-code", printed::<CodeReport>()),
+        ("faults", printed::<super::faults::FaultRow>()),
         ("grid-report", printed::<tieline_drill::GridReport>()),
         ("keys", printed::<KeyListed>()),
         ("keys-add", printed::<KeyAdded>()),

@@ -4,7 +4,7 @@ use crate::folder::{empty, run, tieline};
 use crate::transcript::Transcript;
 
 /// Every command that a person is shown.
-const COMMANDS: [&[&str]; 66] = [
+const COMMANDS: [&[&str]; 69] = [
     &[],
     &["up"],
     &["serve"],
@@ -64,6 +64,7 @@ const COMMANDS: [&[&str]; 66] = [
     &["policy"],
     &["policy", "adopt"],
     &["policy", "check"],
+    &["policy", "sign"],
     &["policy", "test"],
     &["policy", "explain"],
     &["policy", "matrix"],
@@ -71,6 +72,8 @@ const COMMANDS: [&[&str]; 66] = [
     &["policy", "coverage"],
     &["cut"],
     &["restore"],
+    &["usage"],
+    &["faults"],
 ];
 
 #[test]
