@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use crate::grid::Candidate;
-use crate::{
-    Ask, ChannelIx, Claim, Desk, DeskReply, Fleet, Health, Intake, Limits, ModelIx, Nano, Observation,
-    PoolIx, Rooms, Row, Snapshot, Tick, Usage, View,
-};
+use crate::desk::{Claim, Desk, DeskReply, Limits, Rooms};
+use crate::fleet::{Fleet, Health, Observation, Row, View};
+use crate::grid::{Candidate, ChannelIx, ModelIx, PoolIx, Snapshot};
+use crate::mark::Usage;
+use crate::money::Nano;
+use crate::subject::{Ask, Intake};
+use crate::time::Tick;
 
 #[derive(Debug)]
 pub struct Board {

@@ -52,6 +52,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "_ if seen.out && seen.full => Why::Out,",
     ),
     mutant(
+        "what-changed-while-the-ledger-wrote-is-not-seen",
+        "call/machine.rs",
+        "if self.plan.is_ready(row) {",
+        "if self.plan.is_ready(row) || !self.gone {",
+    ),
+    mutant(
         "a-reload-moves-cuts-by-index",
         "fleet/mod.rs",
         "out_channels: self.out_channels.iter().filter_map(|ix| channel(*ix)).collect(),",
@@ -109,8 +115,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant(
         "a-full-lane-serves-nobody",
         "call/plan.rs",
-        "[Why::Standby, Why::Full, Why::Again, Why::Ailing]",
-        "[Why::Standby, Why::Again, Why::Ailing]",
+        "[Why::Standby, Why::Full, Why::Again,",
+        "[Why::Standby, Why::Again,",
     ),
     mutant(
         "a-lane-ails-late",
@@ -141,8 +147,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant(
         "an-answer-cut-off-is-begun-anew",
         "call/machine.rs",
-        "if self.released {\n            return self.finish(Ending::Broken(\n                Problem::plain(Code::AnswerCut)",
-        "if self.released && self.gone {\n            return self.finish(Ending::Broken(\n                Problem::plain(Code::AnswerCut)",
+        "if self.released {\n            return self.resume_or_break(",
+        "if self.released && self.gone {\n            return self.resume_or_break(",
     ),
     mutant(
         "a-truncated-answer-is-a-success",
@@ -191,18 +197,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant(
         "a-key-is-not-given-back",
         "call/machine.rs",
-        "let Some(reserved) = self.reserved_key else { return };",
-        "let Some(reserved) = self.reserved_key.filter(|_| !self.attempts.is_empty()) else { return };",
+        "let Some(claim) = self.reserved_key else { return };",
+        "let Some(claim) = self.reserved_key.filter(|_| !self.attempts.is_empty()) else { return };",
     ),
     mutant(
         "a-late-grant-is-kept",
         "call/machine.rs",
-        "Some(Reservation::Key) => self.emit(Effect::SettleKey { reserved, used }),",
-        "Some(Reservation::Key) => {}",
+        "Some(Reservation::Key) => self.emit(",
+        "Some(Reservation::Key) => drop::<Effect>(",
     ),
     mutant(
         "unknown-use-is-none",
-        "call/mod.rs",
+        "call/bound.rs",
         "FaultKind::Timeout => true,",
         "FaultKind::Timeout => false,",
     ),
@@ -214,17 +220,35 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "a-bucket-holds-twice",
-        "desk.rs",
+        "desk/gcra.rs",
         "if allowed_at > now_ns {",
-        "if allowed_at > now_ns.saturating_add(period_ns) {",
+        "if allowed_at > now_ns.saturating_add(rate.period_ns()) {",
     ),
     mutant(
         "one-call-too-many-in-flight",
-        "desk.rs",
+        "desk/owner.rs",
         "limits.concurrency.is_some_and(|max| self.in_flight >= max)",
         "limits.concurrency.is_some_and(|max| self.in_flight > max)",
     ),
     // money
+    mutant(
+        "calls-in-flight-share-a-budget",
+        "desk/budget.rs",
+        "} else if charged.saturating_add(self.reserved) > limit.0 {",
+        "} else if charged.saturating_add(self.reserved) > limit.0.saturating_mul(2) {",
+    ),
+    mutant(
+        "a-budget-does-not-wait-for-the-ledger",
+        "call/machine.rs",
+        "if self.is_budgeted() && !self.durable => self.stage",
+        "if self.is_budgeted() && self.gone => self.stage",
+    ),
+    mutant(
+        "a-budget-is-charged-nothing",
+        "call/bound.rs",
+        "Some(cost) if is_whole || !self.is_budgeted() => cost,",
+        "Some(_) if is_whole || !self.is_budgeted() => Nano(0),",
+    ),
     mutant(
         "an-unknown-cost-is-zero",
         "record.rs",
@@ -233,9 +257,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "money-is-rounded-down",
-        "money.rs",
+        "price.rs",
         "pico.div_ceil(1_000)",
-        "(pico / 1_000)",
+        "pico / 1_000",
     ),
     // replay
     mutant(
@@ -247,7 +271,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant(
         "a-denial-is-not-recorded",
         "call/machine.rs",
-        "self.step(Fact::Desk(reply));\n        match reply {\n            DeskReply::Denied { bucket, free_at } => {\n                self.plan",
-        "match reply {\n            DeskReply::Denied { bucket, free_at } => {\n                self.plan",
+        "self.step(Fact::Desk(reply));\n        match reply {\n            DeskReply::Denied { bucket, free_at, .. } => {\n                self.plan",
+        "match reply {\n            DeskReply::Denied { bucket, free_at, .. } => {\n                self.plan",
     ),
 ];

@@ -420,7 +420,7 @@ impl Call {
     }
 
     /// A request that overflowed one context fits into a larger one only; of what is unknown nobody knows that it is.
-    fn keep_larger(&mut self, row: u8) {
+    pub(super) fn keep_larger(&mut self, row: u8) {
         let tokens = |row: usize| {
             let candidate = self.candidates.get(row)?;
             self.snapshot.model(candidate.model)?.context_tokens

@@ -19,6 +19,9 @@ impl Call {
         if !self.may_resume(fault) {
             return self.finish(Ending::Broken(answer_cut()));
         }
+        if fault.kind == FaultKind::Context {
+            self.keep_larger(row);
+        }
         self.differs |= fault.kind == FaultKind::Differs;
         let by_prefill = self
             .attempts

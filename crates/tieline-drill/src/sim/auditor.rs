@@ -14,13 +14,14 @@ use std::collections::BTreeMap;
 
 use tieline_core::call::{Reply, WakeFor};
 use tieline_core::{
-    Call, Code, DeskReply, Effect, FaultKind, Input, Method, Ruling, Span, Tick, Usage, View,
+    Call, Claim, Code, DeskReply, Effect, FaultKind, Input, Method, Ruling, Span, Tick, Usage, View,
 };
 
 use super::lanes::{End, Lane, Lanes};
 use super::limits::{Desks, Owner};
+use super::records::has_price;
 use super::truth::Truth;
-use super::watched::{Cause, Try, Watched};
+use super::watched::{Asking, Cause, Try, Watched};
 
 /// The first tells the story; what follows from it, a few more.
 const FINDINGS_MAX: usize = 8;
@@ -65,16 +66,14 @@ impl Auditor {
             return;
         };
         match input {
-            Input::Desk(reply) => {
-                if let Some((row, tokens)) = call.asked.take() {
-                    match (reply, row) {
-                        (DeskReply::Granted, Some(row)) => call.held_channel = Some((row, tokens)),
-                        (DeskReply::Granted, None) => call.held_key = Some(tokens),
-                        (DeskReply::Denied { .. }, Some(row)) => call.denied |= 1 << row,
-                        (DeskReply::Denied { .. }, None) => {}
-                    }
+            Input::Desk(reply) => match (reply, call.asked.take()) {
+                (DeskReply::Granted, Some(Asking::Channel(row, tokens))) => {
+                    call.held_channel = Some((row, tokens));
                 }
-            }
+                (DeskReply::Granted, Some(Asking::Key(claim))) => call.held_key = Some(claim),
+                (DeskReply::Denied { .. }, Some(Asking::Channel(row, _))) => call.denied |= 1 << row,
+                _ => {}
+            },
             Input::Recorded { taken } => call.taken = *taken,
             _ => {}
         }
@@ -104,13 +103,14 @@ impl Auditor {
             Effect::Record { .. } => call.decisions += 1,
             Effect::Release => self.released(no, &mut call, now),
             Effect::Reply(reply) => self.replied(no, &mut call, reply, truth, now),
-            Effect::ReserveChannel { row, tokens } => call.asked = Some((Some(*row), *tokens)),
-            Effect::ReserveKey { claim } => call.asked = Some((None, claim.tokens)),
+            Effect::ReserveChannel { row, tokens } => call.asked = Some(Asking::Channel(*row, *tokens)),
+            Effect::ReserveKey { claim } => call.asked = Some(Asking::Key(*claim)),
             Effect::SettleChannel { row, reserved, used } => {
                 self.channel_settled(no, &mut call, (*row, *reserved), used.as_ref(), truth, now);
             }
-            Effect::SettleKey { claim, used, .. } => {
-                self.key_settled(no, &mut call, claim.tokens, used.as_ref(), now);
+            Effect::SettleKey { charged, claim, used } => {
+                call.charged = Some(*charged);
+                self.key_settled(no, &mut call, *claim, used.as_ref(), now);
             }
             Effect::Cancel { .. } | Effect::Judge { .. } | Effect::Look | Effect::Observe(_) => {}
         }
@@ -130,16 +130,19 @@ impl Auditor {
         let Some(lane) = call.lane(row) else {
             return self.find("attempts", Some(no), now, format!("there is no row {row}"));
         };
+        let blind = self.slow || call.looked_at != Some(now);
         let again = !call.attempts.is_empty();
         for (law, says) in Self::objections(call, row, method) {
             self.find(law, Some(no), now, format!("dialled {}: {says}", name(lane)));
         }
-        if !self.slow
-            && let Some((law, says)) = self.lanes.objection(lane, again, now)
-        {
+        if !blind && truth.is_out(lane) {
+            let says = format!("dialled {}: it is out by now", name(lane));
+            self.find("cut", Some(no), now, says);
+        }
+        if !blind && let Some((law, says)) = self.lanes.objection(lane, again, now) {
             self.find(law, Some(no), now, format!("dialled {}: {says}", name(lane)));
         }
-        if !self.slow
+        if !blind
             && self.lanes.is_ailing(lane, now)
             && let Some(other) = self.could_serve(call, truth, now)
         {
@@ -194,6 +197,10 @@ impl Auditor {
         if call.held_channel.is_none_or(|(of, _)| of != row) {
             wrong.push(("reservations", "nothing is reserved on it".to_owned()));
         }
+        if call.budgeted && !call.durable {
+            let says = "a budget pays for it, and the decision is not durable";
+            wrong.push(("strict", says.to_owned()));
+        }
         if call.decisions == 0 || !call.taken {
             wrong.push(("ends", "no decision is recorded".to_owned()));
         }
@@ -225,6 +232,7 @@ impl Auditor {
         let Some(call) = self.calls.get_mut(&no) else {
             return;
         };
+        call.looked_at = Some(now);
         let (mut out, mut wrong) = (0, None);
         for ((lane, row), ix) in call.candidates.iter().zip(&view.rows).zip(0_u8..) {
             out |= u8::from(truth.is_out(*lane)) << ix;
@@ -301,6 +309,7 @@ impl Auditor {
                 && truth.ruling(call.party, **lane) == Ruling::Allow
                 && !truth.is_out(**lane)
                 && self.lanes.is_ready(**lane, again, now)
+                && (!call.budgeted || has_price(&call.grid, **lane))
         });
         free.map(|(_, lane)| name(*lane))
     }
@@ -359,9 +368,9 @@ impl Auditor {
         }
     }
 
-    fn key_settled(&mut self, no: u32, call: &mut Watched, reserved: u64, used: Option<&Usage>, now: Tick) {
-        if call.held_key.take() != Some(reserved) {
-            let says = format!("{reserved} tokens of the key are settled, which were not reserved");
+    fn key_settled(&mut self, no: u32, call: &mut Watched, claim: Claim, used: Option<&Usage>, now: Tick) {
+        if call.held_key.take() != Some(claim) {
+            let says = format!("{claim:?} of the key is settled, which was not reserved");
             self.find("reservations", Some(no), now, says);
         }
         let last = call.attempts.last();
@@ -441,7 +450,7 @@ impl Auditor {
         let waited = self
             .calls
             .get(&no)
-            .is_some_and(|call| call.strict() && !call.durable && call.decisions > 0);
+            .is_some_and(|call| (call.strict() || call.budgeted) && !call.durable && call.decisions > 0);
         if waited && !is_over {
             self.find("bounded", Some(no), now, "it waits for what will never be");
         }

@@ -43,7 +43,7 @@ struct Account {
 #[derive(Debug)]
 struct Open {
     is_ailing: bool,
-    /// Earliest and latest instant at which the wait may be over.
+    /// The earliest instant at which the wait may be over.
     may_probe: Tick,
     probe: Option<(u32, Tick)>,
     since: Tick,
@@ -106,13 +106,11 @@ impl Lanes {
         !open && self.objection(lane, again, now).is_none()
     }
 
-    /// Whether too many of its attempts fail, and it is no time for a probe.
+    /// Whether too many of its attempts fail, and it is no time for a probe yet. Later nobody can tell from outside which of
+    /// the attempts on such a lane was its probe, for others may go there as well.
     pub(super) fn is_ailing(&self, lane: Lane, now: Tick) -> bool {
         let open = self.lanes.get(&lane).and_then(|account| account.open.as_ref());
-        open.is_some_and(|open| {
-            let probed = open.probe.is_some_and(|(_, since)| now.since(since) < PROBE_MAX);
-            open.is_ailing && (now < open.may_probe || probed)
-        })
+        open.is_some_and(|open| open.is_ailing && now.since(open.since).0 < WAIT_FIRST.0 / 2)
     }
 
     pub(super) fn in_flight(&self, lane: Lane) -> u32 {

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use tieline_core::{Bucket, DeskReply, Limits, Tick};
+use tieline_core::{Bucket, BucketOwner, Claim, DeskReply, Limits, Nano, Tick};
 
 /// Whose limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Owner {
     Channel(u8),
     Key(u8),
+    Party(u8),
+    Pool(u8),
 }
 
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub(super) struct Desks(BTreeMap<Owner, Account>);
 
 #[derive(Debug, Default)]
 struct Account {
+    /// Of each kind of budget and period: what is reserved, and what was charged.
+    money: BTreeMap<(Bucket, u64), (u64, u64)>,
     debts: [Debt; 4],
     in_flight: u32,
     operations: u128,
@@ -38,6 +42,8 @@ const PLACES: u32 = 20;
 const ROUNDING: u128 = 1 << PLACES;
 const INSTANT: u128 = 2_000 << PLACES;
 
+const BUDGETS: [Bucket; 2] = [Bucket::BudgetPerDay, Bucket::BudgetPerWeek];
+
 const BUCKETS: [Bucket; 4] = [
     Bucket::RequestsPerMinute,
     Bucket::TokensPerMinute,
@@ -46,43 +52,88 @@ const BUCKETS: [Bucket; 4] = [
 ];
 
 impl Desks {
-    /// What is wrong with a reply of the desk, if anything is. A granted reservation is kept.
+    /// What is wrong with a reply of the desk to a claim on all of these, if anything is. A granted one is kept.
     pub(super) fn replied(
         &mut self,
-        owner: Owner,
-        limits: &Limits,
-        tokens: u64,
+        owners: &[(Owner, Limits)],
+        claim: &Claim,
         reply: &DeskReply,
         now: Tick,
     ) -> Option<String> {
-        let account = self.0.entry(owner).or_default();
-        let slack = (account.operations + 1) * ROUNDING;
-        match reply {
-            DeskReply::Granted => {
-                let wrong = account.overdrawn(limits, tokens, slack, now);
-                account.grant(limits, tokens, now);
-                wrong.map(|bucket| format!("{owner:?} was granted more than its {bucket:?} allows"))
-            }
-            DeskReply::Denied { bucket, free_at, .. } => {
-                account.wrongly_denied(limits, tokens, *bucket, *free_at, slack, now)
-            }
+        let mut wrong = None;
+        for (owner, limits) in owners {
+            let account = self.0.entry(*owner).or_default();
+            let slack = (account.operations + 1) * ROUNDING;
+            let says = match reply {
+                DeskReply::Granted => {
+                    let over = account.overdrawn(limits, claim, slack, now);
+                    account.grant(limits, claim, now);
+                    over.map(|bucket| format!("more is granted than its {bucket:?} allows"))
+                }
+                DeskReply::Denied {
+                    bucket,
+                    free_at,
+                    owner: of,
+                    ..
+                } if owner.is(*of) => account.wrongly_denied(limits, claim, (*bucket, *free_at), slack, now),
+                DeskReply::Denied { .. } => None,
+            };
+            wrong = wrong.or(says.map(|says| format!("{owner:?}: {says} ({claim:?})")));
         }
-        .map(|what| format!("{what} (owner {owner:?}, {tokens} tokens)"))
+        wrong
     }
 
     pub(super) fn settled(
         &mut self,
-        owner: Owner,
-        limits: &Limits,
-        reserved: u64,
+        owners: &[(Owner, Limits)],
+        claim: &Claim,
+        charged: Nano,
         used: Option<u64>,
         now: Tick,
     ) {
-        let account = self.0.entry(owner).or_default();
-        account.in_flight = account.in_flight.saturating_sub(1);
+        for (owner, limits) in owners {
+            let account = self.0.entry(*owner).or_default();
+            account.settle(limits, claim, charged, used, now);
+        }
+    }
+
+    pub(super) fn in_flight(&self, owner: Owner) -> u32 {
+        self.0.get(&owner).map_or(0, |account| account.in_flight)
+    }
+
+    /// A reload: channels that the new grid does not name are forgotten.
+    pub(super) fn keep(&mut self, has_channel: impl Fn(u8) -> bool) {
+        self.0.retain(|owner, _| match owner {
+            Owner::Channel(channel) => has_channel(*channel),
+            Owner::Key(_) | Owner::Party(_) | Owner::Pool(_) => true,
+        });
+    }
+}
+
+impl Owner {
+    const fn is(self, kind: BucketOwner) -> bool {
+        matches!(
+            (self, kind),
+            (Self::Channel(_), BucketOwner::Channel)
+                | (Self::Key(_), BucketOwner::Key)
+                | (Self::Party(_), BucketOwner::Party)
+                | (Self::Pool(_), BucketOwner::Pool)
+        )
+    }
+}
+
+impl Account {
+    fn settle(&mut self, limits: &Limits, claim: &Claim, charged: Nano, used: Option<u64>, now: Tick) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        for bucket in BUDGETS {
+            let (reserved, sum) = self.money.entry((bucket, period(bucket, claim.at))).or_default();
+            *reserved = reserved.saturating_sub(claim.nano.0);
+            *sum += charged.0;
+        }
         let Some(used) = used else { return };
-        account.operations += 1;
-        for (bucket, debt) in BUCKETS.into_iter().zip(&mut account.debts) {
+        self.operations += 1;
+        let reserved = claim.tokens;
+        for (bucket, debt) in BUCKETS.into_iter().zip(&mut self.debts) {
             let tokens = matches!(bucket, Bucket::TokensPerDay | Bucket::TokensPerMinute);
             if let Some((limit, period)) = rate(bucket, limits).filter(|_| tokens) {
                 let change = cost(used.abs_diff(reserved), limit, period);
@@ -97,21 +148,20 @@ impl Desks {
         }
     }
 
-    pub(super) fn in_flight(&self, owner: Owner) -> u32 {
-        self.0.get(&owner).map_or(0, |account| account.in_flight)
-    }
-
-    /// A reload: channels that the new grid does not name are forgotten.
-    pub(super) fn keep(&mut self, has_channel: impl Fn(u8) -> bool) {
-        self.0.retain(|owner, _| match owner {
-            Owner::Channel(channel) => has_channel(*channel),
-            Owner::Key(_) => true,
+    fn overdrawn(&self, limits: &Limits, claim: &Claim, slack: u128, now: Tick) -> Option<Bucket> {
+        let tokens = claim.tokens;
+        let over = BUDGETS.into_iter().find(|bucket| {
+            let (reserved, charged) = self
+                .money
+                .get(&(*bucket, period(*bucket, claim.at)))
+                .copied()
+                .unwrap_or_default();
+            budget(*bucket, limits, claim.at)
+                .is_some_and(|(limit, _)| reserved + charged + claim.nano.0 > limit.0)
         });
-    }
-}
-
-impl Account {
-    fn overdrawn(&self, limits: &Limits, tokens: u64, slack: u128, now: Tick) -> Option<Bucket> {
+        if over.is_some() {
+            return over;
+        }
         if limits.concurrency.is_some_and(|max| self.in_flight >= max) {
             return Some(Bucket::Concurrency);
         }
@@ -125,7 +175,12 @@ impl Account {
         over.map(|(bucket, _)| bucket)
     }
 
-    fn grant(&mut self, limits: &Limits, tokens: u64, now: Tick) {
+    fn grant(&mut self, limits: &Limits, claim: &Claim, now: Tick) {
+        let tokens = claim.tokens;
+        for bucket in BUDGETS {
+            let (reserved, _) = self.money.entry((bucket, period(bucket, claim.at))).or_default();
+            *reserved += claim.nano.0;
+        }
         self.in_flight += 1;
         self.operations += 1;
         for (bucket, debt) in BUCKETS.into_iter().zip(&mut self.debts) {
@@ -139,12 +194,18 @@ impl Account {
     fn wrongly_denied(
         &self,
         limits: &Limits,
-        tokens: u64,
-        bucket: Bucket,
-        free_at: Option<Tick>,
+        claim: &Claim,
+        (bucket, free_at): (Bucket, Option<Tick>),
         slack: u128,
         now: Tick,
     ) -> Option<String> {
+        let tokens = claim.tokens;
+        if let Some((limit, period)) = budget(bucket, limits, claim.at) {
+            let (reserved, charged) = self.money.get(&(bucket, period)).copied().unwrap_or_default();
+            let fits = reserved + charged + claim.nano.0 <= limit.0;
+            return fits
+                .then(|| format!("{bucket:?} is denied with {reserved} reserved and {charged} charged"));
+        }
         if bucket == Bucket::Concurrency {
             let fits = limits.concurrency.is_none_or(|max| self.in_flight < max);
             return fits.then(|| format!("denied with {} in flight", self.in_flight));
@@ -186,8 +247,27 @@ fn rate(bucket: Bucket, limits: &Limits) -> Option<(u64, u128)> {
         Bucket::TokensPerMinute => limits.tokens_per_minute.map(|limit| (limit, MINUTE_NS)),
         Bucket::RequestsPerDay => limits.requests_per_day.map(|limit| (limit.into(), DAY_NS)),
         Bucket::TokensPerDay => limits.tokens_per_day.map(|limit| (limit, DAY_NS)),
-        // Budgets have no rate, and the worlds have none.
         Bucket::BudgetPerDay | Bucket::BudgetPerMonth | Bucket::BudgetPerWeek | Bucket::Concurrency => None,
+    }
+}
+
+/// The budget of a kind, and the number of the period that the instant is in.
+fn budget(bucket: Bucket, limits: &Limits, at: Tick) -> Option<(Nano, u64)> {
+    let limit = match bucket {
+        Bucket::BudgetPerDay => limits.nano_per_day,
+        Bucket::BudgetPerWeek => limits.nano_per_week,
+        _ => None,
+    };
+    limit.map(|limit| (limit, period(bucket, at)))
+}
+
+/// Days since 1970, or weeks from the Monday before it; months are not drawn.
+const fn period(bucket: Bucket, at: Tick) -> u64 {
+    let days = at.0 / 86_400_000_000;
+    if matches!(bucket, Bucket::BudgetPerWeek) {
+        (days + 3) / 7
+    } else {
+        days
     }
 }
 

@@ -1,10 +1,8 @@
 //! The auditor's reading of what a call left: its entries, decided again and counted, and what it owes at its end.
 
-use std::sync::Arc;
-
 use tieline_core::call::Ending;
 use tieline_core::record::{AttemptRecord, DecisionEntry, OutcomeEntry};
-use tieline_core::{Call, Nano, Snapshot, Tick, Usage, call};
+use tieline_core::{Call, Nano, Price, Snapshot, Tick, Usage, call};
 use tieline_note::jcs;
 
 use super::auditor::Auditor;
@@ -149,6 +147,15 @@ fn wrong_money(call: &Watched, entry: &OutcomeEntry) -> Option<String> {
         }
         sum = sum.and_then(|sum| sum.checked_add(charged?));
     }
+    // A budget is charged what is known, and what may have been used beside it.
+    let charged = call.charged.filter(|_| call.budgeted);
+    let too_little = charged.zip(sum).is_some_and(|(charged, sum)| charged.0 < sum);
+    if entry.charged_nano != charged || too_little {
+        return Some(format!(
+            "{charged:?} is charged for {sum:?}; recorded is {:?}",
+            entry.charged_nano
+        ));
+    }
     let usage = call.usage();
     (entry.cost_nano != sum.map(Nano) || entry.usage != usage).then(|| {
         format!(
@@ -165,13 +172,21 @@ fn says_of(record: &AttemptRecord, charged: Option<u64>, usage: Option<Usage>) -
     )
 }
 
-/// What the channel charges, in nano-dollars, rounded up once; unknown if its price is.
-fn charge(grid: &Arc<Snapshot>, (channel, model): Lane, usage: &Usage) -> Option<u64> {
+pub(super) fn has_price(grid: &Snapshot, lane: Lane) -> bool {
+    price(grid, lane).is_some()
+}
+
+fn price(grid: &Snapshot, (channel, model): Lane) -> Option<Price> {
     let of = |name: &str, prefix: char, no: u8| name == format!("{prefix}{no}");
     let mut channels = grid.record.channels.iter();
     let record = channels.find(|record| of(&record.name, 'c', channel))?;
     let mut models = record.models.iter();
-    let price = models.find(|served| of(&served.model, 'm', model))?.price?;
+    models.find(|served| of(&served.model, 'm', model))?.price
+}
+
+/// What the channel charges, in nano-dollars, rounded up once; unknown if its price is.
+fn charge(grid: &Snapshot, lane: Lane, usage: &Usage) -> Option<u64> {
+    let price = price(grid, lane)?;
     let parts = [
         price.input.0 * usage.input,
         price.cache_read.0 * usage.cache_read,

@@ -266,6 +266,7 @@ impl<'w> Shell<'w> {
             Asked::Pool(ix) => snapshot.resolve(&format!("p{ix}")),
             Asked::Unreadable => Ask::Unreadable(Code::BodyNotJson),
         };
+        let subject = self.world.subjects.get(usize::from(arrival.key))?.clone();
         Some(Intake {
             affinity: arrival.affinity,
             answers: 1,
@@ -275,15 +276,15 @@ impl<'w> Shell<'w> {
             deadline: arrival.deadline,
             dialect: Dialect::OpenaiChat,
             end_use: None,
-            features: FeatureSet::EMPTY,
-            is_budgeted: false,
+            features: FeatureSet::default(),
+            is_budgeted: subject.has_budget(),
             is_deterministic: false,
             media: 0,
             output_tokens_max: arrival.output_tokens_max,
             patience: arrival.patience,
             prefill: 0,
             stream: arrival.stream,
-            subject: self.world.subjects.get(usize::from(arrival.key))?.clone(),
+            subject,
         })
     }
 
@@ -454,31 +455,40 @@ impl<'w> Shell<'w> {
     // === the desk ===
 
     fn reserve_key(&mut self, flight: &mut Flight, claim: &Claim) {
-        let subject = flight.call.intake().subject.clone();
-        let (owner, limits) = (Owner::Key(number(&subject.key)), &subject.limits);
         let (snapshot, intake) = (flight.call.snapshot(), flight.call.intake());
         let reply = self.board.reserve_for(snapshot, intake, claim);
-        let in_flight = self.board.desk.key_in_flight(subject.desk_ix);
-        let tokens = claim.tokens;
-        let wrong = self
-            .auditor
-            .desks
-            .replied(owner, limits, tokens, &reply, self.now);
+        let owners = self.payers(intake);
+        let wrong = self.auditor.desks.replied(&owners, claim, &reply, self.now);
+        let in_flight = self.board.desk.key_in_flight(intake.subject.desk_ix);
+        let owner = Owner::Key(number(&intake.subject.key));
         self.auditor.desk(flight.no, owner, wrong, in_flight, self.now);
         flight.answers.push_back(Input::Desk(reply));
     }
 
     fn settle_key(&mut self, flight: &Flight, claim: &Claim, charged: Nano, used: Option<&Usage>) {
-        let intake = flight.call.intake();
-        let subject = &intake.subject;
-        let (owner, limits) = (Owner::Key(number(&subject.key)), &subject.limits);
-        let (now, reserved) = (self.now, claim.tokens);
-        self.board
-            .settle_for(flight.call.snapshot(), intake, claim, charged, used, now);
-        let in_flight = self.board.desk.key_in_flight(subject.desk_ix);
+        let (snapshot, intake, now) = (flight.call.snapshot(), flight.call.intake(), self.now);
+        self.board.settle_for(snapshot, intake, claim, charged, used, now);
+        let owners = self.payers(intake);
         let total = used.map(Usage::total);
-        self.auditor.desks.settled(owner, limits, reserved, total, now);
+        self.auditor.desks.settled(&owners, claim, charged, total, now);
+        let in_flight = self.board.desk.key_in_flight(intake.subject.desk_ix);
+        let owner = Owner::Key(number(&intake.subject.key));
         self.auditor.desk(flight.no, owner, None, in_flight, now);
+    }
+
+    /// Who pays for a call, by what limits: the key, its party, and the pool as it is in the grid in force.
+    fn payers(&self, intake: &Intake) -> Vec<(Owner, Limits)> {
+        let subject = &intake.subject;
+        let mut payers = vec![
+            (Owner::Key(number(&subject.key)), subject.limits),
+            (Owner::Party(number(&subject.party)), subject.party_limits),
+        ];
+        if let Ask::Pool(ix) = intake.ask
+            && let Some(pool) = self.truth.snapshot.pool(ix)
+        {
+            payers.push((Owner::Pool(number(&pool.name)), pool.limits));
+        }
+        payers
     }
 
     fn reserve_channel(&mut self, flight: &mut Flight, row: u8, tokens: u64) {
@@ -488,10 +498,11 @@ impl<'w> Shell<'w> {
         let snapshot = flight.call.snapshot();
         let reply = self.board.reserve(snapshot, candidate, tokens, self.now);
         if let Some((owner, limits, in_flight)) = self.channel(flight, candidate, true) {
+            let claim = on_channel(tokens, self.now);
             let wrong = self
                 .auditor
                 .desks
-                .replied(owner, &limits, tokens, &reply, self.now);
+                .replied(&[(owner, limits)], &claim, &reply, self.now);
             self.auditor.desk(flight.no, owner, wrong, in_flight, self.now);
         } else if reply != DeskReply::Granted {
             let says = "a channel that is gone has no limit";
@@ -508,7 +519,10 @@ impl<'w> Shell<'w> {
         self.board.settle(snapshot, candidate, reserved, used, now);
         if let Some((owner, limits, in_flight)) = self.channel(flight, candidate, false) {
             let total = used.map(Usage::total);
-            self.auditor.desks.settled(owner, &limits, reserved, total, now);
+            let claim = on_channel(reserved, now);
+            self.auditor
+                .desks
+                .settled(&[(owner, limits)], &claim, Nano(0), total, now);
             self.auditor.desk(flight.no, owner, None, in_flight, now);
         }
     }
@@ -658,6 +672,15 @@ impl<'w> Shell<'w> {
     }
 }
 
+/// A claim on a channel, which limits no money.
+const fn on_channel(tokens: u64, at: Tick) -> Claim {
+    Claim {
+        at,
+        nano: Nano(0),
+        tokens,
+    }
+}
+
 fn input(act: Act) -> Input {
     match act {
         Act::End { complete } => Input::End { complete },
@@ -672,13 +695,19 @@ fn watched(call: &Call, arrival: &Arrival, now: Tick) -> Watched {
     let (intake, settings, grid) = (call.intake(), *call.settings(), call.snapshot().clone());
     let whole = Span::from_ms(settings.call_ms.into());
     let name = grid.ask_name(&intake.ask);
+    let of_pool = match intake.ask {
+        Ask::Pool(ix) => grid.pool(ix),
+        _ => None,
+    };
     Watched {
         asked: None,
         attempts: Vec::new(),
         bars_resume: false,
         began: now,
+        budgeted: intake.subject.has_budget() || of_pool.is_some_and(|pool| pool.limits.has_budget()),
         candidates: call.candidates().iter().map(|c| lane(&grid, *c)).collect(),
         cause: Cause::Other,
+        charged: None,
         closes: 0,
         decision: None,
         decisions: 0,
@@ -689,6 +718,7 @@ fn watched(call: &Call, arrival: &Arrival, now: Tick) -> Watched {
         held_key: None,
         in_scope: name.is_some_and(|name| intake.subject.scope.allows(name)),
         limit: arrival.deadline.map_or(whole, |deadline| deadline.min(whole)),
+        looked_at: None,
         outgrown: None,
         party: number(&intake.subject.party),
         patience: arrival.patience,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tieline_core::call::{Reply, WakeFor};
 use tieline_core::grid::{RecordMode, Resume, Settings};
-use tieline_core::{Fault, FaultKind, Input, Mark, Method, Phase, Snapshot, Span, Tick, Usage};
+use tieline_core::{Claim, Fault, FaultKind, Input, Mark, Method, Nano, Phase, Snapshot, Span, Tick, Usage};
 
 use super::lanes::{End, Lane};
 
@@ -12,11 +12,13 @@ use super::lanes::{End, Lane};
 #[expect(clippy::struct_excessive_bools, reason = "each is one thing seen")]
 pub(super) struct Watched {
     /// What was asked of the desk, and not answered yet.
-    pub(super) asked: Option<(Option<u8>, u64)>,
+    pub(super) asked: Option<Asking>,
     pub(super) attempts: Vec<Try>,
     /// What came is more than text, or said how it stops: nobody may go on with it.
     pub(super) bars_resume: bool,
     pub(super) began: Tick,
+    /// Whether one who pays has a budget.
+    pub(super) budgeted: bool,
     pub(super) candidates: Vec<Lane>,
     /// The last fact that it was told.
     pub(super) cause: Cause,
@@ -29,8 +31,11 @@ pub(super) struct Watched {
     pub(super) grid: Arc<Snapshot>,
     /// Granted on a channel and not settled.
     pub(super) held_channel: Option<(u8, u64)>,
-    pub(super) held_key: Option<u64>,
+    pub(super) charged: Option<Nano>,
+    pub(super) held_key: Option<Claim>,
     pub(super) in_scope: bool,
+    /// When it last saw the fleet. What changed while its decision became durable, it could not see.
+    pub(super) looked_at: Option<Tick>,
     /// Its time, by the pool and by the caller.
     pub(super) limit: Span,
     /// Nothing more may be tried, whatever else is there.
@@ -50,6 +55,13 @@ pub(super) struct Watched {
     pub(super) wake: Option<WakeFor>,
     /// The answer under way ended well.
     pub(super) whole: bool,
+}
+
+/// A reservation that the desk was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asking {
+    Channel(u8, u64),
+    Key(Claim),
 }
 
 #[derive(Debug, Default)]

@@ -12,8 +12,8 @@ use tieline_core::grid::{
     Settings, Weights,
 };
 use tieline_core::{
-    Dialect, Digest32, GridRecord, Limits, PicoPerToken, Price, ROWS_MAX, Ruling, Scope, Snapshot, Span,
-    Subject, Tick,
+    Dialect, Digest32, GridRecord, Limits, Nano, PicoPerToken, Price, ROWS_MAX, Ruling, Scope, Snapshot,
+    Span, Subject, Tick,
 };
 use tieline_note::jcs;
 
@@ -38,6 +38,7 @@ const TURNS_MAX: u64 = 8;
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one switch of the swarm")]
 pub(super) struct Features {
+    pub(super) budgets: bool,
     pub(super) crashes: bool,
     pub(super) cuts: bool,
     pub(super) hurry: bool,
@@ -131,6 +132,7 @@ impl Features {
     fn draw(seed: u64) -> Self {
         let mut dice = Dice::new(seed, 0);
         Self {
+            budgets: dice.chance(30),
             crashes: dice.chance(25),
             cuts: dice.chance(40),
             hurry: dice.chance(40),
@@ -231,7 +233,6 @@ fn grid(dice: &mut Dice, features: &Features, needs: &[Vec<Arc<str>>]) -> GridRe
     let models = models.collect();
     let pools = (0..features.pools).map(|ix| pool(dice, features, ix, &channels));
     GridRecord {
-        prices: BTreeMap::new(),
         pools: pools.collect(),
         channels,
         components: components(),
@@ -240,6 +241,7 @@ fn grid(dice: &mut Dice, features: &Features, needs: &[Vec<Arc<str>>]) -> GridRe
             name: "lab".into(),
         }],
         models,
+        prices: BTreeMap::new(),
         settings: settings(dice, features),
         t: GRID_V1.into(),
     }
@@ -306,7 +308,7 @@ fn pool(dice: &mut Dice, features: &Features, ix: u8, channels: &[ChannelRecord]
         }
     }
     PoolRecord {
-        limits: Limits::default(),
+        limits: paying(dice, features, 20),
         models,
         name: format!("p{ix}").into(),
         settings: settings(dice, features),
@@ -355,6 +357,18 @@ fn limits(dice: &mut Dice, on: bool) -> Limits {
     }
 }
 
+/// The limits of one who pays, which may be of money.
+fn paying(dice: &mut Dice, features: &Features, percent: u64) -> Limits {
+    let on = features.key_limits && dice.chance(percent);
+    let budget = if features.budgets { percent / 2 } else { 0 };
+    let nano_per_day = dice.perhaps(budget, |dice| Nano(dice.spread(1_000_000, 20_000_000_000)));
+    Limits {
+        nano_per_day,
+        nano_per_week: dice.perhaps(budget / 2, |dice| Nano(dice.spread(10_000_000, 50_000_000_000))),
+        ..limits(dice, on)
+    }
+}
+
 /// An edit of a configuration: channels that go, other limits and prices, another order, other settings.
 fn edited(dice: &mut Dice, features: &Features, mut record: GridRecord) -> GridRecord {
     if dice.chance(50) {
@@ -389,6 +403,7 @@ fn edited(dice: &mut Dice, features: &Features, mut record: GridRecord) -> GridR
 // === keys ===
 
 fn subjects(dice: &mut Dice, features: &Features) -> Vec<Arc<Subject>> {
+    let parties: Vec<Limits> = (0..PARTIES_MAX).map(|_| paying(dice, features, 30)).collect();
     let subject = |ix: u8| {
         let party = ix % PARTIES_MAX;
         let scope = if dice.chance(15) {
@@ -400,11 +415,11 @@ fn subjects(dice: &mut Dice, features: &Features) -> Vec<Arc<Subject>> {
             desk_ix: ix.into(),
             key: format!("k{ix}").into(),
             lapse: None,
-            limits: limits(dice, features.key_limits),
+            limits: paying(dice, features, 100),
             party: format!("o{party}").into(),
             party_desk_ix: party.into(),
+            party_limits: parties.get(usize::from(party)).copied().unwrap_or_default(),
             party_digest: [party; 32],
-            party_limits: Limits::default(),
             posture: party.into(),
             scope,
         })
