@@ -81,6 +81,7 @@ impl Whole {
         let far = Far {
             dialect: Dialect::OpenaiChat,
             model_name: "far-m",
+            output_tokens_injected: None,
             provider: Provider::OpenaiCompatible,
         };
         Ok(Self {
@@ -97,6 +98,7 @@ impl Whole {
         let far = Far {
             dialect: Dialect::AnthropicMessages,
             model_name: "far-n",
+            output_tokens_injected: None,
             provider,
         };
         Ok(Self {
@@ -156,6 +158,7 @@ impl Scenario for Stream {
         let far = Far {
             dialect: Dialect::OpenaiChat,
             model_name: "far-m",
+            output_tokens_injected: None,
             provider: Provider::OpenaiCompatible,
         };
         let (mut call, mut exchange) = begin(&mut self.world, &self.body, &far, &mut write)?;

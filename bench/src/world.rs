@@ -63,7 +63,9 @@ impl World {
             lapse: None,
             limits,
             party: "p_bench".into(),
+            party_desk_ix: 0,
             party_digest: [1; 32],
+            party_limits: Limits::default(),
             posture,
             scope: Scope::All,
         };
@@ -83,14 +85,20 @@ impl World {
         self.calls += 1;
         let intake = Intake {
             affinity: None,
+            answers: 1,
             ask: self.snapshot.resolve(model),
             body_bytes,
             call: CallId::new(NOW, self.calls.into()),
             deadline: None,
             dialect: Dialect::OpenaiChat,
             end_use: None,
+            features: tieline_core::FeatureSet::EMPTY,
+            is_budgeted: false,
+            is_deterministic: false,
+            media: 0,
             output_tokens_max: Some(256),
             patience: None,
+            prefill: 0,
             stream: is_stream,
             subject: self.subject.clone(),
         };
@@ -136,10 +144,8 @@ impl World {
                     let view = self.fleet.view(&self.snapshot, call.candidates(), now);
                     call.handle(Input::View(view), now);
                 }
-                Effect::ReserveKey { tokens } => {
-                    let reply =
-                        self.desk
-                            .reserve_key(self.subject.desk_ix, &self.subject.limits, tokens, now);
+                Effect::ReserveKey { claim } => {
+                    let reply = self.desk.reserve(&self.subject.payers(None), &claim);
                     call.handle(Input::Desk(reply), now);
                 }
                 Effect::ReserveChannel { row, tokens } => {
@@ -165,10 +171,9 @@ impl World {
                             .settle_channel(candidate.channel, &limits, reserved, used.as_ref(), now);
                     }
                 }
-                Effect::SettleKey { reserved, used } => {
-                    let (desk_ix, limits) = (self.subject.desk_ix, &self.subject.limits);
-                    self.desk
-                        .settle_key(desk_ix, limits, reserved, used.as_ref(), now);
+                Effect::SettleKey { charged, claim, used } => {
+                    let payers = self.subject.payers(None);
+                    self.desk.settle(&payers, &claim, charged, used.as_ref(), now);
                 }
                 Effect::Close => record(call, &effect),
                 Effect::Cancel { .. } | Effect::Dial { .. } | Effect::Release | Effect::Reply(_) => {}
@@ -197,7 +202,9 @@ fn grid() -> GridRecord {
             requests_per_minute: Some(u32::MAX),
             ..Limits::default()
         },
+        media_tokens_max: None,
         models: vec![ServedRecord {
+            price_list: None,
             model: model.into(),
             name: format!("far-{model}").into(),
             price: Some(Price::default()),
@@ -213,6 +220,7 @@ fn grid() -> GridRecord {
         region_country: None,
     };
     let pool = |name: &str, model: &str| PoolRecord {
+        limits: Limits::default(),
         models: vec![model.into()],
         name: name.into(),
         settings: Settings::default(),
@@ -234,6 +242,7 @@ fn grid() -> GridRecord {
         }],
         models: vec![model("m"), model("n")],
         pools: vec![pool("same", "m"), pool("cross", "n")],
+        prices: std::collections::BTreeMap::new(),
         t: GRID_V1.into(),
         ..GridRecord::default()
     }

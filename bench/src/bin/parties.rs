@@ -1,6 +1,7 @@
-//! Measures parties: `parties [N]` imports N organisations (10,000 by default) of eight facts each, a set of person classes among them, and two groups, all
-//! distinct, as the admin API does, and prints what reading, checking, writing and resolving take, and what a party takes
-//! in memory: the difference in resident memory by the number of parties, in a process that did nothing before.
+//! Measures parties: `parties [N]` imports N organisations (10,000 by default) of eight facts each, a set of person
+//! classes among them, and two groups, all distinct, as the admin API does, and prints what reading, checking, writing
+//! and resolving take, and what a party takes in memory: the difference in resident memory by the number of parties, in
+//! a process that did nothing before.
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use std::fmt::Write as _;

@@ -20,6 +20,11 @@ pub fn explain(decision: &DecisionEntry, outcome: Option<&OutcomeEntry>) -> Vec<
     for row in &decision.plan {
         lines.push(candidate(row));
     }
+    if let Some(nano) = decision.reserved_nano {
+        lines.push(format!(
+            "At most {nano} USD were reserved of the budgets that pay for it."
+        ));
+    }
     for (number, verdict) in verdicts(decision).enumerate() {
         lines.push(judged(number, verdict, decision));
     }
@@ -71,10 +76,11 @@ fn candidate(row: &PlanRecord) -> String {
         Why::Denied => "may not serve: a rule denies it".into(),
         Why::Full => "was passed over: it has as many attempts in flight as it seems to take".into(),
         Why::Held => "may not serve yet: a rule holds it for an officer".into(),
+        Why::Lacking => "was passed over: it has refused something that the request asks for".into(),
         Why::Limited => {
             let bucket = row
                 .limited
-                .map_or_else(String::new, |bucket| format!(" ({bucket:?})"));
+                .map_or_else(String::new, |bucket| format!(" ({})", bucket.name()));
             format!("was passed over: its limit is used up{bucket}")
         }
         Why::Open => "was passed over: its breaker is open after repeated faults".into(),
@@ -85,6 +91,9 @@ fn candidate(row: &PlanRecord) -> String {
         Why::Standby => "stood by: it may serve, another comes first".into(),
         Why::Tried => "had been tried".into(),
         Why::Unfit => "was passed over: it cannot serve this request, as another attempt had shown".into(),
+        Why::Unpriced => {
+            "was passed over: its price is unknown, and a budget or the configuration wants it known".into()
+        }
         Why::Unasked => "was not considered: the call was refused before".into(),
     };
     format!("Candidate {} on channel {} {why}.", row.model, row.channel)
@@ -150,6 +159,9 @@ fn attempted(number: usize, attempt: &AttemptRecord) -> String {
         "Attempt {number}: {} on channel {}",
         attempt.model, attempt.channel
     );
+    if let Some(method) = attempt.resumes {
+        let _ = write!(line, ", to go on with the answer (`{}`)", method.name());
+    }
     if let Some(status) = attempt.status {
         let _ = write!(line, ", status {status}");
     }

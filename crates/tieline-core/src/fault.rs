@@ -19,6 +19,8 @@ pub enum FaultKind {
     Content,
     /// The request does not fit the model's context.
     Context,
+    /// An answer that was to be given again came out differently; nothing of it was used.
+    Differs,
     /// The answer is not what the dialect allows: bad framing, not JSON, wrong type.
     Garbage,
     /// The channel cannot do what was asked (prefill, a sampling parameter, a tool schema).
@@ -149,6 +151,7 @@ impl FaultKind {
             Self::Connect => "connect",
             Self::Content => "content",
             Self::Context => "context",
+            Self::Differs => "differs",
             Self::Garbage => "garbage",
             Self::Incapable => "incapable",
             Self::Legal => "legal",
@@ -168,6 +171,7 @@ impl FaultKind {
         match self {
             Self::Auth
             | Self::Connect
+            | Self::Differs
             | Self::Garbage
             | Self::Incapable
             | Self::NotReady
@@ -195,6 +199,7 @@ impl FaultKind {
             Self::Client
             | Self::Content
             | Self::Context
+            | Self::Differs
             | Self::Incapable
             | Self::Legal
             | Self::Overload

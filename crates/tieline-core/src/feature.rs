@@ -104,13 +104,11 @@ impl FeatureSet {
         self.0 &= !feature.bit();
     }
 
-    /// Puts `feature` in or takes it out.
-    pub const fn set(&mut self, feature: Feature, is_in: bool) {
-        if is_in {
-            self.insert(feature);
-        } else {
-            self.remove(feature);
-        }
+    /// The set with `feature`, if it `is_in`; without a branch, for this is done for every request.
+    #[must_use]
+    #[inline]
+    pub const fn with_if(self, feature: Feature, is_in: bool) -> Self {
+        Self(self.0 | ((is_in as u16) << feature as u16))
     }
 
     #[must_use]
@@ -130,7 +128,8 @@ impl FeatureSet {
         Self(self.0 & other.0)
     }
 
-    pub const fn is_empty(self) -> bool {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    pub const fn is_empty(&self) -> bool {
         self.0 == 0
     }
 
@@ -218,7 +217,9 @@ mod tests {
     #[test]
     fn sets_are_combined() {
         let mut set = FeatureSet::EMPTY.with(Feature::Audio).with(Feature::Stop);
-        set.set(Feature::Audio, false);
+        set.remove(Feature::Audio);
+        assert_eq!(set.with_if(Feature::Tools, false), set);
+        assert_eq!(set.with_if(Feature::Tools, true), set.with(Feature::Tools));
         assert!(set.contains(Feature::Stop) && !set.contains(Feature::Audio));
         assert_eq!(set.intersection(FeatureSet::EMPTY.with(Feature::Stop)), set);
         assert!(

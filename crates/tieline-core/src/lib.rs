@@ -10,6 +10,7 @@
 //! and feeding the recorded inputs again ([`call::replay`]) must give the same records. Money and counts are integers;
 //! nothing iterates in hash order; unknown is never zero.
 
+mod calendar;
 pub mod call;
 mod desk;
 mod entropy;
@@ -21,14 +22,16 @@ pub mod grid;
 mod id;
 mod mark;
 mod money;
+mod price;
 mod problem;
 pub mod record;
+mod resume;
 mod subject;
 mod time;
 mod verdict;
 
 pub use call::{Call, Effect, Input};
-pub use desk::{Bucket, BucketOwner, Desk, DeskReply, Limits, OWNERS_MAX};
+pub use desk::{Bucket, BucketOwner, Claim, Desk, DeskReply, Limits, OWNERS_MAX, Payers, Room, Rooms};
 pub use entropy::{Rng, Seed};
 pub use explain::explain;
 pub use fault::{Fault, FaultKind, Phase, TimeLimit};
@@ -37,8 +40,10 @@ pub use fleet::{CONSECUTIVE_MAX, Fleet, Health, Observation, Row, Seen, View};
 pub use grid::{ChannelIx, ComponentIx, ComponentSet, GridRecord, ModelIx, PoolIx, Snapshot};
 pub use id::CallId;
 pub use mark::{Mark, Stop, Usage};
-pub use money::{Nano, PicoPerToken, Price};
+pub use money::{BadAmount, Nano, PicoPerToken};
+pub use price::{Price, Rates, TIERS_MAX, Tier, Tiers};
 pub use problem::{Blame, Code, Problem, Retry};
+pub use resume::Method;
 pub use subject::{Ask, Dialect, Intake, Lapse, Scope, Subject};
 pub use time::{Span, Tick};
 pub use verdict::{Rule, Ruling, Verdict};

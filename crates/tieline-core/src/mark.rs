@@ -7,10 +7,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
+    /// Sound of the prompt, neither read from nor written to a cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub audio: u64,
+    /// Sound of the answer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub audio_output: u64,
     /// Prompt tokens read from the channel's cache.
     pub cache_read: u64,
     /// Prompt tokens written to the channel's cache.
     pub cache_write: u64,
+    /// Pictures of the prompt that the channel counts apart.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub image: u64,
     /// Prompt tokens neither read from nor written to a cache.
     pub input: u64,
     /// Answer tokens without reasoning.
@@ -57,14 +66,51 @@ pub enum Mark {
     Usage(Usage),
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's `skip_serializing_if` gives a reference"
+)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl Usage {
+    /// The tokens of two attempts: both were asked for, and both are billed.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            audio: self.audio.saturating_add(other.audio),
+            audio_output: self.audio_output.saturating_add(other.audio_output),
+            cache_read: self.cache_read.saturating_add(other.cache_read),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
+            image: self.image.saturating_add(other.image),
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+        }
+    }
+
     /// All tokens, prompt and answer.
     #[must_use]
     pub const fn total(&self) -> u64 {
+        self.prompt().saturating_add(self.answer())
+    }
+
+    /// All tokens of the prompt.
+    #[must_use]
+    pub const fn prompt(&self) -> u64 {
         self.cache_read
             .saturating_add(self.cache_write)
             .saturating_add(self.input)
-            .saturating_add(self.output)
+            .saturating_add(self.audio)
+            .saturating_add(self.image)
+    }
+
+    /// All tokens of the answer.
+    #[must_use]
+    pub const fn answer(&self) -> u64 {
+        self.output
             .saturating_add(self.reasoning)
+            .saturating_add(self.audio_output)
     }
 }

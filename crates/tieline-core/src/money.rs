@@ -1,12 +1,10 @@
 //! Money in integers. Prices are pico-dollars per token (a list price of 0.075 USD per million tokens is 75,000), costs
-//! nano-dollars. The single rounding, from pico to nano, is upwards and happens once per call.
+//! nano-dollars. The single rounding, from pico to nano, is upwards and happens once per attempt ([`crate::Price`]).
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::mark::Usage;
 
 /// Nano-dollars (1e-9 USD). Written in records as a decimal string, for it may pass 2^53.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,16 +14,6 @@ pub struct Nano(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PicoPerToken(pub u64);
-
-/// What a channel charges for a model, by disjoint token counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    pub cache_read: PicoPerToken,
-    pub cache_write: PicoPerToken,
-    pub input: PicoPerToken,
-    pub output: PicoPerToken,
-}
 
 /// A text that is not a price in USD per million tokens.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,23 +26,33 @@ pub struct BadPrice(String);
 /// (it would be 9e9 USD per million tokens).
 const PICO_MAX: u64 = (1 << 53) - 1;
 
-impl Price {
-    /// The cost of `usage`, in pico-dollars summed exactly, then rounded up to a nano-dollar. Reasoning tokens are
-    /// charged as output.
-    #[must_use]
-    pub fn cost(&self, usage: &Usage) -> Nano {
-        let parts = [
-            (self.input, usage.input),
-            (self.cache_read, usage.cache_read),
-            (self.cache_write, usage.cache_write),
-            (self.output, usage.output.saturating_add(usage.reasoning)),
-        ];
-        let pico: u128 = parts
-            .iter()
-            .map(|(price, tokens)| u128::from(price.0) * u128::from(*tokens))
-            .sum();
-        Nano(u64::try_from(pico.div_ceil(1_000)).unwrap_or(u64::MAX))
+/// A text that is not an amount in USD.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an amount: a decimal number of USD with at most 9 decimals, such as \"250.00\"")]
+pub struct BadAmount(String);
+
+impl Nano {
+    /// An amount such as `250.00`.
+    ///
+    /// # Errors
+    /// A text that is not one, or more than 2^64 nano-USD (18 billion USD).
+    pub fn from_usd(text: &str) -> Result<Self, BadAmount> {
+        let amount = decimal(text, 9).map(Self);
+        amount.ok_or_else(|| BadAmount(text.chars().take(40).collect()))
     }
+}
+
+/// A decimal number in units of its last decimal, of which there are at most `places`.
+fn decimal(text: &str, places: usize) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > places {
+        return None;
+    }
+    let whole: u64 = whole.parse().ok()?;
+    let fraction: u64 = format!("{fraction:0<places$}").parse().ok()?;
+    let unit = 10_u64.checked_pow(u32::try_from(places).ok()?)?;
+    whole.checked_mul(unit)?.checked_add(fraction)
 }
 
 impl FromStr for PicoPerToken {
@@ -62,17 +60,7 @@ impl FromStr for PicoPerToken {
 
     fn from_str(text: &str) -> Result<Self, BadPrice> {
         let bad = || BadPrice(text.chars().take(40).collect());
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-        if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > 6 {
-            return Err(bad());
-        }
-        let whole: u64 = whole.parse().map_err(|_| bad())?;
-        let fraction: u64 = format!("{fraction:0<6}").parse().map_err(|_| bad())?;
-        let pico = whole
-            .checked_mul(1_000_000)
-            .and_then(|p| p.checked_add(fraction))
-            .ok_or_else(bad)?;
+        let pico = decimal(text, 6).ok_or_else(bad)?;
         if pico > PICO_MAX {
             Err(bad())
         } else {
@@ -123,54 +111,11 @@ mod tests {
     }
 
     #[test]
-    fn each_counter_has_its_price_and_reasoning_is_output() {
-        let price = Price {
-            cache_read: PicoPerToken(1_000),
-            cache_write: PicoPerToken(20_000),
-            input: PicoPerToken(300_000),
-            output: PicoPerToken(4_000_000),
-        };
-        let usage = Usage {
-            cache_read: 1,
-            cache_write: 1,
-            input: 1,
-            output: 1,
-            reasoning: 2,
-        };
-        assert_eq!(price.cost(&usage), Nano(12_321));
-    }
-
-    #[test]
-    fn cost_rounds_up_once() {
-        let price = Price {
-            input: PicoPerToken(75_000),
-            output: PicoPerToken(300_000),
-            ..Price::default()
-        };
-        let usage = Usage {
-            input: 1,
-            output: 1,
-            ..Usage::default()
-        };
-        assert_eq!(price.cost(&usage), Nano(375));
-        let third = Price {
-            input: PicoPerToken(333),
-            ..Price::default()
-        };
-        assert_eq!(
-            third.cost(&Usage {
-                input: 1,
-                ..Usage::default()
-            }),
-            Nano(1)
-        );
-        assert_eq!(
-            third.cost(&Usage {
-                input: 3,
-                ..Usage::default()
-            }),
-            Nano(1)
-        );
-        assert_eq!(Nano(1_234_567_890).to_string(), "1.234567890");
+    fn an_amount_is_read_exactly_or_refused() {
+        assert_eq!(Nano::from_usd("250"), Ok(Nano(250_000_000_000)));
+        assert_eq!(Nano::from_usd("0.000000001"), Ok(Nano(1)));
+        for bad in ["", "-1", "1.0000000001", "99999999999", "1,000"] {
+            assert!(Nano::from_usd(bad).is_err(), "{bad}");
+        }
     }
 }

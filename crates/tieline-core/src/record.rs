@@ -9,14 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::Digest32;
 use crate::call::{Attempt, AttemptEnd, Call, Ending, Loss, Step, Why};
-use crate::desk::Bucket;
+use crate::desk::{Bucket, Claim};
 use crate::entropy::Seed;
 use crate::fault::Fault;
+use crate::feature::FeatureSet;
 use crate::grid::Candidate;
 use crate::id::CallId;
 use crate::mark::{Stop, Usage};
 use crate::money::Nano;
 use crate::problem::{Code, Problem};
+use crate::resume::Method;
 use crate::subject::{Ask, Dialect};
 use crate::time::{Span, Tick};
 use crate::verdict::Ruling;
@@ -44,7 +46,11 @@ pub struct DecisionEntry {
     pub intake: IntakeRecord,
     /// The candidates in the order of the pool, each with why it is or is not tried.
     pub plan: Vec<PlanRecord>,
-    /// Tokens reserved for the key.
+    /// Money reserved of the budgets of everybody who pays, in nano-USD as a decimal string: an upper bound of what the call
+    /// can cost. Absent where nobody has a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved_nano: Option<Nano>,
+    /// Tokens reserved for everybody who pays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved_tokens: Option<u64>,
     /// The entropy of the call, 16 hexadecimal digits.
@@ -60,6 +66,9 @@ pub struct IntakeRecord {
     /// Which of equal channels has the prompt in its cache; a keyed hash, of 16 bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<u16>,
+    /// Answers asked for at once.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub answers: u32,
     pub ask: AskRecord,
     pub body_bytes: u64,
     /// The caller's own limit of time for the whole call.
@@ -69,9 +78,21 @@ pub struct IntakeRecord {
     /// What the call said that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_use: Option<Arc<str>>,
+    /// What the request asked of a channel beyond text.
+    #[serde(default, skip_serializing_if = "FeatureSet::is_empty")]
+    pub features: FeatureSet,
     /// Whether the key's scope names what is asked for.
     pub in_scope: bool,
+    /// Whether the key or its party had a budget.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_budgeted: bool,
+    /// Whether the same request has the same answer, as far as channels can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_deterministic: bool,
     pub key: Arc<str>,
+    /// Pictures, sounds and documents in the request.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub media: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_tokens_max: Option<u32>,
     pub party: Arc<str>,
@@ -80,7 +101,15 @@ pub struct IntakeRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience_us: Option<Span>,
     pub posture: u32,
+    /// The candidates that were known to go on with an answer that the request ends with, as bits.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub prefill: u8,
     pub stream: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_none_of_them(bits: &u8) -> bool {
+    *bits == 0
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +137,9 @@ pub struct PlanRecord {
 pub struct OutcomeEntry {
     pub at: Tick,
     pub attempts: Vec<AttemptRecord>,
+    /// What was charged to the budgets of everybody who pays. Where the cost is unknown, it is what the call could have cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charged_nano: Option<Nano>,
     /// Why it was not served, if it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
@@ -122,7 +154,7 @@ pub struct OutcomeEntry {
     pub loss: Vec<Loss>,
     pub result: Outcome,
     pub t: Arc<str>,
-    /// Usage of the attempt that answered; absent is unknown.
+    /// Usage of the attempt that answered, or of all that an answer was put together from; absent is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
@@ -160,6 +192,9 @@ pub struct AttemptRecord {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_ordered: bool,
     pub model: Arc<str>,
+    /// How it was to go on with an answer that had broken off, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<Method>,
     pub ruling: Ruling,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -170,6 +205,26 @@ pub struct AttemptRecord {
     pub ttft_us: Option<Span>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's `skip_serializing_if` gives a reference"
+)]
+const fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's `skip_serializing_if` gives a reference"
+)]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// 32 bytes, written as 64 lower-case hexadecimal digits.
@@ -194,7 +249,8 @@ impl Call {
             inputs: self.steps.as_slice().get(..steps).unwrap_or_default().to_vec(),
             intake: self.intake_record(),
             plan: self.plan_records(),
-            reserved_tokens: self.reserved_key,
+            reserved_nano: self.budgeted_claim().map(|claim| claim.nano),
+            reserved_tokens: self.reserved_key.map(|claim| claim.tokens),
             seed: self.seed,
             t: DECISION_V1.into(),
         }
@@ -214,6 +270,7 @@ impl Call {
             .collect();
         OutcomeEntry {
             at,
+            charged_nano: self.budgeted_claim().map(|_| self.charged()),
             code,
             cost_nano: cost(&attempts),
             id: self.intake.call,
@@ -221,15 +278,21 @@ impl Call {
             loss: self.losses.clone(),
             result,
             t: OUTCOME_V1.into(),
-            usage: attempts.last().and_then(|attempt| attempt.usage),
+            usage: self.usage(),
             attempts,
         }
+    }
+
+    /// What was granted of somebody's budget.
+    fn budgeted_claim(&self) -> Option<Claim> {
+        self.reserved_key.filter(|_| self.is_budgeted())
     }
 
     fn intake_record(&self) -> IntakeRecord {
         let name = || self.snapshot.ask_name(&self.intake.ask).cloned();
         IntakeRecord {
             affinity: self.intake.affinity,
+            answers: self.intake.answers,
             ask: match &self.intake.ask {
                 Ask::Model(_) => AskRecord::Model(name().unwrap_or_else(|| "".into())),
                 Ask::Pool(_) => AskRecord::Pool(name().unwrap_or_else(|| "".into())),
@@ -240,13 +303,18 @@ impl Call {
             deadline_us: self.intake.deadline,
             dialect: self.intake.dialect,
             end_use: self.intake.end_use.clone(),
+            features: self.intake.features,
             in_scope: self.in_scope,
+            is_budgeted: self.intake.is_budgeted,
+            is_deterministic: self.intake.is_deterministic,
             key: self.intake.subject.key.clone(),
+            media: self.intake.media,
             output_tokens_max: self.intake.output_tokens_max,
             party: self.intake.subject.party.clone(),
             party_digest: Hex32(self.intake.subject.party_digest),
             patience_us: self.intake.patience,
             posture: self.intake.subject.posture,
+            prefill: self.intake.prefill,
             stream: self.intake.stream,
         }
     }
@@ -276,7 +344,7 @@ impl Call {
         let failed_empty = matches!(end, AttemptEnd::Fault(_)) && attempt.first_content_at.is_none();
         let cost_nano = match (price, attempt.usage) {
             _ if failed_empty => Some(Nano(0)),
-            (Some(price), Some(usage)) => Some(price.cost(&usage)),
+            (Some(price), Some(usage)) => price.cost(&usage),
             _ => None,
         };
         AttemptRecord {
@@ -292,6 +360,7 @@ impl Call {
             },
             is_ordered: end == AttemptEnd::Ordered,
             model,
+            resumes: attempt.method,
             ruling: attempt
                 .verdict
                 .as_ref()
@@ -320,12 +389,35 @@ fn cost(attempts: &[AttemptRecord]) -> Option<Nano> {
     })
 }
 
+impl AttemptRecord {
+    /// Whether the channel may have worked on it, so that unknown usage is unknown and not nothing.
+    pub fn may_have_used(&self) -> bool {
+        self.ttft_us.is_some() || self.fault.is_none_or(|fault| fault.may_have_used())
+    }
+}
+
 impl OutcomeEntry {
+    /// What the call used of limits of tokens; none if that is unknown.
+    pub fn used(&self) -> Option<Usage> {
+        match self.attempts.last() {
+            Some(attempt) if attempt.may_have_used() => attempt.usage,
+            None if self.result == Outcome::Lost => None,
+            _ => Some(Usage::default()),
+        }
+    }
+
+    /// What it counts for in budgets: what was charged, else what it cost, else what was reserved for it.
+    pub fn counted(&self, reserved: Option<Nano>) -> Nano {
+        let known = self.charged_nano.or(self.cost_nano);
+        known.or(reserved).unwrap_or_default()
+    }
+
     /// The outcome of a decision whose process ended before the call did; written at the next start.
     pub fn lost(id: CallId, at: Tick) -> Self {
         Self {
             at,
             attempts: Vec::new(),
+            charged_nano: None,
             code: None,
             cost_nano: None,
             id,

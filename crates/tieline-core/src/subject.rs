@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::Digest32;
-use crate::desk::Limits;
+use crate::desk::{Limits, Payers};
+use crate::feature::FeatureSet;
 use crate::grid::{ModelIx, PoolIx};
 use crate::id::CallId;
 use crate::problem::Code;
@@ -33,8 +34,12 @@ pub struct Subject {
     pub limits: Limits,
     /// The party's opaque id.
     pub party: Arc<str>,
+    /// Index of the party's buckets at the [`crate::Desk`].
+    pub party_desk_ix: u32,
     /// Digest of the party's record at the time.
     pub party_digest: Digest32,
+    /// Limits of all the party's keys together.
+    pub party_limits: Limits,
     /// Interned set of the party's facts, as policy numbered it.
     pub posture: u32,
     /// The pools and models that the key may ask for.
@@ -79,6 +84,8 @@ pub struct Intake {
     /// Which of equal channels has the prompt in its cache, as a number that says nothing of the prompt: absent for prompts
     /// that are too short to be cached.
     pub affinity: Option<u16>,
+    /// Answers asked for at once; each has the whole output limit.
+    pub answers: u32,
     pub ask: Ask,
     /// Length of the request body, in bytes.
     pub body_bytes: u64,
@@ -89,15 +96,38 @@ pub struct Intake {
     pub dialect: Dialect,
     /// What the call says that it is for: one of the operator's codes.
     pub end_use: Option<Arc<str>>,
+    /// What the request asks of a channel beyond text.
+    pub features: FeatureSet,
+    /// Whether the key or its party has a budget.
+    pub is_budgeted: bool,
+    /// Whether the same request has the same answer, as far as channels can.
+    pub is_deterministic: bool,
+    /// Pictures, sounds and documents in the request.
+    pub media: u32,
     /// The output limit that the request states, in tokens.
     pub output_tokens_max: Option<u32>,
     /// How long the caller waits for the first byte.
     pub patience: Option<Span>,
+    /// The candidates that are known to go on with an answer that the request ends with, as bits.
+    pub prefill: u8,
     pub stream: bool,
     pub subject: Arc<Subject>,
 }
 
 impl Subject {
+    /// Who pays for a call: the key, its party, and the pool if it asks for one.
+    pub const fn payers<'a>(&'a self, pool: Option<(PoolIx, &'a Limits)>) -> Payers<'a> {
+        Payers {
+            key: (self.desk_ix, &self.limits),
+            party: (self.party_desk_ix, &self.party_limits),
+            pool,
+        }
+    }
+
+    pub const fn has_budget(&self) -> bool {
+        self.limits.has_budget() || self.party_limits.has_budget()
+    }
+
     /// The facts that hold at `now`.
     pub fn posture_at(&self, now: Tick) -> u32 {
         self.lapse
@@ -140,7 +170,9 @@ mod tests {
             }),
             limits: Limits::default(),
             party: "p".into(),
+            party_desk_ix: 0,
             party_digest: [0; 32],
+            party_limits: Limits::default(),
             posture: 2,
             scope: Scope::All,
         };

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use tieline_core::grid::Candidate;
 use tieline_core::{
-    Ask, CallId, DeskReply, Fault, FaultKind, Intake, Limits, ROWS_MAX, Ruling, Scope, Snapshot, Span,
-    Subject, Verdict,
+    Ask, BucketOwner, CallId, DeskReply, Fault, FaultKind, Intake, Limits, ROWS_MAX, Ruling, Scope, Snapshot,
+    Span, Subject, Verdict,
 };
 
 use crate::traffic::{Asked, Failure, Kind, NONE, STREAMED, Traffic, TrafficCall};
@@ -114,6 +114,7 @@ impl<'t> Laid<'t> {
         let (kind, shared) = (self.kind(call)?, self.traffic.kinds.get(call.kind as usize)?);
         Some(Intake {
             affinity: None,
+            answers: 1,
             ask: kind.ask.clone(),
             body_bytes: u64::from(call.body_bytes),
             call: CallId::new(call.at, ix as u128),
@@ -121,8 +122,13 @@ impl<'t> Laid<'t> {
             dialect: shared.dialect,
             // Policy says what it said: rulings were recorded with it. How long callers would have waited is left out.
             end_use: None,
+            features: tieline_core::FeatureSet::EMPTY,
+            is_budgeted: false,
+            is_deterministic: false,
+            media: 0,
             output_tokens_max: (call.output_max != NONE).then_some(call.output_max),
             patience: None,
+            prefill: 0,
             stream: call.flags & STREAMED != 0,
             subject: kind.subject.clone(),
         })
@@ -211,6 +217,8 @@ fn kind_on_grid(
             .map_or(DeskReply::Granted, |bucket| DeskReply::Denied {
                 bucket,
                 free_at: None,
+                in_flight: false,
+                owner: BucketOwner::Key,
             }),
         subject: Arc::new(Subject {
             desk_ix: 0,
@@ -218,7 +226,9 @@ fn kind_on_grid(
             lapse: None,
             limits: Limits::default(),
             party,
+            party_desk_ix: 0,
             party_digest: [0; 32],
+            party_limits: Limits::default(),
             posture: 0,
             scope,
         }),

@@ -397,7 +397,7 @@ impl Laid<'_> {
     /// What the call costs at a candidate's price, if price and usage are known.
     fn cost(&self, call: &TrafficCall, candidate: Candidate) -> Option<Nano> {
         let price = self.snapshot.served(candidate)?.price?;
-        Some(price.cost(&call.usage()?))
+        price.cost(&call.usage()?)
     }
 
     fn answered_by(&self, call: &TrafficCall) -> Option<Candidate> {

@@ -184,7 +184,9 @@ impl TrafficReader {
             .map(|attempt| self.lane(&attempt.channel, &attempt.model));
         let met_limit = outcome.is_some_and(|outcome| outcome.code == Some(Code::CallTimeout));
         let (took, ttft) = last.map_or((0, 0), |attempt| timing(attempt, met_limit));
+        // Sound and pictures that a channel counts apart have no place in the five counters: such usage is unknown here.
         let usage = outcome.and_then(|outcome| outcome.usage);
+        let usage = usage.filter(|usage| usage.audio + usage.audio_output + usage.image == 0);
         let cost = outcome.and_then(|outcome| outcome.cost_nano);
         let call = TrafficCall {
             at: decision.began,
@@ -313,6 +315,7 @@ fn tokens(usage: Usage) -> [u32; 5] {
         input,
         output,
         reasoning,
+        ..
     } = usage;
     [input, output, cache_read, cache_write, reasoning].map(narrow)
 }
@@ -322,8 +325,11 @@ fn tokens(usage: Usage) -> [u32; 5] {
 /// Sizes of a call where nothing is recorded: a prompt of a page and an answer of half a page. They set the scale of the
 /// cost, not who is served.
 const ASSUMED: Usage = Usage {
+    audio: 0,
+    audio_output: 0,
     cache_read: 0,
     cache_write: 0,
+    image: 0,
     input: 1_000,
     output: 500,
     reasoning: 0,
@@ -429,6 +435,7 @@ impl TrafficCall {
             input,
             output,
             reasoning,
+            ..Usage::default()
         })
     }
 

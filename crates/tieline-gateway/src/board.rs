@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{
-    ChannelIx, Desk, DeskReply, Fleet, Health, ModelIx, Observation, Row, Snapshot, Tick, Usage, View,
+    Ask, ChannelIx, Claim, Desk, DeskReply, Fleet, Health, Intake, Limits, ModelIx, Nano, Observation,
+    PoolIx, Rooms, Row, Snapshot, Tick, Usage, View,
 };
 
 #[derive(Debug)]
@@ -120,6 +121,46 @@ impl Board {
             return;
         };
         self.desk.settle_channel(channel, &limits, reserved, used, now);
+    }
+
+    /// Reserve for everybody who pays for a call.
+    pub(crate) fn reserve_for(&mut self, of: &Snapshot, intake: &Intake, claim: &Claim) -> DeskReply {
+        let pool = self.pool(of, intake);
+        let pool = pool.as_ref().map(|(ix, limits)| (*ix, limits));
+        self.desk.reserve(&intake.subject.payers(pool), claim)
+    }
+
+    pub(crate) fn settle_for(
+        &mut self,
+        of: &Snapshot,
+        intake: &Intake,
+        claim: &Claim,
+        charged: Nano,
+        used: Option<&Usage>,
+        now: Tick,
+    ) {
+        let pool = self.pool(of, intake);
+        let pool = pool.as_ref().map(|(ix, limits)| (*ix, limits));
+        self.desk
+            .settle(&intake.subject.payers(pool), claim, charged, used, now);
+    }
+
+    /// What is left to those who pay for a call.
+    pub(crate) fn rooms(&self, of: &Snapshot, intake: &Intake, now: Tick) -> Rooms {
+        let pool = self.pool(of, intake);
+        let pool = pool.as_ref().map(|(ix, limits)| (*ix, limits));
+        self.desk.rooms(&intake.subject.payers(pool), now)
+    }
+
+    /// The pool that a call asks for, in this grid, with the limits that it has here.
+    fn pool(&self, of: &Snapshot, intake: &Intake) -> Option<(PoolIx, Limits)> {
+        let Ask::Pool(ix) = intake.ask else { return None };
+        let here = if of.digest == self.snapshot.digest {
+            ix
+        } else {
+            self.snapshot.pool_named(&of.pool(ix)?.name)?
+        };
+        Some((here, self.snapshot.pool(here)?.limits))
     }
 
     /// A channel of another grid in this one, by its name.

@@ -9,6 +9,7 @@
 mod ordered;
 mod refusal;
 mod reply;
+mod resume;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -22,10 +23,11 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tieline_core::call::{Reply, WakeFor};
 use tieline_core::{
-    Call, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Mark, Phase, Problem, ROWS_MAX, Span,
-    Tick, Usage,
+    Call, Claim, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Mark, Method, Nano, Phase,
+    Problem, ROWS_MAX, Span, Tick, Usage,
 };
-use tieline_wire::{Exchange, Out, Provider};
+use tieline_wire::resume::Delivered;
+use tieline_wire::{Out, Provider};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
@@ -34,7 +36,7 @@ use crate::connector::{Inbound, NotSent, Outbound};
 use crate::http1::Arriving;
 use crate::meter::Units;
 use crate::orders::Listener;
-use crate::outgoing::{self, Near};
+use crate::outgoing::{self, Near, Reader};
 use crate::shared::{Facing, Live, Place, Shared};
 
 /// Bytes of an answer held back before its first content: role chunks and pings are under 1 KB, a first chunk with a
@@ -56,9 +58,10 @@ pub(crate) struct Drive {
     attempt: usize,
     armed: Option<Tick>,
     call: Call,
-    dial: Option<u8>,
+    /// What the caller has of an answer that may be continued.
+    delivered: Option<Delivered>,
+    dial: Option<Dial>,
     durable: Option<oneshot::Receiver<bool>>,
-    exchange: Option<Exchange>,
     /// When the attempt under way has to be over, by an order that lets it drain.
     drained: Option<Tick>,
     /// Whose error replies the attempt under way may bring.
@@ -80,6 +83,8 @@ pub(crate) struct Drive {
     /// Read once each time the task wakes: what happens in one go happens at one instant.
     now: Tick,
     out: Out,
+    /// Reads the answer of the attempt under way.
+    reader: Option<Reader>,
     /// Given back after the call's last record.
     _place: Place,
     relay: Option<Relayed>,
@@ -96,6 +101,22 @@ pub(crate) struct Drive {
     /// Why the last candidate could not be asked.
     unprepared: Option<Problem>,
     unreadable: Option<Problem>,
+}
+
+/// An attempt that the core wants.
+#[derive(Clone, Copy, Debug)]
+struct Dial {
+    method: Option<Method>,
+    row: u8,
+}
+
+/// What comes next of a released stream.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Bytes(Bytes),
+    /// Another attempt, which is to go on with the answer: [`Drive::go_on`].
+    Dial,
+    End,
 }
 
 /// A channel's own error, in its dialect, for the core to have it relayed.
@@ -124,10 +145,10 @@ impl Drive {
             attempt: 0,
             armed: None,
             call,
+            delivered: None,
             dial: None,
             drained: None,
             durable: None,
-            exchange: None,
             facts,
             far: None,
             generation: shared.orders.generation(),
@@ -140,6 +161,7 @@ impl Drive {
             near,
             now,
             out: Out::default(),
+            reader: None,
             _place: place,
             relay: None,
             released: false,
@@ -167,20 +189,23 @@ impl Drive {
                 return self.respond(reply);
             }
             match self.dial.take() {
-                Some(row) => self.attempt(row).await,
+                Some(dial) => self.attempt(dial).await,
                 None => std::future::poll_fn(|cx| self.poll_progress(cx)).await,
             }
             self.wake();
         }
     }
 
-    /// The next bytes of a released stream.
-    pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    /// What comes next of a released stream.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         self.wake();
         loop {
             self.drain();
             if let Some(bytes) = self.held.pop_front() {
-                return Poll::Ready(Some(bytes));
+                return Poll::Ready(Next::Bytes(bytes));
+            }
+            if self.dial.is_some() {
+                return Poll::Ready(Next::Dial);
             }
             match self.reply.take() {
                 Some(Reply::Break(problem)) => {
@@ -190,8 +215,8 @@ impl Drive {
                         .push_back(tieline_wire::render_in_stream(self.near.dialect, &problem, call));
                     continue;
                 }
-                Some(Reply::Finish | Reply::Refuse(_) | Reply::Relay) => return Poll::Ready(None),
-                None if self.call.is_over() => return Poll::Ready(None),
+                Some(Reply::Finish | Reply::Refuse(_) | Reply::Relay) => return Poll::Ready(Next::End),
+                None if self.call.is_over() => return Poll::Ready(Next::End),
                 None => {}
             }
             ready!(self.poll_progress(cx));
@@ -206,12 +231,12 @@ impl Drive {
             match effect {
                 Effect::Judge { rows } => self.judge(rows),
                 Effect::Look => self.look(),
-                Effect::ReserveKey { tokens } => self.reserve_key(tokens),
+                Effect::ReserveKey { claim } => self.reserve_key(claim),
                 Effect::ReserveChannel { row, tokens } => self.reserve_channel(row, tokens),
                 Effect::Record { strict } => self.record(strict),
-                Effect::Dial { row, .. } => {
+                Effect::Dial { method, row, .. } => {
                     self.units.keep(row);
-                    self.dial = Some(row);
+                    self.dial = Some(Dial { method, row });
                 }
                 Effect::Release => self.released = true,
                 Effect::Cancel { .. } => self.incoming = None,
@@ -223,7 +248,7 @@ impl Drive {
                 Effect::SettleChannel { row, reserved, used } => {
                     self.settle_channel(row, reserved, used.as_ref());
                 }
-                Effect::SettleKey { reserved, used } => self.settle_key(reserved, used.as_ref()),
+                Effect::SettleKey { charged, claim, used } => self.settle_key(&claim, charged, used.as_ref()),
                 Effect::Reply(reply) => self.reply = Some(reply),
                 Effect::Close => self.close(),
             }
@@ -263,14 +288,9 @@ impl Drive {
         self.feed(Input::View(view));
     }
 
-    fn reserve_key(&mut self, tokens: u64) {
-        let now = self.now;
-        let subject = self.call.intake().subject.clone();
-        let reply = self
-            .shared
-            .board()
-            .desk
-            .reserve_key(subject.desk_ix, &subject.limits, tokens, now);
+    fn reserve_key(&mut self, claim: Claim) {
+        let (of, intake) = (&self.live.snapshot, self.call.intake());
+        let reply = self.shared.board().reserve_for(of, intake, &claim);
         self.feed(Input::Desk(reply));
     }
 
@@ -296,13 +316,12 @@ impl Drive {
             .settle(&self.live.snapshot, candidate, reserved, used, now);
     }
 
-    fn settle_key(&self, reserved: u64, used: Option<&Usage>) {
-        let subject = &self.call.intake().subject;
+    fn settle_key(&self, claim: &Claim, charged: Nano, used: Option<&Usage>) {
+        let (of, intake) = (&self.live.snapshot, self.call.intake());
         let now = self.now;
         self.shared
             .board()
-            .desk
-            .settle_key(subject.desk_ix, &subject.limits, reserved, used, now);
+            .settle_for(of, intake, claim, charged, used, now);
     }
 
     fn record(&mut self, strict: bool) {
@@ -333,20 +352,24 @@ impl Drive {
 
     // === an attempt ===
 
-    async fn attempt(&mut self, row: u8) {
+    async fn attempt(&mut self, dial: Dial) {
+        let row = dial.row;
         self.attempt = self.call.attempts().saturating_sub(1);
         self.incoming = None;
-        self.exchange = None;
+        self.reader = None;
         self.is_whole = false;
         self.whole_until = None;
-        self.held.clear();
-        self.held_bytes = 0;
+        if !self.released {
+            self.held.clear();
+            self.held_bytes = 0;
+            self.deliver_anew();
+        }
         self.relay = None;
         self.reply_headers.clear();
         self.row = Some(row);
         self.drained = None;
         loop {
-            let (request, channel) = match self.outgoing(row) {
+            let (request, channel) = match self.outgoing(dial) {
                 Ok(outgoing) => outgoing,
                 Err(fault) => return self.feed(Input::Fault(fault)),
             };
@@ -383,9 +406,9 @@ impl Drive {
     }
 
     /// The request for the candidate of `row`, and the channel's index.
-    fn outgoing(&mut self, row: u8) -> Result<(Outbound, u16), Fault> {
+    fn outgoing(&mut self, dial: Dial) -> Result<(Outbound, u16), Fault> {
         let incapable = Fault::new(FaultKind::Incapable, Phase::Connect);
-        let candidate = self.call.candidate(row).ok_or(incapable)?;
+        let candidate = self.call.candidate(dial.row).ok_or(incapable)?;
         let served = self.live.snapshot.served(candidate).ok_or(incapable)?;
         let wiring = self
             .live
@@ -393,12 +416,21 @@ impl Drive {
             .get(usize::from(candidate.channel.0))
             .ok_or(incapable)?;
         self.far = Some((wiring.provider, wiring.dialect));
-        let prepared = self.near.outgoing(wiring, &served.name);
-        let (request, exchange, loss) = prepared.map_err(|problem| {
+        let limit = self.call.output_tokens_injected();
+        let prepared = match (dial.method, &mut self.delivered) {
+            (None, _) => self.near.outgoing(wiring, &served.name, limit),
+            (Some(method), Some(delivered)) => {
+                let announce = resume::announce(&self.live.snapshot, &self.call, candidate);
+                self.near
+                    .going_on(wiring, &served.name, limit, (method, delivered, announce))
+            }
+            (Some(_), None) => return Err(incapable),
+        };
+        let (request, reader, loss) = prepared.map_err(|problem| {
             self.unprepared = Some(problem);
             incapable
         })?;
-        self.exchange = Some(exchange);
+        self.reader = Some(reader);
         if !loss.is_empty() {
             outgoing::loss_header(&loss, &mut self.reply_headers);
             self.feed(Input::Loss(outgoing::losses(&loss)));
@@ -437,7 +469,7 @@ impl Drive {
 
     /// A whole answer: translate, tell the core what was in it, and end.
     fn whole(&mut self, bytes: &Bytes) {
-        let Some(exchange) = &mut self.exchange else {
+        let Some(Reader::Exchange(exchange)) = &mut self.reader else {
             return;
         };
         match exchange.buffered(bytes) {
@@ -616,10 +648,7 @@ impl Drive {
     // === a stream ===
 
     fn piece(&mut self, data: Bytes) {
-        let Some(exchange) = &mut self.exchange else {
-            return;
-        };
-        exchange.feed(data, &mut self.out);
+        self.read(Some(data));
         self.take_out();
     }
 
@@ -627,10 +656,10 @@ impl Drive {
     /// terminator broke nothing.
     fn stream_end(&mut self) {
         self.whole_until = None;
-        let Some(exchange) = &mut self.exchange else {
+        if self.reader.is_none() {
             return;
-        };
-        exchange.end(&mut self.out);
+        }
+        self.read(None);
         let complete = self.out.complete;
         self.take_out();
         if self.is_attempting() {

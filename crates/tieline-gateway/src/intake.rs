@@ -1,7 +1,6 @@
 //! From an HTTP request to an `Intake`: who asks (key), for what (body), within limits of size and time. What cannot be
 //! read is refused in the caller's dialect; with a valid key it is recorded as a call all the same.
 
-use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,9 +10,10 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tieline_core::{Ask, Call, Code, Dialect, Intake, Problem, Retry, Ruling, Span, Subject, Tick};
+use tieline_core::{Ask, Call, Code, Dialect, Problem, Retry, Ruling, Span, Subject, Tick};
 
 use crate::answer::Answer;
+use crate::asked::Asked;
 use crate::drive::Drive;
 use crate::identity::{Bearer, Brought, Peer, World};
 use crate::keys::{Entry, PartyKey};
@@ -70,27 +70,17 @@ pub(crate) async fn call(
         Ok((scanned, end_use, body)) => (Some(scanned), end_use, body, None),
         Err(problem) => (None, None, Bytes::new(), Some(problem)),
     };
-    let ask = match (&scanned, &problem) {
-        (Some(scanned), _) => live.snapshot.resolve(&scanned.model),
-        (None, problem) => {
-            Ask::Unreadable(problem.as_ref().map_or(Code::BodyNotJson, |problem| problem.code))
-        }
-    };
     let (id, seed) = shared.new_call(began);
-    let (deadline, patience) = waits(&head.headers, scanned.as_ref().is_some_and(|head| head.stream));
-    let intake = Intake {
-        affinity: affinity(&shared, &subject.party, &body),
-        ask,
-        body_bytes: body.len() as u64,
-        call: id,
-        deadline,
+    let asked = Asked {
+        body: &body,
         dialect,
-        end_use,
-        output_tokens_max: scanned.as_ref().and_then(|head| head.output_tokens_max),
-        patience,
-        stream: scanned.as_ref().is_some_and(|head| head.stream),
-        subject,
+        head: scanned.as_ref(),
+        headers: &head.headers,
+        live: &live,
+        shared: &shared,
     };
+    let unreadable = problem.as_ref().map(|problem| problem.code);
+    let intake = asked.intake(id, subject, end_use, unreadable);
     let near = Near {
         began,
         body,
@@ -159,41 +149,6 @@ pub(crate) fn models(
     let json = http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(http::header::CONTENT_TYPE, json);
     response
-}
-
-/// The header in which a caller says how long the whole call may take, in ms.
-const DEADLINE: &str = "x-tieline-deadline-ms";
-
-/// The header in which the official SDKs say after how many seconds without a byte they give up.
-const SDK_TIMEOUT: &str = "x-stainless-timeout";
-
-/// How long the caller gives the whole call, and how long it waits for a first byte. An answer in one piece is one byte
-/// that way. What cannot be read is no limit: the header is the client's own note.
-fn waits(headers: &HeaderMap, is_stream: bool) -> (Option<Span>, Option<Span>) {
-    let number = |name: &str| -> Option<u64> {
-        let text = headers.get(name)?.to_str().ok()?.trim();
-        let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
-        whole.parse().ok().filter(|number| *number > 0)
-    };
-    let deadline = number(DEADLINE).map(Span::from_ms);
-    match number(SDK_TIMEOUT).map(Span::from_s) {
-        Some(silence) if !is_stream => (Some(deadline.unwrap_or(silence).min(silence)), None),
-        patience => (deadline, patience),
-    }
-}
-
-/// Channels cache prompts of 1,024 tokens and more, some 4 KiB; whose first 2 KiB are the same belong together.
-const CACHED_BYTES_MIN: usize = 4 << 10;
-const PREFIX_BYTES: usize = 2 << 10;
-
-/// A number that prompts of one party with the same beginning share. It is keyed with a secret of this process and cut to
-/// 16 bits, so that a record of it says nothing of the prompt.
-fn affinity(shared: &Shared, party: &str, body: &Bytes) -> Option<u16> {
-    let prefix = body
-        .get(..PREFIX_BYTES)
-        .filter(|_| body.len() >= CACHED_BYTES_MIN)?;
-    let [high, low, ..] = shared.affinity.hash_one((party, prefix)).to_be_bytes();
-    Some(u16::from_be_bytes([high, low]))
 }
 
 /// Whether policy denies every way to serve a name. A name that no channel serves is denied by nobody.

@@ -6,6 +6,7 @@
 
 mod admin;
 mod answer;
+mod asked;
 mod board;
 mod change;
 mod clock;
@@ -25,6 +26,7 @@ mod orders;
 mod outgoing;
 mod parties;
 mod recorder;
+mod recount;
 mod reload;
 mod run;
 mod serve;

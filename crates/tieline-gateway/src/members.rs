@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
-use tieline_core::{Scope, Subject};
+use tieline_core::{Limits, Scope, Subject};
 use tieline_policy::{Evidence, FactName, PartyFacts, PostureError, Postures, Registry};
 
 use crate::keys::{Admin, Entry, Keys, PartyKey, Role};
@@ -93,7 +93,11 @@ pub(crate) fn read_keys(
     before: Option<Before<'_>>,
 ) -> Result<Keys, MemberError> {
     let mut keys = Keys::default();
+    let party_limits = state.party_limits()?;
+    // A party is counted where its first key is: keys stay in their order, and revoked ones stay.
+    let mut firsts = BTreeMap::<String, u32>::new();
     for (key, desk_ix) in state.keys()?.into_iter().zip(0_u32..) {
+        let party_desk_ix = *firsts.entry(key.party.clone()).or_insert(desk_ix);
         if key.revoked_us.is_some() {
             keys.insert_party(key.digest, Entry::Revoked);
             continue;
@@ -107,7 +111,8 @@ pub(crate) fn read_keys(
         };
         keys.members.insert(member.id.clone(), member.clone());
         let digest = key.digest;
-        let subject = subject(key, desk_ix, &member);
+        let limits = party_limits.get(&key.party).copied().unwrap_or_default();
+        let subject = subject(key, desk_ix, &member, (party_desk_ix, limits));
         keys.insert_party(
             digest,
             Entry::Live(Arc::new(PartyKey {
@@ -140,14 +145,21 @@ fn find(
     }
 }
 
-fn subject(key: KeyRow, desk_ix: u32, member: &Member) -> Subject {
+fn subject(
+    key: KeyRow,
+    desk_ix: u32,
+    member: &Member,
+    (party_desk_ix, party_limits): (u32, Limits),
+) -> Subject {
     Subject {
         desk_ix,
         key: Arc::from(key.id),
         lapse: None,
         limits: key.limits,
         party: member.id.clone(),
+        party_desk_ix,
         party_digest: member.digest,
+        party_limits,
         posture: member.posture,
         scope: key.scope.map_or(Scope::All, |names| {
             Scope::Names(names.into_iter().map(Arc::from).collect())

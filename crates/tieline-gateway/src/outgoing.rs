@@ -8,8 +8,9 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use smallvec::SmallVec;
 use tieline_core::call::Loss as CoreLoss;
-use tieline_core::{CallId, Dialect, Problem, Tick};
-use tieline_wire::{Exchange, Far, Head, Loss, LossKind, Rendered};
+use tieline_core::{CallId, Dialect, Method, Problem, Rooms, Tick};
+use tieline_wire::resume::{self, Announce, Continuation, Delivered};
+use tieline_wire::{Exchange, Far, Head, Loss, LossKind, Outgoing, Rendered};
 
 use crate::answer::Answer;
 use crate::config::ChannelWiring;
@@ -26,6 +27,13 @@ pub(crate) struct Near {
     pub(crate) stream: bool,
 }
 
+/// Reads a channel's answer, or the rest of one that another channel began.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Continuation(Box<Continuation>),
+    Exchange(Box<Exchange>),
+}
+
 /// Bytes of the `x-tieline-loss` header: common stacks take 8 KiB for all headers together.
 const LOSS_HEADER_MAX: usize = 2_048;
 
@@ -38,17 +46,32 @@ impl Near {
         &self,
         wiring: &ChannelWiring,
         model_name: &str,
-    ) -> Result<(Outbound, Exchange, Vec<Loss>), Problem> {
-        let head = self
-            .head
-            .as_ref()
-            .ok_or(Problem::plain(tieline_core::Code::Internal))?;
-        let far = Far {
-            dialect: wiring.dialect,
-            model_name,
-            provider: wiring.provider,
-        };
+        output_tokens_injected: Option<u32>,
+    ) -> Result<(Outbound, Reader, Vec<Loss>), Problem> {
+        let head = self.head.as_ref().ok_or_else(internal)?;
+        let far = far(wiring, model_name, output_tokens_injected);
         let (outgoing, exchange) = tieline_wire::prepare(self.dialect, &self.body, head, &far)?;
+        let (request, loss) = self.outbound(wiring, outgoing)?;
+        let exchange = exchange.dated(self.began.0 / 1_000_000);
+        Ok((request, Reader::Exchange(Box::new(exchange)), loss))
+    }
+
+    /// As [`Near::outgoing`], for the rest of an answer of which `delivered` has left.
+    pub(crate) fn going_on(
+        &self,
+        wiring: &ChannelWiring,
+        model_name: &str,
+        output_tokens_injected: Option<u32>,
+        (method, delivered, announce): (Method, &mut Delivered, Option<Announce<'_>>),
+    ) -> Result<(Outbound, Reader, Vec<Loss>), Problem> {
+        let head = self.head.as_ref().ok_or_else(internal)?;
+        let far = far(wiring, model_name, output_tokens_injected);
+        let (outgoing, rest) = resume::prepare(method, &self.body, head, &far, delivered, announce)?;
+        let (request, loss) = self.outbound(wiring, outgoing)?;
+        Ok((request, Reader::Continuation(Box::new(rest)), loss))
+    }
+
+    fn outbound(&self, wiring: &ChannelWiring, outgoing: Outgoing) -> Result<(Outbound, Vec<Loss>), Problem> {
         let path = match tieline_wire::url_path(&wiring.endpoint.base, &outgoing.path) {
             Cow::Borrowed(_) => outgoing.path,
             Cow::Owned(path) => Cow::Owned(path),
@@ -67,7 +90,7 @@ impl Near {
             headers,
             path,
         };
-        Ok((request, exchange.dated(self.began.0 / 1_000_000), outgoing.loss))
+        Ok((request, outgoing.loss))
     }
 
     /// The caller's headers that a channel may see.
@@ -86,6 +109,19 @@ impl Near {
     }
 }
 
+const fn far<'a>(
+    wiring: &ChannelWiring,
+    model_name: &'a str,
+    output_tokens_injected: Option<u32>,
+) -> Far<'a> {
+    Far {
+        dialect: wiring.dialect,
+        model_name,
+        output_tokens_injected,
+        provider: wiring.provider,
+    }
+}
+
 const fn internal() -> Problem {
     Problem::plain(tieline_core::Code::Internal)
 }
@@ -93,6 +129,38 @@ const fn internal() -> Problem {
 fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// What is left to those who pay for the call, as the caller's dialect says it; nothing where nothing is limited.
+pub(crate) fn room_headers(dialect: Dialect, rooms: &Rooms, now: Tick, headers: &mut HeaderMap) {
+    let of = [("requests", rooms.requests), ("tokens", rooms.tokens)];
+    for (what, room) in of {
+        let Some(room) = room else { continue };
+        let prefix = match dialect {
+            Dialect::AnthropicMessages => "anthropic-ratelimit-",
+            Dialect::OpenaiChat => "x-ratelimit-",
+        };
+        // Anthropic names the limit first and dates the reset, OpenAI the other way round and as a span.
+        let name = |field: &str| match dialect {
+            Dialect::AnthropicMessages => format!("{prefix}{what}-{field}"),
+            Dialect::OpenaiChat => format!("{prefix}{field}-{what}"),
+        };
+        let reset = match dialect {
+            Dialect::AnthropicMessages => room.reset_at.rfc3339(),
+            Dialect::OpenaiChat => format!("{}ms", room.reset_at.since(now).as_ms_ceil()),
+        };
+        let values = [
+            ("limit", room.limit.to_string()),
+            ("remaining", room.left.to_string()),
+            ("reset", reset),
+        ];
+        for (field, value) in values {
+            let name = HeaderName::try_from(name(field));
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
+                headers.insert(name, value);
+            }
+        }
     }
 }
 

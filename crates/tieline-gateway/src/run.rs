@@ -15,6 +15,7 @@ use tieline_core::record::OutcomeEntry;
 use tieline_ledger::{Index, LedgerError, Log, Writer, WriterConfig};
 use tieline_policy::Postures;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -28,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::recorder::{Event, Recorder};
 use crate::shared::{ChildControl, Entropy, Shared};
 use crate::state::{BegunRow, Lock, OutRow, State, StateError};
-use crate::{admin, change, directives, holds, identity, reload, serve, tls};
+use crate::{admin, change, directives, holds, identity, recount, reload, serve, tls};
 
 /// A gateway that is being put together.
 pub struct Gateway {
@@ -71,6 +72,8 @@ pub enum StartError {
     State(#[from] StateError),
     #[error("the operating system gives no randomness: {0}")]
     Entropy(getrandom::Error),
+    #[error("cannot listen for signals: {0}")]
+    Signal(std::io::Error),
 }
 
 impl From<MemberError> for StartError {
@@ -119,10 +122,12 @@ impl Gateway {
             cut: is_cut,
             stop: stopped.clone(),
         };
+        // Heard from before anybody is told that this process serves: until then a hangup ends it.
+        let hangup = signal(SignalKind::hangup()).map_err(StartError::Signal)?;
         let public = tokio::spawn(serve::public(shared.clone(), listen, acceptor, until));
         let tasks = vec![
             tokio::spawn(admin::serve(shared.clone(), admin, stopped.clone())),
-            tokio::spawn(watch_files(shared.clone(), watched, stopped.clone())),
+            tokio::spawn(watch_files(shared.clone(), watched, hangup, stopped.clone())),
             tokio::spawn(write_uses(shared.clone(), stopped.clone())),
             tokio::spawn(holds::write(shared.clone(), stopped.clone())),
             tokio::spawn(identity::keep(shared.clone(), stopped.clone())),
@@ -159,6 +164,8 @@ impl Gateway {
         };
         let live = reload::build(loaded, postures, &standing).map_err(StartError::Config)?;
         let mut board = Board::new(live.snapshot.clone(), live.uncarried());
+        let payers = recount::Known::new(&state, &live.snapshot)?;
+        recount::recount(&self.dir, &payers, &mut board.desk, clock.now())?;
         for out in state.outs()? {
             apply_out(&mut board, &out, true);
         }
@@ -388,12 +395,14 @@ async fn put_uses(shared: &Arc<Shared>) {
 }
 
 /// Reload on SIGHUP, and when a watched file's time or size changes.
-async fn watch_files(shared: Arc<Shared>, files: Vec<PathBuf>, mut stop: watch::Receiver<bool>) {
+async fn watch_files(
+    shared: Arc<Shared>,
+    files: Vec<PathBuf>,
+    mut hangup: Signal,
+    mut stop: watch::Receiver<bool>,
+) {
     let stamp = || files.iter().map(|file| file_stamp(file)).collect::<Vec<_>>();
     let mut last = stamp();
-    let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else {
-        return;
-    };
     let mut ticks = tokio::time::interval(WATCH);
     loop {
         let changed = tokio::select! {

@@ -6,9 +6,10 @@
 //! does not matter. A party whose evidence is contradictory is judged in every world that it leaves open, and the
 //! findings of all of them combine by the same law; a party without alternatives is judged once, by the same path as ever.
 //!
-//! Before that, facts are cut to what counts for the question: a licence or statement outside of its scope is missing. A
-//! hold that an officer cleared for the party is no finding. Rules that oblige are a third set beside permits and forbids,
-//! and have no part in the ruling. A rule whose guard says that it cannot apply is not evaluated. Of counted licences, a verdict names a smallest set without which it would be stricter.
+//! Before that, facts are cut to what counts for the question: a licence or statement outside of its scope is missing.
+//! A hold that an officer cleared for the party is no finding. Rules that oblige are a third set beside permits and
+//! forbids, and have no part in the ruling. A rule whose guard says that it cannot apply is not evaluated. Of counted
+//! licences, a verdict names a smallest set without which it would be stricter.
 //!
 //! Packs begin and end, and the engine has no clock: the epoch is compiled as eras between those instants, a verdict is
 //! made in the era of the `now` it is asked for, and `valid_until` says when it must be made anew.
@@ -40,8 +41,8 @@ pub(crate) const NO_PERMIT: &str = "no-permit";
 /// Packs of one epoch. Seven are planned to be shipped; a company adds a few of its own.
 pub const PACKS_MAX: usize = 64;
 
-/// Rules in force in one epoch. At 1.4 µs each, were none of them ruled out, 2,048 take 3 ms a verdict, which is already unusable; the numbers of
-/// rules and of `2 × rules + 3` findings stay within 16 bits.
+/// Rules in force in one epoch. At 1.4 µs each, were none of them ruled out, 2,048 take 3 ms a verdict, which is
+/// already unusable; the numbers of rules and of `2 × rules + 3` findings stay within 16 bits.
 pub const EPOCH_RULES_MAX: usize = 2_048;
 
 /// Eras of one epoch: 64 packs begin and end at 128 instants, and as many again may change the members of a set. An era

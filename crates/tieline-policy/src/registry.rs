@@ -27,9 +27,10 @@
 //! What follows from recorded owners is laid beside the evidence: codes in `listed` ([`crate::OWNERSHIP_RULES`]), and where
 //! the topmost organisation has its headquarters, if no evidence says it of the ultimate parent.
 //!
-//! Memory: a record takes some 200 bytes and each piece of evidence up to 104 beside texts and sets of them, which equal
-//! records share, so nine facts with one piece each are 1.2 KB, and the party stays within 2 KiB. Its posture is shared with all that have equal facts;
-//! where every posture is distinct it is 1.2 KB more, and a host of many such parties keeps their records on disk.
+//! Memory: a record takes some 200 bytes and each piece of evidence up to 104 beside texts and sets of them, which
+//! equal records share, so nine facts with one piece each are 1.2 KB, and the party stays within 2 KiB. Its posture is
+//! shared with all that have equal facts; where every posture is distinct it is 1.2 KB more, and a host of many such
+//! parties keeps their records on disk.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

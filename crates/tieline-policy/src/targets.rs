@@ -224,7 +224,9 @@ mod tests {
             components: vec!["cloud:aws".into()],
             dialect: tieline_core::Dialect::OpenaiChat,
             limits: tieline_core::Limits::default(),
+            media_tokens_max: None,
             models: vec![ServedRecord {
+                price_list: None,
                 model: "m".into(),
                 name: "m".into(),
                 price: None,
@@ -248,6 +250,7 @@ mod tests {
                 training_flop: None,
                 weights: Weights::Closed,
             }],
+            prices: std::collections::BTreeMap::new(),
             t: GRID_V1.into(),
             ..GridRecord::default()
         }

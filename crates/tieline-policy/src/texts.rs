@@ -1,4 +1,5 @@
-//! Texts that many records share, kept once: issuers, lists, end uses, and whole sets of them. A party then costs its structure, not its words.
+//! Texts that many records share, kept once: issuers, lists, end uses, and whole sets of them. A party then costs its
+//! structure, not its words.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use crate::alternative::FactValue;
 use crate::names::Names;
 use crate::registry::PartyRecord;
 
-/// The texts of records that came together; as many as their distinct words and sets. Whoever reads many records shares their
-/// texts as they come, so that they are never all there twice.
+/// The texts of records that came together; as many as their distinct words and sets. Whoever reads many records shares
+/// their texts as they come, so that they are never all there twice.
 #[derive(Debug, Default)]
 pub struct Texts {
     sets: BTreeSet<Names>,

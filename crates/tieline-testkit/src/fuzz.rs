@@ -18,6 +18,8 @@ pub const TARGETS: &[Target] = &[
     ("wire_buffered", wire_buffered),
     ("wire_classify", wire_classify),
     ("wire_exchange", wire_exchange),
+    ("wire_resume", wire_resume),
+    ("wire_seam", wire_seam),
     ("wire_convert_request", wire_convert_request),
     ("wire_convert_answer", wire_convert_answer),
     ("wire_convert_stream", wire_convert_stream),
@@ -56,6 +58,16 @@ pub fn wire_classify(data: &[u8]) {
 /// Streams on their way from one dialect to the other; the first byte says how the rest is split.
 pub fn wire_exchange(data: &[u8]) {
     tieline_wire::fuzz::fuzz_exchange(data);
+}
+
+/// Streams that break off and are gone on with; the first byte says how the second half is split.
+pub fn wire_resume(data: &[u8]) {
+    tieline_wire::fuzz::fuzz_resume(data);
+}
+
+/// Two texts that are joined, separated by a zero byte; the first byte says how the second is cut.
+pub fn wire_seam(data: &[u8]) {
+    tieline_wire::resume::fuzz_seam(data);
 }
 
 /// Requests that are translated; what was written can be read.

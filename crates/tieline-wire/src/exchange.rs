@@ -3,7 +3,8 @@
 //! declared splices; otherwise [`crate::convert`] translates.
 //!
 //! The splices: `model` becomes the channel's name of it; a stream of OpenAI's dialect whose caller does not ask for
-//! usage gets `stream_options.include_usage`, and the chunk that this adds is taken out again on the way back.
+//! usage gets `stream_options.include_usage`, and the chunk that this adds is taken out again on the way back; a request
+//! without an output limit gets the one that [`Far`] says.
 
 use std::borrow::Cow;
 
@@ -15,7 +16,7 @@ use crate::convert::{self, BridgeOut, Context, StreamBridge};
 use crate::dialect::{LimitField, Target};
 use crate::frame::sse::Frames;
 use crate::json::{Edits, Head, PIECES, StreamOptions, quote_into};
-use crate::model::Loss;
+use crate::model::{Loss, Names};
 use crate::pass::{self, Out, Pass, Told};
 use crate::provider::Provider;
 
@@ -25,6 +26,8 @@ pub struct Far<'a> {
     pub dialect: Dialect,
     /// The model's name at the channel.
     pub model_name: &'a str,
+    /// The output limit for a request that states none.
+    pub output_tokens_injected: Option<u32>,
     pub provider: Provider,
 }
 
@@ -104,7 +107,8 @@ pub fn prepare(
             Vec::new(),
         )
     } else {
-        let (body, context, loss) = convert::request_for(near, &target(far), body)?;
+        let limited = limited(near, body, head, far);
+        let (body, context, loss) = convert::request_for(near, &target(far), &limited)?;
         let body_len = body.len() as u64;
         let mode = Mode::Translate {
             context: Box::new(context),
@@ -140,6 +144,14 @@ impl Exchange {
             context.created_unix_s = created_s;
         }
         self
+    }
+
+    /// The tools that were renamed for the channel.
+    pub(crate) fn into_names(self) -> Names {
+        match self.mode {
+            Mode::Pass(_) => Names::default(),
+            Mode::Translate { context, .. } => context.names,
+        }
     }
 
     /// Whether the caller asked for a stream.
@@ -286,6 +298,45 @@ fn target(far: &Far<'_>) -> Target {
     target
 }
 
+/// The caller's request with its output limit, for the translation.
+fn limited(near: Dialect, body: &Bytes, head: &Head, far: &Far<'_>) -> Bytes {
+    let mut edits = Edits::default();
+    limit(LimitField::MaxCompletionTokens, near, head, far, &mut edits);
+    let (pieces, len) = edits.apply(body);
+    match pieces.as_slice() {
+        [whole] => whole.clone(),
+        pieces => {
+            let mut joined = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+            pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
+            Bytes::from(joined)
+        }
+    }
+}
+
+/// Write the injected output limit into a request that states none, or states `null`.
+fn limit(field: LimitField, near: Dialect, head: &Head, far: &Far<'_>, edits: &mut Edits) {
+    let Some(tokens) = far
+        .output_tokens_injected
+        .filter(|_| head.output_tokens_max.is_none())
+    else {
+        return;
+    };
+    let is_new = near == Dialect::OpenaiChat && field == LimitField::MaxCompletionTokens;
+    let [of_new, of_old] = &head.null_limits;
+    let (name, null) = if is_new {
+        ("max_completion_tokens", of_new)
+    } else {
+        ("max_tokens", of_old)
+    };
+    match null {
+        Some(span) => edits.replace(span.clone(), tokens.to_string().into_bytes()),
+        None => {
+            let at = head.open_at;
+            edits.replace(at..at, format!("\"{name}\":{tokens},").into_bytes());
+        }
+    }
+}
+
 fn splice(near: Dialect, body: &Bytes, head: &Head, far: &Far<'_>) -> (SmallVec<[Bytes; PIECES]>, u64) {
     let mut edits = Edits::default();
     if head.model != far.model_name {
@@ -293,6 +344,7 @@ fn splice(near: Dialect, body: &Bytes, head: &Head, far: &Far<'_>) -> (SmallVec<
         quote_into(far.model_name, &mut name);
         edits.replace(head.model_span.clone(), name);
     }
+    limit(target(far).limit_field, near, head, far, &mut edits);
     let ask = near == Dialect::OpenaiChat && head.stream && !head.include_usage;
     if ask && far.provider.takes_stream_options() {
         match &head.stream_options {

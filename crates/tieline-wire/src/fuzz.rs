@@ -8,6 +8,7 @@ use crate::exchange::{Far, prepare};
 use crate::frame::sse::{self, Cut, Frames};
 use crate::pass::{self, Out, Pass};
 use crate::provider::Provider;
+use crate::resume::{self, Delivered, Method};
 use crate::{ChannelKind, classify, json};
 
 const DIALECTS: [Dialect; 2] = [Dialect::AnthropicMessages, Dialect::OpenaiChat];
@@ -153,6 +154,7 @@ pub fn fuzz_exchange(data: &[u8]) {
         let far = Far {
             dialect: far,
             model_name: "f",
+            output_tokens_injected: None,
             provider,
         };
         let prepared = json::scan(near, &request).and_then(|head| prepare(near, &request, &head, &far));
@@ -166,6 +168,55 @@ pub fn fuzz_exchange(data: &[u8]) {
             out.complete || out.fault.is_some(),
             "a stream that is not complete ends with a fault"
         );
+    }
+}
+
+/// Streams that go on with an answer; the first byte says how the rest is split. Half of the bytes come before the cut.
+pub fn fuzz_resume(data: &[u8]) {
+    let Some((first, stream)) = data.split_first() else {
+        return;
+    };
+    let request = Bytes::from_static(
+        br#"{"model":"m","max_tokens":1,"stream":true,"messages":[{"role":"user","content":"a"}]}"#,
+    );
+    let (before, after) = stream.split_at(stream.len() / 2);
+    for near in DIALECTS {
+        for far in DIALECTS {
+            for method in [Method::Prefill, Method::Repeat, Method::Instruct] {
+                let Ok(head) = json::scan(near, &request) else {
+                    return;
+                };
+                let mut delivered = Delivered::new(near, &head);
+                let mut out = Out::default();
+                out.bytes.push(Bytes::copy_from_slice(before));
+                delivered.note(&out);
+                out.clear();
+                let far = Far {
+                    dialect: far,
+                    model_name: "f",
+                    output_tokens_injected: None,
+                    provider: Provider::OpenaiCompatible,
+                };
+                let prepared = resume::prepare(method, &request, &head, &far, &mut delivered, None);
+                let Ok((outgoing, mut continuation)) = prepared else {
+                    continue;
+                };
+                debug_assert!(
+                    json::check(&outgoing.body.concat()).is_ok(),
+                    "the request is still JSON"
+                );
+                for chunk in after.chunks(usize::from(*first).max(1)) {
+                    continuation.feed(&Bytes::copy_from_slice(chunk), &delivered, &mut out);
+                    delivered.note(&out);
+                    out.bytes.clear();
+                }
+                continuation.end(&delivered, &mut out);
+                debug_assert!(
+                    out.complete || out.fault.is_some(),
+                    "a stream that is not complete ends with a fault"
+                );
+            }
+        }
     }
 }
 

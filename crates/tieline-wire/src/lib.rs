@@ -23,6 +23,7 @@ pub mod model;
 mod pass;
 mod provider;
 mod render;
+pub mod resume;
 mod surface;
 
 pub use classify::{ChannelKind, classify};

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use tieline_core::{Limits, Nano};
 
 pub(crate) use self::directive::{
     Demo, Directive, DirectiveKey, DirectiveNew, DirectiveRehearse, June12, Signing,
@@ -134,6 +135,16 @@ A chokepoint of a party is a component whose loss alone leaves it nothing.")]
     /// Check, test, explain and compare rules: the tools of whoever answers for them.
     #[command(subcommand)]
     Policy(Policy),
+    /// Sum up what calls used and cost, from the ledger.
+    #[command(after_help = "\
+Examples:
+  tieline usage                                    by party
+  tieline usage --by day --by model --from 2026-11-01 --to 2026-11-30
+  tieline usage --by key --csv > november.csv
+
+A call counts on the day, UTC, on which it was decided. Sums are those of the ledger to the nano-dollar; attempts \
+whose cost nobody knows are counted apart, and never as zero.")]
+    Usage(UsageArgs),
     /// Take a channel or a component out; a channel's model server is stopped for real.
     #[command(after_help = "\
 Examples:
@@ -369,15 +380,68 @@ pub(crate) struct KeysAdd {
     /// A pool or model that the key may ask for; may be repeated. Without it, all.
     #[arg(long = "allow", value_name = "NAME")]
     pub(crate) allow: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+/// What is not named is unlimited.
+#[derive(Args, Debug)]
+pub(crate) struct LimitArgs {
     /// Calls that may begin in a minute.
     #[arg(long, value_name = "N")]
     pub(crate) requests_per_minute: Option<u32>,
+    /// Calls that may begin in 24 hours.
+    #[arg(long, value_name = "N")]
+    pub(crate) requests_per_day: Option<u32>,
     /// Tokens, of prompts and answers together, that may be used in a minute.
     #[arg(long, value_name = "N")]
     pub(crate) tokens_per_minute: Option<u64>,
+    /// Tokens, of prompts and answers together, that may be used in 24 hours.
+    #[arg(long, value_name = "N")]
+    pub(crate) tokens_per_day: Option<u64>,
     /// Calls that may be in flight at one time.
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
+    /// USD that may be spent in a day, UTC. What a call can cost at most is reserved before it is sent.
+    #[arg(long, value_name = "USD", value_parser = Nano::from_usd)]
+    pub(crate) budget_per_day: Option<Nano>,
+    /// USD that may be spent in a week from Monday on, UTC.
+    #[arg(long, value_name = "USD", value_parser = Nano::from_usd)]
+    pub(crate) budget_per_week: Option<Nano>,
+    /// USD that may be spent in a calendar month, UTC.
+    #[arg(long, value_name = "USD", value_parser = Nano::from_usd)]
+    pub(crate) budget_per_month: Option<Nano>,
+}
+
+impl LimitArgs {
+    pub(crate) const fn limits(&self) -> Limits {
+        Limits {
+            concurrency: self.concurrency,
+            nano_per_day: self.budget_per_day,
+            nano_per_month: self.budget_per_month,
+            nano_per_week: self.budget_per_week,
+            requests_per_day: self.requests_per_day,
+            requests_per_minute: self.requests_per_minute,
+            tokens_per_day: self.tokens_per_day,
+            tokens_per_minute: self.tokens_per_minute,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UsageArgs {
+    /// What to divide the sums by; may be repeated.
+    #[arg(long, value_enum, default_values = ["party"])]
+    pub(crate) by: Vec<crate::commands::UsageBy>,
+    /// The first day, UTC, such as 2026-11-01.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) from: Option<String>,
+    /// The last day, UTC.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) to: Option<String>,
+    /// Print CSV with every counter, instead of a table.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
 }
 
 #[derive(Args, Debug)]

@@ -9,12 +9,15 @@ use arrayvec::ArrayVec;
 
 use super::plan::Turn;
 use super::step::{Fact, Judged, Loss};
-use super::{Attempt, AttemptEnd, Call, Effect, Ending, Input, Reply, Reservation, Stage, WakeFor, Why};
-use crate::desk::{Bucket, DeskReply};
+use super::{
+    Attempt, AttemptEnd, Call, Effect, Ending, Input, Reply, Reservation, Stage, WakeFor, Why, limited,
+};
+use crate::desk::DeskReply;
 use crate::fault::{Fault, FaultKind, Phase, TimeLimit};
 use crate::fleet::{Health, Observation, Row, Seen, View};
-use crate::grid::RecordMode;
+use crate::grid::{RecordMode, Settings};
 use crate::mark::Mark;
+use crate::money::Nano;
 use crate::problem::{Code, Problem, Retry};
 use crate::subject::Ask;
 use crate::time::{Span, Tick};
@@ -70,7 +73,7 @@ impl Call {
         }
     }
 
-    fn ask_for_verdicts(&mut self) {
+    pub(super) fn ask_for_verdicts(&mut self) {
         let rows = self.plan.open();
         self.stage = Stage::Judge { rows };
         self.emit(Effect::Judge { rows });
@@ -90,7 +93,12 @@ impl Call {
 
     fn looked(&mut self, view: View) {
         let again = !self.attempts.is_empty();
-        self.plan.look(&view, again, self.rng.draw(), self.now);
+        self.plan.see(&view);
+        if self.released {
+            self.keep_what_can_resume();
+        }
+        self.plan
+            .look(again, self.intake.features, self.rng.draw(), self.now);
         self.step(Fact::View(view));
         if self.reserved_key.is_some() {
             return self.try_next();
@@ -99,19 +107,18 @@ impl Call {
             return self.wait_or_refuse();
         }
         self.stage = Stage::ReserveKey;
-        self.emit(Effect::ReserveKey {
-            tokens: self.tokens_estimate(),
-        });
+        self.claim = self.claim();
+        self.emit(Effect::ReserveKey { claim: self.claim });
     }
 
     fn key_reserved(&mut self, reply: DeskReply) {
         self.step(Fact::Desk(reply));
-        match reply {
-            DeskReply::Granted => {
-                self.reserved_key = Some(self.tokens_estimate());
+        match limited::problem(reply, self.now) {
+            None => {
+                self.reserved_key = Some(self.claim);
                 self.try_next();
             }
-            DeskReply::Denied { bucket, free_at } => self.refuse(self.key_limited(bucket, free_at)),
+            Some(problem) => self.refuse(problem),
         }
     }
 
@@ -141,7 +148,7 @@ impl Call {
     fn channel_reserved(&mut self, row: u8, reply: DeskReply) {
         self.step(Fact::Desk(reply));
         match reply {
-            DeskReply::Denied { bucket, free_at } => {
+            DeskReply::Denied { bucket, free_at, .. } => {
                 self.plan.limit(row, bucket, free_at);
                 self.try_next();
             }
@@ -162,8 +169,13 @@ impl Call {
         self.decided_at = Some((self.now, self.steps.as_slice().len()));
         self.stage = Stage::Record { row };
         self.emit(Effect::Record {
-            strict: self.settings.record == RecordMode::Strict,
+            strict: self.waits_for_durable(),
         });
+    }
+
+    /// Whether anything waits until the decision's entry is durable: the answer, or under a budget the request itself.
+    fn waits_for_durable(&self) -> bool {
+        self.settings.record == RecordMode::Strict || self.is_budgeted()
     }
 
     fn recorded(&mut self, row: Option<u8>, taken: bool) {
@@ -182,6 +194,8 @@ impl Call {
             return self.finish(Ending::Abandoned);
         }
         match (row, self.ended.take()) {
+            // A crash must not lose money: what was reserved is known to the ledger before it can be spent.
+            (Some(row), _) if self.is_budgeted() && !self.durable => self.stage = Stage::Durable { row },
             (Some(row), _) => self.dial(row),
             (None, Some((_, Ending::Refused(problem)))) => self.finish(Ending::Refused(problem)),
             (None, _) => self.finish(Ending::Refused(Problem::plain(Code::Internal))),
@@ -193,6 +207,10 @@ impl Call {
         let verdict = planned.and_then(|row| row.verdict.clone());
         let seen = planned.and_then(|row| row.seen);
         let again = !self.attempts.is_empty();
+        // What an attempt brought that the caller never had bars nothing.
+        self.bars_resume &= self.released;
+        self.hold_is_over = false;
+        let method = self.released.then(|| self.method(row)).flatten();
         let attempt = Attempt {
             content_events: 0,
             dialled_at: self.now,
@@ -200,6 +218,7 @@ impl Call {
             first_content_at: None,
             first_content_max: self.first_content_max(seen),
             last_progress_at: self.now,
+            method,
             opened: None,
             reserved: self.reserved_channel.take().unwrap_or_default(),
             row,
@@ -213,7 +232,11 @@ impl Call {
         }
         self.stage = Stage::Attempt;
         self.observe(row, Seen::Dial { again });
-        self.emit(Effect::Dial { attempt: ix, row });
+        self.emit(Effect::Dial {
+            attempt: ix,
+            method,
+            row,
+        });
     }
 
     /// A call that probes a lane which has failed does not stake all its time on it.
@@ -252,13 +275,16 @@ impl Call {
             Mark::Usage(usage) => attempt.usage = Some(usage),
             Mark::Thinking | Mark::Tool => {}
         }
+        let bars = !self.bars_resume && matches!(mark, Mark::Thinking | Mark::Tool);
+        self.bars_resume |= bars || matches!(mark, Mark::Stop(_));
         // A thinking block or a tool call is an answer begun: what follows belongs to this channel.
         let begins = matches!(mark, Mark::Content(1..) | Mark::Thinking | Mark::Tool);
         if begins && attempt.first_content_at.is_none() {
             self.step(Fact::Mark(mark));
             self.first_content();
         } else {
-            self.steps.merge(now, mark);
+            self.steps.merge(now, mark, bars);
+            self.release_if_ready();
         }
     }
 
@@ -283,6 +309,9 @@ impl Call {
             return;
         }
         self.step(Fact::Durable);
+        if let Stage::Durable { row } = self.stage {
+            return self.dial(row);
+        }
         self.release_if_ready();
         if std::mem::take(&mut self.end_waits) {
             self.complete();
@@ -292,7 +321,7 @@ impl Call {
     /// Nothing of the answer has left, and nothing ever may: waiting for the call's limit would help nobody. No judgement
     /// on the channel.
     fn not_durable(&mut self) {
-        let is_waited_for = self.settings.record == RecordMode::Strict && self.decided_at.is_some();
+        let is_waited_for = self.waits_for_durable() && self.decided_at.is_some();
         if self.durable || !is_waited_for || matches!(self.stage, Stage::Record { .. }) {
             return;
         }
@@ -302,17 +331,39 @@ impl Call {
         self.refuse(ledger_full());
     }
 
-    /// An answer is released at its first content, and under `record = "strict"` not before its decision is durable.
+    /// An answer is released at its first content, or once the part to be kept back has come, and under
+    /// `record = "strict"` not before its decision is durable.
     fn release_if_ready(&mut self) {
+        if self.released {
+            return;
+        }
         let content = self
             .attempts
             .last()
-            .is_some_and(|a| a.first_content_at.is_some() && a.ended.is_none());
+            .is_some_and(|a| a.ended.is_none() && self.has_been_held(a));
         let strict = self.settings.record == RecordMode::Strict;
-        if self.stage == Stage::Attempt && !self.released && content && (self.durable || !strict) {
-            self.released = true;
-            self.emit(Effect::Release);
+        if self.stage == Stage::Attempt && content && (self.durable || !strict) {
+            self.release();
         }
+    }
+
+    fn release(&mut self) {
+        self.released = true;
+        self.answered = self.attempts.last().map(|attempt| attempt.row);
+        self.emit(Effect::Release);
+    }
+
+    /// Whether the part of an answer that the pool keeps back has come.
+    fn has_been_held(&self, attempt: &Attempt) -> bool {
+        let Some(since) = attempt.first_content_at else {
+            return false;
+        };
+        let Settings {
+            hold_ms, hold_tokens, ..
+        } = self.settings;
+        let is_enough = hold_tokens > 0 && attempt.content_events >= u64::from(hold_tokens);
+        let is_long = hold_ms > 0 && self.now.since(since) >= Span::from_ms(hold_ms.into());
+        (hold_ms == 0 && hold_tokens == 0) || is_enough || is_long
     }
 
     /// The answer's bytes ended.
@@ -333,8 +384,7 @@ impl Call {
     /// The answer is whole, and may leave.
     fn complete(&mut self) {
         if !self.released {
-            self.released = true;
-            self.emit(Effect::Release);
+            self.release();
         }
         self.close_attempt(AttemptEnd::Done);
         self.finish(Ending::Served);
@@ -344,9 +394,7 @@ impl Call {
         let row = self.attempts.last().map_or(0, |attempt| attempt.row);
         self.close_attempt(AttemptEnd::Fault(fault));
         if self.released {
-            return self.finish(Ending::Broken(
-                Problem::plain(Code::AnswerCut).with_retry(Retry::Free),
-            ));
+            return self.resume_or_break(fault, row);
         }
         match fault.kind {
             FaultKind::Context => self.keep_larger(row),
@@ -367,7 +415,7 @@ impl Call {
         self.ask_for_verdicts();
     }
 
-    fn is_spent(&self) -> bool {
+    pub(super) fn is_spent(&self) -> bool {
         self.attempts.len() >= usize::from(self.settings.attempts_max)
     }
 
@@ -415,12 +463,16 @@ impl Call {
             return;
         }
         self.step(Fact::Timer);
+        if why == WakeFor::Release {
+            self.hold_is_over = true;
+            return self.release_if_ready();
+        }
         let attempt = u8::try_from(self.attempts.len().saturating_sub(1)).unwrap_or(u8::MAX);
         if self.stage == Stage::Attempt {
             self.emit(Effect::Cancel { attempt });
         }
         let limit = match why {
-            WakeFor::Again => return self.ask_for_verdicts(),
+            WakeFor::Again | WakeFor::Release => return self.ask_for_verdicts(),
             WakeFor::CallLimit => return self.call_limit(),
             WakeFor::Head => TimeLimit::Head,
             WakeFor::FirstContent => TimeLimit::FirstContent,
@@ -490,7 +542,11 @@ impl Call {
         match self.late.take() {
             Some(_) if reply != DeskReply::Granted => {}
             Some(Reservation::Channel { row }) => self.emit(Effect::SettleChannel { row, reserved, used }),
-            Some(Reservation::Key) => self.emit(Effect::SettleKey { reserved, used }),
+            Some(Reservation::Key) => self.emit(Effect::SettleKey {
+                charged: Nano(0),
+                claim: self.claim,
+                used,
+            }),
             None => {}
         }
     }
@@ -519,11 +575,22 @@ impl Call {
         };
         self.plan.tried(row, again_at);
         self.observe(row, seen);
+        if let AttemptEnd::Fault(Fault {
+            kind: FaultKind::Incapable,
+            feature: Some(feature),
+            ..
+        }) = end
+        {
+            self.observe(row, Seen::Lack(feature));
+        }
         self.emit(Effect::SettleChannel { row, reserved, used });
     }
 
     /// Nothing more can be tried: say what was in the way.
     pub(super) fn refuse_for_want_of_candidates(&mut self) {
+        if self.released {
+            return self.finish(Ending::Broken(answer_cut()));
+        }
         let problem = match self.attempts.last().and_then(|attempt| attempt.ended) {
             // Every candidate says that it cannot do this request: so it is the request, in the words of the last.
             Some((_, AttemptEnd::Fault(fault))) if self.all_faults(FaultKind::Incapable) => {
@@ -548,6 +615,9 @@ impl Call {
             let free_at = self.plan.limited_until();
             let retry = free_at.map_or(Retry::Free, |at| Retry::After(at.since(self.now)));
             return Problem::plain(Code::ChannelsBusy).with_retry(retry);
+        }
+        if self.plan.any_unpriced() {
+            return Problem::plain(Code::PriceUnknown);
         }
         // What is allowed is cut, and a cut lasts: if an officer could open another way, that is the one to ask.
         match (self.plan.next_at(self.now), self.plan.refusing_verdict()) {
@@ -597,28 +667,11 @@ impl Call {
         })
     }
 
-    fn key_limited(&self, bucket: Bucket, free_at: Option<Tick>) -> Problem {
-        let (code, says) = match bucket {
-            Bucket::Concurrency => (
-                Code::ConcurrencyLimit,
-                "The key has as many calls in flight as it may.",
-            ),
-            Bucket::RequestsPerDay => (Code::RequestLimit, "The key's requests per day are used up."),
-            Bucket::RequestsPerMinute => (Code::RequestLimit, "The key's requests per minute are used up."),
-            Bucket::TokensPerDay => (Code::TokenLimit, "The key's tokens per day are used up."),
-            Bucket::TokensPerMinute => (Code::TokenLimit, "The key's tokens per minute are used up."),
-        };
-        let retry = match (bucket, free_at) {
-            (_, Some(at)) => Retry::After(at.since(self.now)),
-            (Bucket::Concurrency, None) => Retry::Free,
-            // More than the whole limit: waiting does not help.
-            (_, None) => Retry::Never,
-        };
-        Problem::new(code, says).with_retry(retry)
-    }
-
     /// End the call with a problem; one that was not decided yet is recorded as a refusal first.
     fn refuse(&mut self, problem: Problem) {
+        if self.released {
+            return self.finish(Ending::Broken(problem));
+        }
         if self.decided_at.is_some() {
             return self.finish(Ending::Refused(problem));
         }
@@ -626,7 +679,10 @@ impl Call {
         self.record(None);
     }
 
-    fn finish(&mut self, ending: Ending) {
+    pub(super) fn finish(&mut self, ending: Ending) {
+        if let Stage::Durable { row } = self.stage {
+            self.release_channel(Some(row));
+        }
         self.settle_key();
         let reply = match &ending {
             Ending::Abandoned => None,
@@ -665,12 +721,14 @@ impl Call {
     }
 
     fn settle_key(&mut self) {
-        let Some(reserved) = self.reserved_key else { return };
+        let Some(claim) = self.reserved_key else { return };
         let used = match self.attempts.last() {
+            _ if self.is_put_together() => self.usage(),
             Some(attempt) if attempt.may_have_used() => attempt.usage,
             _ => Some(crate::Usage::default()),
         };
-        self.emit(Effect::SettleKey { reserved, used });
+        let charged = self.charged();
+        self.emit(Effect::SettleKey { charged, claim, used });
     }
 
     fn observe(&mut self, row: u8, seen: Seen) {
@@ -712,6 +770,10 @@ const LOSS_BYTES_MAX: usize = 12 << 10;
 /// A loss in JSON, with its two keys and what escaping its path may add.
 fn loss_bytes(loss: &Loss) -> usize {
     2 * loss.path.len() + loss.why.len() + 32
+}
+
+pub(super) const fn answer_cut() -> Problem {
+    Problem::plain(Code::AnswerCut).with_retry(Retry::Free)
 }
 
 const fn ledger_full() -> Problem {

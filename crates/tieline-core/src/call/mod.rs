@@ -7,9 +7,12 @@
 //!
 //! Bounds: at most [`ROWS_MAX`] candidates and attempts; at most [`MARKS_MAX`] recorded marks of an attempt.
 
+mod bound;
+mod limited;
 mod machine;
 mod plan;
 mod replay;
+mod resume;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -20,17 +23,20 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use crate::ROWS_MAX;
-use crate::desk::DeskReply;
+use crate::desk::{Claim, DeskReply};
 use crate::entropy::{Rng, Seed};
-use crate::fault::{Fault, FaultKind, Phase};
+use crate::fault::Fault;
 use crate::fleet::{Observation, View};
 use crate::grid::{Candidate, Settings, Snapshot};
 use crate::mark::{Mark, Stop, Usage};
+use crate::money::Nano;
 use crate::problem::{Code, Problem};
+use crate::resume::Method;
 use crate::subject::Intake;
 use crate::time::{Span, Tick};
 use crate::verdict::Verdict;
 
+pub use bound::OUTPUT_TOKENS_ASSUMED;
 pub use plan::{Plan, Why};
 pub use replay::{Difference, replay};
 pub use step::{Fact, Judged, Loss, MARKS_MAX, Step};
@@ -42,7 +48,7 @@ pub enum Input {
     ClientGone,
     /// The reply to [`Effect::ReserveKey`] or [`Effect::ReserveChannel`].
     Desk(DeskReply),
-    /// The decision's entry is durable (asked for by `record = "strict"`).
+    /// The decision's entry is durable (asked for by `record = "strict"` and by budgets).
     Durable,
     /// The attempt's answer ended; `complete` if its terminator or stop reason was seen.
     End { complete: bool },
@@ -72,49 +78,40 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Stop the attempt and close its connection.
-    Cancel {
-        attempt: u8,
-    },
+    Cancel { attempt: u8 },
     /// The call is over: write [`Call::outcome_entry`].
     Close,
-    /// Send the request to the candidate of `row`.
+    /// Send the request to the candidate of `row`; with a method, ask it for the rest of an answer that broke off.
     Dial {
         attempt: u8,
+        method: Option<Method>,
         row: u8,
     },
     /// Judge the candidates of the rows whose bits are set, under the epoch current at this moment.
-    Judge {
-        rows: u8,
-    },
+    Judge { rows: u8 },
     /// Read the fleet's view of [`Call::candidates`].
     Look,
     /// Tell the fleet.
     Observe(Observation),
     /// Write [`Call::decision_entry`]; answer with [`Input::Recorded`] at once (the ledger's queue takes it or is full),
     /// and if `strict` with [`Input::Durable`] or [`Input::NotDurable`] later.
-    Record {
-        strict: bool,
-    },
+    Record { strict: bool },
     /// From here on the attempt's bytes, those held back first, go to the caller as they come.
     Release,
     /// The caller gets this, and nothing after it.
     Reply(Reply),
     /// Reserve one request and `tokens` on the channel of `row`.
-    ReserveChannel {
-        row: u8,
-        tokens: u64,
-    },
-    /// Reserve one request and `tokens` for the key.
-    ReserveKey {
-        tokens: u64,
-    },
+    ReserveChannel { row: u8, tokens: u64 },
+    /// Reserve one request and the claim for the key and everybody else who pays.
+    ReserveKey { claim: Claim },
     SettleChannel {
         row: u8,
         reserved: u64,
         used: Option<Usage>,
     },
     SettleKey {
-        reserved: u64,
+        charged: Nano,
+        claim: Claim,
         used: Option<Usage>,
     },
 }
@@ -141,6 +138,8 @@ pub enum WakeFor {
     FirstContent,
     Head,
     Idle,
+    /// The part of an answer that the pool keeps back has been kept for long enough.
+    Release,
     /// The whole of an answer that is not streamed.
     Whole,
 }
@@ -158,13 +157,6 @@ pub enum Ending {
     Served,
 }
 
-/// The output tokens that a reservation assumes where the request states no limit. A guess: half of recorded chat
-/// answers are shorter than a quarter of it; settling corrects it.
-pub const OUTPUT_TOKENS_ASSUMED: u64 = 1_024;
-
-/// Bytes of request body per input token that a reservation assumes: English text has about four.
-const BODY_BYTES_PER_TOKEN: u64 = 4;
-
 /// One request of an application.
 #[expect(
     clippy::struct_excessive_bools,
@@ -172,11 +164,19 @@ const BODY_BYTES_PER_TOKEN: u64 = 4;
 )]
 #[derive(Debug)]
 pub struct Call {
+    /// Whose answer the caller got first.
+    answered: Option<u8>,
     pub(crate) attempts: ArrayVec<Attempt, ROWS_MAX>,
+    /// What came of the answer is such that no other attempt can go on with it.
+    bars_resume: bool,
     pub(crate) began: Tick,
     pub(crate) candidates: ArrayVec<Candidate, ROWS_MAX>,
+    /// What was asked of everybody who pays.
+    claim: Claim,
     /// Steps before this index led to the decision.
     pub(crate) decided_at: Option<(Tick, usize)>,
+    /// An answer that was to be repeated came out differently.
+    differs: bool,
     durable: bool,
     effects: ArrayVec<Effect, EFFECTS_MAX>,
     /// The answer ended well, but its decision is not durable yet.
@@ -184,6 +184,8 @@ pub struct Call {
     pub(crate) ended: Option<(Tick, Ending)>,
     /// The caller went away while the ledger was asked.
     gone: bool,
+    /// The attempt's first part was kept back for as long as the pool wants.
+    hold_is_over: bool,
     pub(crate) in_scope: bool,
     pub(crate) intake: Intake,
     pub(crate) losses: Vec<Loss>,
@@ -193,8 +195,8 @@ pub struct Call {
     pub(crate) plan: Plan,
     released: bool,
     rng: Rng,
-    /// Tokens reserved for the key, if granted.
-    pub(crate) reserved_key: Option<u64>,
+    /// What everybody who pays granted.
+    pub(crate) reserved_key: Option<Claim>,
     /// Tokens reserved on the channel of the attempt to come.
     reserved_channel: Option<u64>,
     pub(crate) seed: Seed,
@@ -217,6 +219,8 @@ pub(crate) struct Attempt {
     /// How long its first content may take: the pool's limit, less for a probe.
     first_content_max: Span,
     pub(crate) last_progress_at: Tick,
+    /// How it is to go on with an answer that broke off, if it is.
+    pub(crate) method: Option<Method>,
     pub(crate) opened: Option<u16>,
     pub(crate) reserved: u64,
     pub(crate) row: u8,
@@ -241,11 +245,7 @@ impl Attempt {
     fn may_have_used(&self) -> bool {
         let unrefused = match self.ended {
             Some((_, AttemptEnd::Done | AttemptEnd::Left | AttemptEnd::Ordered)) => true,
-            Some((_, AttemptEnd::Fault(fault))) => match fault.kind {
-                FaultKind::Timeout => true,
-                FaultKind::Reset => fault.phase == Phase::Body,
-                _ => false,
-            },
+            Some((_, AttemptEnd::Fault(fault))) => fault.may_have_used(),
             None => false,
         };
         unrefused || self.first_content_at.is_some()
@@ -257,6 +257,10 @@ enum Stage {
     /// An attempt is under way.
     Attempt,
     Done,
+    /// The decision's entry is to be durable before the attempt on `row`.
+    Durable {
+        row: u8,
+    },
     Judge {
         rows: u8,
     },
@@ -308,16 +312,21 @@ impl Call {
             .ask_name(&intake.ask)
             .is_none_or(|name| intake.subject.scope.allows(name));
         let mut call = Self {
+            answered: None,
             attempts: ArrayVec::new(),
+            bars_resume: false,
             began: now,
             plan: Plan::new(candidates.len()),
             candidates,
+            claim: Claim::default(),
             decided_at: None,
+            differs: false,
             durable: false,
             effects: ArrayVec::new(),
             end_waits: false,
             ended: None,
             gone: false,
+            hold_is_over: false,
             in_scope,
             intake,
             late: None,
@@ -335,6 +344,7 @@ impl Call {
             waited: Span::default(),
             waits: 0,
         };
+        call.price_rows();
         call.admit();
         call
     }
@@ -398,20 +408,9 @@ impl Call {
         self.ended.as_ref().map(|(_, ending)| ending)
     }
 
-    /// Usage and cost of the attempt that answered, once known.
-    pub fn usage(&self) -> Option<Usage> {
-        self.attempts.last().and_then(|attempt| attempt.usage)
-    }
-
-    /// The candidate whose answer the caller got or is getting.
+    /// The candidate whose answer the caller got or is getting; the first, if others went on with it.
     pub fn answered_by(&self) -> Option<Candidate> {
-        self.released
-            .then(|| {
-                self.attempts
-                    .last()
-                    .and_then(|attempt| self.candidate(attempt.row))
-            })
-            .flatten()
+        self.answered.and_then(|row| self.candidate(row))
     }
 
     /// The candidate that an officer could open, and what holds it, if that is why the call was refused.
@@ -446,11 +445,15 @@ impl Call {
                 WakeFor::Whole,
             );
         }
-        if attempt.first_content_at.is_some() {
-            return (
-                attempt.last_progress_at.plus(ms(self.settings.idle_ms)),
-                WakeFor::Idle,
-            );
+        if let Some(since) = attempt.first_content_at {
+            let idle = attempt.last_progress_at.plus(ms(self.settings.idle_ms));
+            let release = since.plus(ms(self.settings.hold_ms));
+            let is_kept = !self.released && !self.hold_is_over && self.settings.hold_ms > 0;
+            return if is_kept && release < idle {
+                (release, WakeFor::Release)
+            } else {
+                (idle, WakeFor::Idle)
+            };
         }
         let first_content = attempt.dialled_at.plus(attempt.first_content_max);
         let head = attempt.dialled_at.plus(ms(self.settings.head_ms));
@@ -459,15 +462,5 @@ impl Call {
         } else {
             (first_content, WakeFor::FirstContent)
         }
-    }
-
-    /// Tokens to reserve: an estimate of the input, and the stated or assumed limit of the output.
-    fn tokens_estimate(&self) -> u64 {
-        let input = self.intake.body_bytes / BODY_BYTES_PER_TOKEN;
-        let output = self
-            .intake
-            .output_tokens_max
-            .map_or(OUTPUT_TOKENS_ASSUMED, u64::from);
-        input.saturating_add(output)
     }
 }

@@ -9,7 +9,7 @@
 //! last attempt goes to another failure domain if there is one, whatever the order.
 //!
 //! If none is ready: one that is full, then one that failed this call and may be asked again, then (panic) one whose
-//! breaker is open for its share of faults. One that failed in a row gets probes alone. Panic ignores breakers; policy and
+//! breaker is open for its share of faults, then one that lacks what the request asks for, whose words the caller gets. One that failed in a row gets probes alone. Panic ignores breakers; policy and
 //! cuts never are.
 
 use std::sync::Arc;
@@ -20,10 +20,11 @@ use serde::{Deserialize, Serialize};
 use crate::ROWS_MAX;
 use crate::desk::Bucket;
 use crate::entropy::{Rng, Seed};
+use crate::feature::FeatureSet;
 use crate::fleet::{Health, Row, View};
-use crate::grid::{Candidate, Choice, ComponentSet, Snapshot};
+use crate::grid::{Candidate, Choice, ComponentSet, Snapshot, UnknownPrice};
 use crate::time::Tick;
-use crate::verdict::{Ruling, Verdict};
+use crate::verdict::{Rule, Ruling, Verdict};
 
 /// Why a candidate is where it is in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,8 @@ pub enum Why {
     /// It has as many attempts in flight as it seems to take.
     Full,
     Held,
+    /// It has refused something that the request asks for.
+    Lacking,
     /// Its limit is used up.
     Limited,
     /// Its breaker is open.
@@ -57,6 +60,8 @@ pub enum Why {
     Unasked,
     /// It cannot serve this request, as what was tried has shown.
     Unfit,
+    /// Its price is unknown, and a budget or the configuration wants it known.
+    Unpriced,
 }
 
 /// Of one candidate, tries in one call: a second is for the case in which no other can serve.
@@ -87,6 +92,7 @@ pub struct PlanRow {
     pub tries: u8,
     /// What was tried has shown that it cannot serve the request.
     pub unfit: bool,
+    pub unpriced: Option<UnknownPrice>,
     pub verdict: Option<Arc<Verdict>>,
     pub why: Why,
 }
@@ -111,6 +117,7 @@ impl Plan {
             seen: None,
             tries: 0,
             unfit: false,
+            unpriced: None,
             verdict: None,
             why: Why::Unasked,
         };
@@ -137,6 +144,9 @@ impl Plan {
         let mut verdicts = verdicts.iter();
         for (row, _) in asked {
             row.verdict = verdicts.next().cloned();
+            if row.unpriced == Some(UnknownPrice::Hold) && row.is_allowed() {
+                row.verdict = row.verdict.as_deref().map(held_for_price);
+            }
         }
     }
 
@@ -161,16 +171,23 @@ impl Plan {
         })
     }
 
-    /// Say of each row why it is where it is. `again` if the call has tried one already; `draw` is what chance says.
-    pub(crate) fn look(&mut self, view: &View, again: bool, draw: u64, now: Tick) {
-        self.draw = draw;
+    /// Take what the fleet says of each row.
+    pub(crate) fn see(&mut self, view: &View) {
         for (row, seen) in self.rows.iter_mut().zip(&view.rows) {
             row.seen = Some(*seen);
+        }
+    }
+
+    /// Say of each row why it is where it is. `again` if the call has tried one already; `draw` is what chance says.
+    pub(crate) fn look(&mut self, again: bool, features: FeatureSet, draw: u64, now: Tick) {
+        self.draw = draw;
+        for row in &mut self.rows {
+            let Some(seen) = row.seen else { continue };
             // A limit that was used up before a wait is asked anew.
             row.limited = row
                 .limited
                 .filter(|(_, free_at)| free_at.is_none_or(|at| now < at));
-            row.why = row.standing(seen, again, now);
+            row.why = row.standing(&seen, again, features, now);
         }
     }
 
@@ -183,7 +200,7 @@ impl Plan {
 
     /// The next row to try.
     pub(crate) fn choose(&self, turn: &Turn<'_>) -> Option<u8> {
-        [Why::Standby, Why::Full, Why::Again, Why::Ailing]
+        [Why::Standby, Why::Full, Why::Again, Why::Ailing, Why::Lacking]
             .into_iter()
             .find_map(|why| self.choose_among(why, turn))
     }
@@ -224,6 +241,13 @@ impl Plan {
         }
     }
 
+    /// What was tried may be tried once more at once, in another way.
+    pub(crate) fn again(&mut self, row: u8, now: Tick) {
+        if let Some(row) = self.rows.get_mut(usize::from(row)) {
+            row.again_at = Some(now);
+        }
+    }
+
     /// Rule out the rows that `fits` refuses, whatever becomes of the rest.
     pub(crate) fn keep(&mut self, fits: impl Fn(usize) -> bool) {
         for (row, ix) in self.rows.iter_mut().zip(0..) {
@@ -238,6 +262,11 @@ impl Plan {
         if let Some(row) = self.rows.get_mut(usize::from(row)) {
             row.verdict = Some(verdict);
         }
+    }
+
+    /// Whether an unknown price is all that keeps a row from being tried.
+    pub(crate) fn any_unpriced(&self) -> bool {
+        self.rows.iter().any(|row| row.why == Why::Unpriced)
     }
 
     pub(crate) fn any_limited(&self) -> bool {
@@ -331,6 +360,20 @@ fn drawn(draw: u64, rows: &[u8]) -> Option<[u8; 2]> {
 
 // === impl PlanRow ===
 
+/// An allowed candidate whose unknown price holds it. Only a stated price opens it.
+fn held_for_price(verdict: &Verdict) -> Arc<Verdict> {
+    let rule = Rule {
+        citation: "configuration in force".into(),
+        id: "default/unknown-price".into(),
+        reason: "The price of this model on this channel is unknown, and such calls are held.".into(),
+    };
+    Arc::new(Verdict {
+        rules: Arc::new([rule]),
+        ruling: Ruling::Hold,
+        ..verdict.clone()
+    })
+}
+
 impl PlanRow {
     fn is_allowed(&self) -> bool {
         self.verdict
@@ -359,17 +402,19 @@ impl PlanRow {
         }
     }
 
-    fn standing(&self, seen: &Row, again: bool, now: Tick) -> Why {
+    fn standing(&self, seen: &Row, again: bool, features: FeatureSet, now: Tick) -> Why {
         if let Some(why) = self.ruled() {
             return why;
         }
         match seen.health {
+            _ if self.unpriced.is_some() => Why::Unpriced,
             _ if seen.out => Why::Out,
             _ if self.limited.is_some() => Why::Limited,
             _ if again && seen.barred => Why::Barred,
             _ if self.again_at.is_some_and(|at| now < at) => Why::Tried,
             Health::Open => Why::Open,
             _ if seen.free_at.is_some() => Why::Resting,
+            _ if !seen.lacks.intersection(features).is_empty() => Why::Lacking,
             Health::Ailing => Why::Ailing,
             _ if self.tries > 0 => Why::Again,
             _ if seen.full => Why::Full,

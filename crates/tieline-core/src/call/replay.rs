@@ -107,7 +107,9 @@ fn intake(snapshot: &Snapshot, decision: &DecisionEntry) -> Result<Intake, Diffe
         lapse: None,
         limits: Limits::default(),
         party: record.party.clone(),
+        party_desk_ix: 0,
         party_digest: record.party_digest.0,
+        party_limits: Limits::default(),
         posture: record.posture,
         scope: if record.in_scope {
             Scope::All
@@ -117,14 +119,20 @@ fn intake(snapshot: &Snapshot, decision: &DecisionEntry) -> Result<Intake, Diffe
     };
     Ok(Intake {
         affinity: record.affinity,
+        answers: record.answers,
         ask,
         body_bytes: record.body_bytes,
         call: decision.id,
         deadline: record.deadline_us,
         dialect: record.dialect,
         end_use: record.end_use.clone(),
+        features: record.features,
+        is_budgeted: record.is_budgeted,
+        is_deterministic: record.is_deterministic,
+        media: record.media,
         output_tokens_max: record.output_tokens_max,
         patience: record.patience_us,
+        prefill: record.prefill,
         stream: record.stream,
         subject: Arc::new(subject),
     })

@@ -16,8 +16,9 @@ use crate::mark::{Mark, Stop, Usage};
 use crate::time::Tick;
 use crate::verdict::{Rule, Ruling, Verdict};
 
-/// Marks recorded of one attempt, at most: the first content and, before each of the other facts that an attempt can meet
-/// (first content, opened, durable, one loss report of the answer, the end), merged progress of three: 1 + 5 × 3.
+/// Marks recorded of one attempt, at most: the first content, the first that is more than text, and merged progress before
+/// each of the facts that an attempt can meet: of two (usage and stop) before it opened and before its first content, of
+/// three before it is durable, before one loss report of the answer and before the end. 1 + 1 + 2 × 2 + 3 × 3 = 15.
 pub const MARKS_MAX: usize = 16;
 
 /// One input, and when it came.
@@ -106,6 +107,8 @@ pub(crate) struct Steps {
 #[derive(Debug)]
 struct Progress {
     at: Tick,
+    /// A call of a tool or a thought, the first that was told.
+    bar: Option<Mark>,
     events: u32,
     stop: Option<Stop>,
     usage: Option<Usage>,
@@ -127,10 +130,12 @@ impl Steps {
         self.buffer.push(Step { at, fact });
     }
 
-    /// Keep a mark that changes no more than sums and last values, until the next fact.
-    pub(crate) fn merge(&mut self, at: Tick, mark: Mark) {
+    /// Keep a mark that changes no more than sums and last values, until the next fact. A mark that `bars` the answer from
+    /// being continued is kept for itself.
+    pub(crate) fn merge(&mut self, at: Tick, mark: Mark, bars: bool) {
         let progress = self.progress.get_or_insert(Progress {
             at,
+            bar: None,
             events: 0,
             stop: None,
             usage: None,
@@ -140,6 +145,7 @@ impl Steps {
             Mark::Content(events) => progress.events = progress.events.saturating_add(events),
             Mark::Stop(stop) => progress.stop = Some(stop),
             Mark::Usage(usage) => progress.usage = Some(usage),
+            Mark::Thinking | Mark::Tool if bars => progress.bar = Some(mark),
             Mark::Thinking | Mark::Tool => {}
         }
     }
@@ -157,11 +163,11 @@ impl Steps {
             return;
         };
         // Progress without a sum or a value is still written: the idle limit runs from it.
-        let bare = progress.usage.is_none() && progress.stop.is_none();
+        let bare = progress.bar.is_none() && progress.usage.is_none() && progress.stop.is_none();
         let content = (progress.events > 0 || bare).then_some(Mark::Content(progress.events));
         let usage = progress.usage.map(Mark::Usage);
         let stop = progress.stop.map(Mark::Stop);
-        for mark in [content, usage, stop].into_iter().flatten() {
+        for mark in [content, progress.bar, usage, stop].into_iter().flatten() {
             self.buffer.push(Step {
                 at: progress.at,
                 fact: Fact::Mark(mark),

@@ -4,6 +4,8 @@
 mod cases;
 mod choice;
 mod laws;
+mod money;
+mod resume;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -53,7 +55,9 @@ fn three_channels(settings: Settings) -> Arc<Snapshot> {
         components: vec!["cloud:west".into()],
         dialect: Dialect::OpenaiChat,
         limits: Limits::default(),
+        media_tokens_max: None,
         models: vec![ServedRecord {
+            price_list: None,
             model: "n".into(),
             name: "n".into(),
             price: None,
@@ -65,6 +69,7 @@ fn three_channels(settings: Settings) -> Arc<Snapshot> {
         region_country: None,
     });
     record.pools = vec![PoolRecord {
+        limits: Limits::default(),
         models: vec!["m".into(), "n".into()],
         name: "p".into(),
         settings,
@@ -75,14 +80,20 @@ fn three_channels(settings: Settings) -> Arc<Snapshot> {
 fn intake(ask: Ask, scope: Scope) -> Intake {
     Intake {
         affinity: None,
+        answers: 1,
         ask,
         body_bytes: 400,
         call: CallId::new(START, 1),
         deadline: None,
         dialect: Dialect::OpenaiChat,
         end_use: None,
+        features: crate::FeatureSet::EMPTY,
+        is_budgeted: false,
+        is_deterministic: false,
+        media: 0,
         output_tokens_max: Some(100),
         patience: None,
+        prefill: 0,
         stream: true,
         subject: Arc::new(Subject {
             desk_ix: 0,
@@ -90,7 +101,9 @@ fn intake(ask: Ask, scope: Scope) -> Intake {
             lapse: None,
             limits: Limits::default(),
             party: "p1".into(),
+            party_desk_ix: 0,
             party_digest: [1; 32],
+            party_limits: Limits::default(),
             posture: 3,
             scope,
         }),
@@ -117,7 +130,12 @@ fn verdict(ruling: Ruling) -> Arc<Verdict> {
 }
 
 const fn limited(bucket: Bucket, free_at: Option<Tick>) -> DeskReply {
-    DeskReply::Denied { bucket, free_at }
+    DeskReply::Denied {
+        bucket,
+        free_at,
+        in_flight: false,
+        owner: crate::BucketOwner::Key,
+    }
 }
 
 const DEFAULTS: Settings = Settings {
@@ -127,9 +145,13 @@ const DEFAULTS: Settings = Settings {
     connect_ms: 2_000,
     first_content_ms: 20_000,
     head_ms: 10_000,
+    hold_ms: 0,
+    hold_tokens: 0,
     idle_ms: 15_000,
+    output_tokens_max: 50,
     record: RecordMode::Async,
     resume: crate::grid::Resume::Off,
+    unknown_price: crate::grid::UnknownPrice::Record,
     whole_ms: 30_000,
 };
 
@@ -139,6 +161,7 @@ const ROW: Row = Row {
     full: false,
     health: Health::Closed,
     in_flight: 2,
+    lacks: crate::FeatureSet::EMPTY,
     out: false,
     ttft_us: Some(1_500),
 };
@@ -224,6 +247,7 @@ impl World {
 
     fn see(&mut self, effect: &Effect) {
         self.words.push(word(effect));
+        self.learn(effect);
         let answer = match effect {
             Effect::Judge { rows } => Input::Verdicts(
                 (0..ROWS_MAX)
@@ -245,6 +269,23 @@ impl World {
             _ => return,
         };
         self.answers.push_back(answer);
+    }
+
+    /// The fleet keeps what a lane lacks.
+    fn learn(&mut self, effect: &Effect) {
+        if let Effect::Observe(Observation {
+            channel,
+            model,
+            seen: crate::Seen::Lack(feature),
+            ..
+        }) = effect
+        {
+            let lane = (*channel, *model);
+            let rows = self.call.candidates().iter().zip(&mut self.rows);
+            for (_, row) in rows.filter(|(candidate, _)| (candidate.channel, candidate.model) == lane) {
+                row.lacks.insert(*feature);
+            }
+        }
     }
 
     fn view(&self) -> View {
@@ -316,6 +357,7 @@ impl World {
         self.check_steps();
         if stands {
             self.check_replay();
+            self.check_money();
         }
     }
 
@@ -323,7 +365,7 @@ impl World {
     fn check_reservations(&self) {
         let key_granted = self.key_limit.is_none();
         let asked = self.count(|e| matches!(e, Effect::ReserveKey { .. }));
-        let settled = self.count(|e| matches!(e, Effect::SettleKey { reserved: 200, .. }));
+        let settled = self.count(|e| matches!(e, Effect::SettleKey { claim, .. } if claim.tokens == 200));
         assert_eq!(
             settled,
             if key_granted { asked } else { 0 },
@@ -354,6 +396,21 @@ impl World {
         }
     }
 
+    /// What the budgets are charged is within what was reserved, and never less than what the outcome says that it cost.
+    fn check_money(&self) {
+        let outcome = self.outcome();
+        let reserved = self.decision.as_ref().and_then(|decision| decision.reserved_nano);
+        let Some((reserved, charged)) = reserved.zip(outcome.charged_nano) else {
+            return assert_eq!(reserved, outcome.charged_nano);
+        };
+        let overrun = outcome.usage.map_or(0, |usage| usage.output * 2_000);
+        assert!(charged.0 <= reserved.0 + overrun, "{charged} of {reserved}");
+        assert!(
+            outcome.cost_nano.is_none_or(|cost| cost <= charged),
+            "{outcome:?}"
+        );
+    }
+
     /// The records, written and read again, replay to themselves.
     fn check_replay(&self) {
         let again = |json: String| serde_json::from_str::<DecisionEntry>(&json).unwrap();
@@ -382,6 +439,7 @@ fn input(word: &str, rest: &str) -> Input {
             _ => Ruling::Deny,
         })),
         "stop" => Input::Mark(Mark::Stop(Stop::End)),
+        "thinking" => Input::Mark(Mark::Thinking),
         "tool" => Input::Mark(Mark::Tool),
         "timer" => Input::Timer,
         "usage" => Input::Mark(Mark::Usage(used(rest.parse().unwrap()))),
@@ -402,12 +460,13 @@ fn fault(name: &str) -> Fault {
     Fault::new(*kind, Phase::Head)
 }
 
-const FAULTS: [FaultKind; 16] = [
+const FAULTS: [FaultKind; 17] = [
     FaultKind::Auth,
     FaultKind::Client,
     FaultKind::Connect,
     FaultKind::Content,
     FaultKind::Context,
+    FaultKind::Differs,
     FaultKind::Garbage,
     FaultKind::Incapable,
     FaultKind::Legal,
@@ -426,13 +485,23 @@ fn word(effect: &Effect) -> String {
     match effect {
         Effect::Cancel { attempt } => format!("cancel-{attempt}"),
         Effect::Close => "close".into(),
-        Effect::Dial { attempt, row } => format!("dial-{attempt}-row{row}"),
+        Effect::Dial {
+            attempt,
+            method: None,
+            row,
+        } => format!("dial-{attempt}-row{row}"),
+        Effect::Dial {
+            attempt,
+            method: Some(method),
+            row,
+        } => format!("dial-{attempt}-row{row}-{}", method.name()),
         Effect::Judge { rows } => format!("judge-{rows:03b}"),
         Effect::Look => "look".into(),
         Effect::Observe(Observation { seen, .. }) => match seen {
             crate::Seen::Dial { .. } => "saw-dial".into(),
             crate::Seen::Content { ttft_us } => format!("saw-content-{}ms", ttft_us / 1_000),
             crate::Seen::Done => "saw-done".into(),
+            crate::Seen::Lack(feature) => format!("saw-lack-{}", feature.name()),
             crate::Seen::Leave => "saw-leave".into(),
             crate::Seen::Fault(kind, _) => format!("saw-{}", kind.name()),
         },

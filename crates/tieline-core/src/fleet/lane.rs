@@ -20,6 +20,7 @@ use super::window::Window;
 use super::{Health, Row};
 use crate::entropy::{Rng, Seed};
 use crate::fault::FaultKind;
+use crate::feature::{Feature, FeatureSet};
 use crate::id::CallId;
 use crate::time::{Span, Tick};
 
@@ -41,6 +42,9 @@ const PROBE_MAX: Span = Span::from_s(60);
 /// What a fault weighs in the latency of a lane, so that equals that serve are preferred.
 const FAULT_US: u32 = 5_000_000;
 
+/// How long a refusal of a feature is believed.
+const LACKS_FOR: Span = Span::from_s(3_600);
+
 /// A lane takes this many at once however often it was overloaded.
 const LIMIT_MIN: u32 = 2;
 /// The pace at which a limit grows, and after which nothing is left of it.
@@ -53,6 +57,9 @@ const LIMIT_PAUSE: Span = Span::from_s(1);
 pub(super) struct Lane {
     consecutive: u16,
     in_flight: u32,
+    /// What it has refused as such, and when it last did.
+    lacks: FeatureSet,
+    lacks_at: Tick,
     /// When the last attempt ended.
     landed_at: Tick,
     limit: Option<Limit>,
@@ -98,6 +105,11 @@ impl Lane {
             full: self.is_full(now),
             health: self.health(now),
             in_flight: self.in_flight,
+            lacks: if now.since(self.lacks_at) < LACKS_FOR {
+                self.lacks
+            } else {
+                FeatureSet::EMPTY
+            },
             out: false,
             ttft_us: self.peak.at(now),
         }
@@ -170,6 +182,15 @@ impl Lane {
                 u32::try_from(smoothed).unwrap_or(u32::MAX)
             }
         });
+    }
+
+    /// What a lane refused is not asked of it again for a while: models and servers learn.
+    pub(super) fn lack(&mut self, feature: Feature, now: Tick) {
+        if now.since(self.lacks_at) >= LACKS_FOR {
+            self.lacks = FeatureSet::EMPTY;
+        }
+        self.lacks.insert(feature);
+        self.lacks_at = now;
     }
 
     pub(super) fn fault(&mut self, call: CallId, kind: FaultKind, wait: Option<Span>, now: Tick) {

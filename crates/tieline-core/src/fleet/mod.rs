@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ROWS_MAX;
 use crate::fault::FaultKind;
+use crate::feature::{Feature, FeatureSet};
 use crate::fleet::lane::Lane;
 use crate::grid::{Candidate, ChannelIx, ComponentIx, ComponentSet, ModelIx, Snapshot};
 use crate::id::CallId;
@@ -52,6 +53,9 @@ pub struct Row {
     pub health: Health,
     /// Attempts in flight on the channel × model.
     pub in_flight: u32,
+    /// What it has refused as such.
+    #[serde(default, skip_serializing_if = "FeatureSet::is_empty")]
+    pub lacks: FeatureSet,
     /// An operator has cut the channel, or a component that it depends on.
     pub out: bool,
     /// Time to first content in µs as the choice weighs it: the last peak, fading; absent until measured.
@@ -92,6 +96,8 @@ pub enum Seen {
     /// The attempt ended because the caller left, or the call's own limit passed: no judgement on the channel.
     Leave,
     Fault(FaultKind, Option<Span>),
+    /// The attempt that just ended has shown that the lane cannot do this.
+    Lack(Feature),
 }
 
 /// An account whose reset nobody knows is tried again after this: somebody has to pay first.
@@ -144,6 +150,7 @@ impl Fleet {
                 lane.land(now);
                 lane.take_probe(observation.call);
             }
+            Seen::Lack(feature) => lane.lack(feature, now),
             Seen::Fault(kind, wait) => {
                 lane.land(now);
                 lane.fault(observation.call, kind, wait, now);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::desk::Limits;
-use crate::money::Price;
+use crate::price::Price;
 use crate::subject::Dialect;
 
 /// The type tag of version 1.
@@ -27,6 +27,9 @@ pub struct GridRecord {
     pub labs: Vec<LabRecord>,
     pub models: Vec<ModelRecord>,
     pub pools: Vec<PoolRecord>,
+    /// Where prices are from, by the name of their list.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<Arc<str>, PriceListRecord>,
     /// Settings of calls that name a model and not a pool.
     pub settings: Settings,
     /// Always [`GRID_V1`].
@@ -71,6 +74,9 @@ pub struct ChannelRecord {
     pub components: Vec<Arc<str>>,
     pub dialect: Dialect,
     pub limits: Limits,
+    /// Input tokens that one picture, sound or document of a request can be counted as, at most, if stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_tokens_max: Option<u32>,
     pub models: Vec<ServedRecord>,
     pub name: Arc<str>,
     /// ISO 3166-1 alpha-2 code of the law that its operator is under, if stated.
@@ -94,11 +100,26 @@ pub struct ServedRecord {
     /// What the channel charges; absent is unknown, never zero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// The list that the price is from, if it is from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_list: Option<Arc<str>>,
+}
+
+/// Where a list of prices is from, and of which day it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceListRecord {
+    /// `2026-11-20`.
+    pub date: Arc<str>,
+    pub source: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolRecord {
+    /// Limits of all calls that ask for the pool together.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
     /// The models that may stand in for each other, most wanted first.
     pub models: Vec<Arc<str>>,
     pub name: Arc<str>,
@@ -122,10 +143,26 @@ pub struct Settings {
     pub first_content_ms: u32,
     /// From the dial to the status line of a stream, in ms.
     pub head_ms: u32,
+    /// How long the first part of a stream is kept back, in ms, so that an answer cut within it is begun anew unseen; 0 is
+    /// not at all. Ends with `hold_tokens`, if that is given too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hold_ms: u32,
+    /// How much of a stream is kept back, in content events, of which most channels send one a token; 0 is nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hold_tokens: u32,
     /// Between two content events, in ms.
     pub idle_ms: u32,
+    /// The output limit of a request that states none, where a budget is in force: without any limit there is no bound of
+    /// what the call can cost.
+    #[serde(
+        default = "output_tokens_max_default",
+        skip_serializing_if = "is_output_tokens_max_default"
+    )]
+    pub output_tokens_max: u32,
     pub record: RecordMode,
     pub resume: Resume,
+    #[serde(default, skip_serializing_if = "UnknownPrice::is_record")]
+    pub unknown_price: UnknownPrice,
     /// From the dial to the end of an answer that is not streamed, in ms. Servers send such an answer's status line when
     /// the whole of it is made, so neither `head_ms` nor `first_content_ms` says anything of it.
     pub whole_ms: u32,
@@ -139,6 +176,11 @@ pub enum Choice {
     Balanced,
     /// The first in the order of the configuration.
     InOrder,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Choice {
@@ -174,6 +216,45 @@ pub enum Resume {
     SameModel,
 }
 
+/// What happens to a candidate whose price is unknown. While a budget is in force, none is tried, for nobody could say
+/// what it may cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownPrice {
+    /// It is held for an officer.
+    Hold,
+    /// It is served, and its cost is recorded as unknown.
+    #[default]
+    Record,
+    /// It is passed over.
+    Refuse,
+}
+
+impl UnknownPrice {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde's `skip_serializing_if` gives a reference"
+    )]
+    fn is_record(&self) -> bool {
+        *self == Self::Record
+    }
+}
+
+/// Some twelve pages of text; at 15 USD per million tokens, 12 cents.
+const OUTPUT_TOKENS_MAX: u32 = 8_192;
+
+const fn output_tokens_max_default() -> u32 {
+    OUTPUT_TOKENS_MAX
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's `skip_serializing_if` gives a reference"
+)]
+const fn is_output_tokens_max_default(tokens: &u32) -> bool {
+    *tokens == OUTPUT_TOKENS_MAX
+}
+
 impl Default for Settings {
     /// Call 10 minutes, connect 2 s, first content 20 s (a busy channel queues that long), idle 15 s, three attempts:
     /// 3 × 20 s of waiting stays below the minute after which interactive callers give up. An answer in one piece: 120 s,
@@ -186,9 +267,13 @@ impl Default for Settings {
             connect_ms: 2_000,
             first_content_ms: 20_000,
             head_ms: 20_000,
+            hold_ms: 0,
+            hold_tokens: 0,
             idle_ms: 15_000,
+            output_tokens_max: OUTPUT_TOKENS_MAX,
             record: RecordMode::Async,
             resume: Resume::Off,
+            unknown_price: UnknownPrice::Record,
             whole_ms: 120_000,
         }
     }

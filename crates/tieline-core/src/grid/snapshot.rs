@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 
 use super::record::{GridRecord, Settings, Weights};
 use crate::desk::Limits;
-use crate::money::Price;
+use crate::price::Price;
 use crate::subject::{Ask, Dialect};
 use crate::{Digest32, ROWS_MAX};
 
@@ -67,6 +67,7 @@ pub struct Channel {
     pub components: ComponentSet,
     pub dialect: Dialect,
     pub limits: Limits,
+    pub media_tokens_max: Option<u32>,
     pub name: Arc<str>,
     pub provider: Arc<str>,
     pub region: Option<Arc<str>>,
@@ -84,6 +85,7 @@ pub struct Served {
 #[derive(Clone, Debug)]
 pub struct Pool {
     pub candidates: ArrayVec<Candidate, ROWS_MAX>,
+    pub limits: Limits,
     pub models: Vec<ModelIx>,
     pub name: Arc<str>,
     pub settings: Settings,
@@ -192,6 +194,10 @@ impl Snapshot {
 
     pub fn channel_named(&self, name: &str) -> Option<ChannelIx> {
         index_of(self.channels.iter().map(|c| &c.name), name).map(ChannelIx)
+    }
+
+    pub fn pool_named(&self, name: &str) -> Option<PoolIx> {
+        index_of(self.pools.iter().map(|p| &p.name), name).map(PoolIx)
     }
 
     pub fn model_named(&self, name: &str) -> Option<ModelIx> {
@@ -446,6 +452,7 @@ impl Build {
                 components,
                 dialect: channel.dialect,
                 limits: channel.limits,
+                media_tokens_max: channel.media_tokens_max,
                 name: channel.name.clone(),
                 provider: channel.provider.clone(),
                 region: channel.region.clone(),
@@ -514,6 +521,7 @@ impl Build {
             }
             self.pools.push(Pool {
                 candidates,
+                limits: pool.limits,
                 models,
                 name: pool.name.clone(),
                 settings: pool.settings,

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::money::{PicoPerToken, Price};
+use crate::money::PicoPerToken;
+use crate::price::Price;
 use crate::{Ask, Dialect, Limits, PoolIx};
 
 pub(crate) fn two_channels_record() -> GridRecord {
     let served = |name: &str| ServedRecord {
+        price_list: None,
         model: "m".into(),
         name: name.into(),
         price: Some(Price {
@@ -20,6 +22,7 @@ pub(crate) fn two_channels_record() -> GridRecord {
         components: vec![region.into(), "lab:l".into()],
         dialect,
         limits: Limits::default(),
+        media_tokens_max: None,
         models: vec![served(name)],
         name: name.into(),
         provider: "openai_compatible".into(),
@@ -45,11 +48,13 @@ pub(crate) fn two_channels_record() -> GridRecord {
             weights: Weights::Open,
         }],
         pools: vec![PoolRecord {
+            limits: Limits::default(),
             models: vec!["m".into()],
             name: "p".into(),
             settings: Settings::default(),
         }],
         settings: Settings::default(),
+        prices: std::collections::BTreeMap::new(),
         t: GRID_V1.into(),
     }
 }
@@ -119,4 +124,24 @@ fn a_record_that_does_not_hold_together_is_refused() {
         "more than 8 candidates",
     );
     check(|r| r.t = "tieline/grid/v9".into(), "tieline/grid/v9");
+}
+
+/// As it was written before there were limits of pools, lists of prices and settings about money.
+#[test]
+fn a_grid_of_the_first_version_is_read_and_written_as_it_was() {
+    let old = concat!(
+        r#"{"channels":[{"components":[],"dialect":"openai_chat","limits":{"concurrency":3},"models":[{"model":"m","#,
+        r#""name":"x","price":{"cache_read":1,"cache_write":2,"input":3,"output":4}}],"name":"c","provider":"openai"}],"#,
+        r#""components":{},"labs":[{"name":"l"}],"models":[{"lab":"l","name":"m","weights":"open"}],"#,
+        r#""pools":[{"models":["m"],"name":"p","settings":{"attempts_max":3,"call_ms":1,"connect_ms":1,"#,
+        r#""first_content_ms":1,"head_ms":1,"idle_ms":1,"record":"async","resume":"off","whole_ms":1}}],"#,
+        r#""settings":{"attempts_max":3,"call_ms":1,"connect_ms":1,"first_content_ms":1,"head_ms":1,"idle_ms":1,"#,
+        r#""record":"async","resume":"off","whole_ms":1},"t":"tieline/grid/v1"}"#
+    );
+    let record: GridRecord = serde_json::from_str(old).unwrap();
+    assert_eq!(record.pools[0].limits, Limits::default());
+    assert_eq!(record.settings.unknown_price, UnknownPrice::Record);
+    // What a decision cites keeps its digest.
+    assert_eq!(serde_json::to_string(&record).unwrap(), old);
+    assert!(Snapshot::build(Arc::new(record), [0; 32]).is_ok());
 }

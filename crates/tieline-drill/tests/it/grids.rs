@@ -55,6 +55,7 @@ pub(crate) fn channel(name: &str, components: &[&str], models: &[(&str, Option<u
         components: components.iter().map(|name| Arc::from(*name)).collect(),
         dialect: Dialect::OpenaiChat,
         limits: Limits::default(),
+        media_tokens_max: None,
         models: models.iter().map(|(model, usd)| served(model, *usd)).collect(),
         name: name.into(),
         provider: "openai_compatible".into(),
@@ -67,6 +68,7 @@ pub(crate) fn channel(name: &str, components: &[&str], models: &[(&str, Option<u
 /// A model at so many USD per million tokens, five times that for output.
 fn served(model: &str, usd: Option<u64>) -> ServedRecord {
     ServedRecord {
+        price_list: None,
         model: model.into(),
         name: model.into(),
         price: usd.map(|usd| Price {
@@ -74,6 +76,7 @@ fn served(model: &str, usd: Option<u64>) -> ServedRecord {
             cache_write: PicoPerToken(usd * 1_000_000),
             input: PicoPerToken(usd * 1_000_000),
             output: PicoPerToken(usd * 5_000_000),
+            ..Price::default()
         }),
     }
 }
@@ -98,6 +101,7 @@ pub(crate) fn in_order() -> Settings {
 
 pub(crate) fn pool(name: &str, models: &[&str]) -> PoolRecord {
     PoolRecord {
+        limits: Limits::default(),
         models: models.iter().map(|name| Arc::from(*name)).collect(),
         name: name.into(),
         settings: in_order(),
@@ -159,6 +163,7 @@ pub(crate) fn small_grid() -> GridRecord {
             pool("cheap", &["small"]),
         ],
         settings: in_order(),
+        prices: std::collections::BTreeMap::new(),
         t: GRID_V1.into(),
     }
 }

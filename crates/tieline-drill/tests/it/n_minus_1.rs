@@ -137,7 +137,7 @@ fn lived(
             .price;
         Some(Answered {
             channel,
-            cost: price.map(|price| price.cost(&usage).0),
+            cost: price.and_then(|price| price.cost(&usage)).map(|nano| nano.0),
             model,
         })
     });

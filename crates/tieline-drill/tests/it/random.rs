@@ -9,9 +9,9 @@ use tieline_core::call::Loss;
 use tieline_core::grid::{RecordMode, Settings};
 use tieline_core::record::OutcomeEntry;
 use tieline_core::{
-    Ask, Bucket, Call, CallId, Code, DeskReply, Dialect, Effect, Fault, FaultKind, GridRecord, Health, Input,
-    Intake, Limits, Mark, ROWS_MAX, Row, Rule, Ruling, Scope, Seed, Snapshot, Span, Stop, Subject, Tick,
-    Usage, Verdict, View,
+    Ask, Bucket, BucketOwner, Call, CallId, Code, DeskReply, Dialect, Effect, Fault, FaultKind, GridRecord,
+    Health, Input, Intake, Limits, Mark, ROWS_MAX, Row, Rule, Ruling, Scope, Seed, Snapshot, Span, Stop,
+    Subject, Tick, Usage, Verdict, View,
 };
 
 use crate::grids::{Ledger, pool, small_grid};
@@ -97,6 +97,8 @@ fn fate() -> impl Strategy<Value = Fate> {
     let denied = (any::<bool>(), 1_u64..100).prop_map(|(told, s)| DeskReply::Denied {
         bucket: Bucket::TokensPerMinute,
         free_at: told.then(|| START.plus(Span::from_s(s))),
+        in_flight: false,
+        owner: BucketOwner::Channel,
     });
     let rows = (
         prop::array::uniform8(prop_oneof![8 => Just(None), 1 => denied.clone().prop_map(Some)]),
@@ -247,14 +249,20 @@ impl<'f> Recording<'f> {
         };
         let intake = Intake {
             affinity: None,
+            answers: 1,
             ask,
             body_bytes: fate.body_bytes,
             call: CallId::new(now, ix as u128),
             deadline: None,
             dialect: Dialect::AnthropicMessages,
             end_use: None,
+            features: tieline_core::FeatureSet::EMPTY,
+            is_budgeted: false,
+            is_deterministic: false,
+            media: 0,
             output_tokens_max: fate.output_max,
             patience: None,
+            prefill: 0,
             stream: fate.stream,
             subject: Arc::new(Subject {
                 desk_ix: 0,
@@ -262,7 +270,9 @@ impl<'f> Recording<'f> {
                 lapse: None,
                 limits: Limits::default(),
                 party: ["p1", "p2", "p3"][ix % 3].into(),
+                party_desk_ix: 0,
                 party_digest: [9; 32],
+                party_limits: Limits::default(),
                 posture: 2,
                 scope: if fate.seed.is_multiple_of(16) {
                     Scope::Names(Arc::new(["cheap".into()]))

@@ -114,6 +114,7 @@ fn grids() -> impl Strategy<Value = GridRecord> {
                 pool("q", &["n"]),
             ],
             settings: Settings::default(),
+            prices: std::collections::BTreeMap::new(),
             t: GRID_V1.into(),
         }
     })

@@ -89,6 +89,24 @@ pub(super) struct NewKey {
     scope: Option<Vec<String>>,
 }
 
+/// Limits of all the keys of a party together.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPartyLimits {
+    /// In place of all that it had; what is absent is unlimited.
+    #[schemars(with = "LimitsSchema")]
+    limits: Limits,
+    party: String,
+}
+
+/// The limits that a party has from here on.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct PartyLimits {
+    #[schemars(with = "LimitsSchema")]
+    limits: Limits,
+    party: String,
+}
+
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyId {
@@ -442,6 +460,30 @@ pub(super) async fn revoke_key(
         record(&shared, &admin, "key-revoke", &key.id, None)?;
     }
     Ok(Json(KeyRevoked { changed, id: key.id }))
+}
+
+pub(super) async fn limit_party(
+    State(shared): Shell,
+    Extension(admin): Caller,
+    Json(new): Json<NewPartyLimits>,
+) -> Result<Json<PartyLimits>, Refusal> {
+    {
+        let state = shared.state();
+        if state.party(&new.party).map_err(|error| failed(&error))?.is_none() {
+            return Err(Refusal(
+                StatusCode::NOT_FOUND,
+                format!("there is no party `{}`", new.party),
+            ));
+        }
+        let put = state.put_party_limits(&new.party, &new.limits);
+        put.map_err(|error| failed(&error))?;
+        swap_keys(&shared, &state)?;
+    }
+    record(&shared, &admin, "party-limits", &new.party, None)?;
+    Ok(Json(PartyLimits {
+        limits: new.limits,
+        party: new.party,
+    }))
 }
 
 pub(super) async fn metrics(State(shared): Shell) -> Result<impl IntoResponse, Refusal> {

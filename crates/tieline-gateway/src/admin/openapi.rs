@@ -20,6 +20,15 @@ use super::routes::{Answer, Operation, operations};
 pub(super) struct LimitsSchema {
     /// Calls in flight at one time.
     concurrency: Option<u32>,
+    /// Budget of a day, UTC, in nano-USD.
+    #[schemars(with = "Option<String>")]
+    nano_per_day: Option<u64>,
+    /// Budget of a calendar month, UTC, in nano-USD.
+    #[schemars(with = "Option<String>")]
+    nano_per_month: Option<u64>,
+    /// Budget of a week from Monday on, UTC, in nano-USD.
+    #[schemars(with = "Option<String>")]
+    nano_per_week: Option<u64>,
     requests_per_day: Option<u32>,
     requests_per_minute: Option<u32>,
     /// Tokens, of prompts and answers together.

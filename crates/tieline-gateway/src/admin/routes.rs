@@ -202,6 +202,14 @@ fn parties() -> Vec<Operation> {
             .takes(json::<crate::parties::EvidenceExpiry>)
             .answers(json::<parties::PartyChanged>)
             .needs(STEWARDS),
+        told("/admin/v1/parties/limits", "limit_party", post(api::limit_party))
+            .says(
+                "Limit all the keys of a party together: requests, tokens, calls in flight, money. It holds for calls that \
+                 begin from here on.",
+            )
+            .takes(json::<api::NewPartyLimits>)
+            .answers(json::<api::PartyLimits>)
+            .needs(OPERATOR),
         told(
             "/admin/v1/parties/import",
             "import_parties",

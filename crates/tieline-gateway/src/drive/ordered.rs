@@ -24,6 +24,10 @@ impl Drive {
         if generation == self.generation {
             return Poll::Pending;
         }
+        if self.row.is_none() {
+            // What waits to be sent for the first time meets its gate with the generation that it was judged under.
+            return Poll::Pending;
+        }
         self.listener.reset();
         // A request that has not left yet meets its gate with the generation that it was judged under.
         self.generation = generation;

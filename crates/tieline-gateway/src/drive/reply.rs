@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use tieline_core::call::Reply;
-use tieline_core::{Code, Problem};
+use tieline_core::{Ask, Code, Problem};
 
 use super::{Drive, Relayed};
 use crate::answer::Answer;
@@ -91,12 +91,25 @@ impl Drive {
         response
     }
 
+    /// What is left to those who pay for the call, where anything is limited.
+    fn stamp_rooms(&self, headers: &mut HeaderMap) {
+        let intake = self.call.intake();
+        let subject = &intake.subject;
+        let is_free = subject.limits.is_none() && subject.party_limits.is_none();
+        if is_free && !matches!(intake.ask, Ask::Pool(_)) {
+            return;
+        }
+        let rooms = self.shared.board().rooms(&self.live.snapshot, intake, self.now);
+        outgoing::room_headers(self.near.dialect, &rooms, self.now, headers);
+    }
+
     /// Every answer names its call; one that a channel gave names channel and model.
     fn stamp(&self, headers: &mut HeaderMap) {
         let text = self.call.intake().call.text();
         if let Ok(value) = HeaderValue::from_bytes(&text) {
             headers.insert(HeaderName::from_static("x-tieline-call"), value);
         }
+        self.stamp_rooms(headers);
         if let Some(ticket) = &self.ticket {
             headers.insert(HeaderName::from_static("x-tieline-ticket"), ticket.clone());
         }

@@ -485,7 +485,9 @@ impl Bearer {
             lapse,
             limits: of_key.limits,
             party: party.clone(),
+            party_desk_ix: of_key.party_desk_ix,
             party_digest: sha256(&record).0,
+            party_limits: of_key.party_limits,
             posture: intern(
                 gathered
                     .until

@@ -1,5 +1,7 @@
 //! Keys of parties and of administrators, by the digests of their secrets.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tieline_core::Limits;
 
@@ -64,6 +66,27 @@ impl State {
             });
         }
         Ok(keys)
+    }
+
+    /// Limits of all the keys of a party together, by party.
+    pub fn party_limits(&self) -> Result<BTreeMap<String, Limits>, StateError> {
+        let mut statement = self.db.prepare("SELECT party, limits FROM party_limits")?;
+        let mut rows = statement.query([])?;
+        let mut all = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            let (party, limits): (String, String) = (row.get(0)?, row.get(1)?);
+            all.insert(party, from_json(&limits, "party's limits")?);
+        }
+        Ok(all)
+    }
+
+    /// Give a party these limits in place of those that it had.
+    pub fn put_party_limits(&self, party: &str, limits: &Limits) -> Result<(), StateError> {
+        self.db.execute(
+            "INSERT OR REPLACE INTO party_limits (party, limits) VALUES (?1, ?2)",
+            params![party, json(limits)?],
+        )?;
+        Ok(())
     }
 
     /// Revoke a key; false if it was revoked before.

@@ -20,7 +20,7 @@ struct Version {
     then: fn(&Transaction<'_>, Tick) -> Result<(), StateError>,
 }
 
-const VERSIONS: [Version; 3] = [
+const VERSIONS: [Version; 4] = [
     Version {
         statements: "
     CREATE TABLE party (id TEXT PRIMARY KEY, name TEXT NOT NULL, facts TEXT NOT NULL) STRICT;
@@ -57,6 +57,12 @@ const VERSIONS: [Version; 3] = [
     Version {
         statements: "
     CREATE TABLE change (id TEXT PRIMARY KEY, at_us INTEGER NOT NULL, epoch INTEGER) STRICT;
+",
+        then: |_, _| Ok(()),
+    },
+    Version {
+        statements: "
+    CREATE TABLE party_limits (party TEXT PRIMARY KEY REFERENCES party (id), limits TEXT NOT NULL) STRICT;
 ",
         then: |_, _| Ok(()),
     },

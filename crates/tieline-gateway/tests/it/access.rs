@@ -127,6 +127,7 @@ impl Fate {
     fn grid(&self) -> Snapshot {
         let code = |ix: Option<usize>| ix.map(|ix| Arc::from(COUNTRIES[ix]));
         let served = |name: &'static str| ServedRecord {
+            price_list: None,
             model: name.into(),
             name: name.into(),
             price: None,
@@ -138,6 +139,7 @@ impl Fate {
                 requests_per_minute: way.limit,
                 ..Limits::default()
             },
+            media_tokens_max: None,
             models: named(way.models).map(served).collect(),
             name: format!("c{ix}").into(),
             operator_jurisdiction: code(way.operator),
@@ -165,11 +167,13 @@ impl Fate {
             }],
             models: MODELS.into_iter().map(model).collect(),
             pools: vec![PoolRecord {
+                limits: Limits::default(),
                 models: MODELS.into_iter().map(Arc::from).collect(),
                 name: "pool".into(),
                 settings,
             }],
             settings,
+            prices: std::collections::BTreeMap::new(),
             t: GRID_V1.into(),
         };
         Snapshot::build(Arc::new(record), [7; 32]).unwrap()
@@ -313,14 +317,20 @@ impl<'f> World<'f> {
     fn call(&mut self, n: u64) {
         let intake = Intake {
             affinity: None,
+            answers: 1,
             ask: self.grid.resolve("pool"),
             body_bytes: 100,
             call: CallId::new(self.now, u128::from(n)),
             deadline: None,
             dialect: Dialect::OpenaiChat,
             end_use: None,
+            features: tieline_core::FeatureSet::EMPTY,
+            is_budgeted: false,
+            is_deterministic: false,
+            media: 0,
             output_tokens_max: None,
             patience: None,
+            prefill: 0,
             stream: n.is_multiple_of(2),
             subject: Arc::new(Subject {
                 desk_ix: 0,
@@ -328,7 +338,9 @@ impl<'f> World<'f> {
                 lapse: None,
                 limits: Limits::default(),
                 party: "p_1".into(),
+                party_desk_ix: 0,
                 party_digest: [9; 32],
+                party_limits: Limits::default(),
                 posture: self.posture,
                 scope: Scope::All,
             }),
@@ -396,8 +408,9 @@ impl<'f> World<'f> {
                     Input::Verdicts(asked.map(|(candidate, _)| self.verdict(*candidate)).collect())
                 }
                 Effect::Look => Input::View(self.fleet.view(&self.grid, call.candidates(), self.now)),
-                Effect::ReserveKey { tokens } => {
-                    Input::Desk(self.desk.reserve_key(0, &Limits::default(), tokens, self.now))
+                Effect::ReserveKey { claim } => {
+                    let payers = call.intake().subject.payers(None);
+                    Input::Desk(self.desk.reserve(&payers, &claim))
                 }
                 Effect::ReserveChannel { row, tokens } => {
                     let (channel, limits) = limits(row);
@@ -418,9 +431,10 @@ impl<'f> World<'f> {
                         .settle_channel(channel, &limits, reserved, used.as_ref(), self.now);
                     continue;
                 }
-                Effect::SettleKey { reserved, used } => {
+                Effect::SettleKey { charged, claim, used } => {
+                    let payers = call.intake().subject.payers(None);
                     self.desk
-                        .settle_key(0, &Limits::default(), reserved, used.as_ref(), self.now);
+                        .settle(&payers, &claim, charged, used.as_ref(), self.now);
                     continue;
                 }
                 Effect::Cancel { .. } | Effect::Close | Effect::Release | Effect::Reply(_) => continue,

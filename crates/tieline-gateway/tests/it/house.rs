@@ -65,6 +65,8 @@ pub(crate) struct Plan {
     /// Licences as they were recorded, before the first start.
     pub(crate) licences: Vec<LicenceRow>,
     pub(crate) models: Vec<&'static str>,
+    /// Of the pool.
+    pub(crate) pool_limits: Limits,
     /// Further pools: a name, and the models that it stands for.
     pub(crate) aliases: Vec<(&'static str, Vec<&'static str>)>,
     pub(crate) packs: Vec<Pack>,
@@ -158,6 +160,7 @@ impl Plan {
             models: vec![MODEL],
             packs: vec![demo_pack()],
             pool: None,
+            pool_limits: Limits::default(),
             // The channels of a model are asked as they stand, so that a test knows which comes first.
             settings: Settings {
                 choice: tieline_core::grid::Choice::InOrder,
@@ -248,12 +251,18 @@ impl Plan {
             pools: std::iter::once((POOL, self.models.clone()))
                 .chain(self.aliases.clone())
                 .map(|(name, models)| PoolRecord {
+                    limits: if name == POOL {
+                        self.pool_limits
+                    } else {
+                        Limits::default()
+                    },
                     models: models.into_iter().map(Arc::from).collect(),
                     name: name.into(),
                     settings: self.pool.unwrap_or(self.settings),
                 })
                 .collect(),
             settings: self.settings,
+            prices: std::collections::BTreeMap::new(),
             t: GRID_V1.into(),
         }
     }
@@ -301,6 +310,7 @@ impl Way {
 
     fn record(&self) -> ChannelRecord {
         let served = |model: &&str| ServedRecord {
+            price_list: None,
             model: (*model).into(),
             name: format!("{}/{model}", self.name).into(),
             price: Some(Price {
@@ -313,6 +323,7 @@ impl Way {
             components: self.components.iter().map(|name| Arc::from(*name)).collect(),
             dialect: self.dialect,
             limits: self.limits,
+            media_tokens_max: None,
             models: self.models.iter().map(served).collect(),
             name: self.name.into(),
             provider: self.provider().name().into(),

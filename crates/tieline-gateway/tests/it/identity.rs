@@ -379,7 +379,8 @@ async fn what_a_token_asserts_ends_with_it() {
     let until = tokio::time::Instant::now() + LIMIT;
     loop {
         let reply = house.ask(ask(&token)).await;
-        if reply.status() != 200 {
+        // One that came just before the end is judged after it, by what is left of the facts.
+        if reply.status() != 200 && code(&reply) != Some(Code::Held.number()) {
             assert_eq!(code(&reply), Some(Code::IdentityRefused.number()));
             assert!(reply.text().contains("has expired"), "{}", reply.text());
             break;

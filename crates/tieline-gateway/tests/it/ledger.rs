@@ -101,6 +101,11 @@ impl Book {
         (&self.decisions[&id], &self.outcomes[&id])
     }
 
+    /// All calls, in the order in which they arrived.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (&DecisionEntry, &OutcomeEntry)> {
+        self.decisions.keys().map(|id| self.call(*id))
+    }
+
     /// The call that arrived as the `n`th.
     pub(crate) fn call_at(&self, n: usize) -> (&DecisionEntry, &OutcomeEntry) {
         self.call(*self.decisions.keys().nth(n).unwrap())

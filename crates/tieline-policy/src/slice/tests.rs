@@ -22,7 +22,8 @@ const FORMS: &str = r#"
 forbid (principal in Group::"partners", action, resource);
 forbid (principal, action, resource == Model::"m-1");
 forbid (principal, action, resource in Model::"m-1") unless { principal in Group::"partners" };
-forbid (principal, action, resource in Lab::"anthropic") when { resource == Model::"m-1" || Model::"m-2" == resource };
+forbid (principal, action, resource in Lab::"anthropic")
+  when { resource == Model::"m-1" || Model::"m-2" == resource };
 forbid (principal is Party, action == Action::"call", resource is Model) when { principal has class };
 forbid (principal, action in [Action::"call"], resource) when { !(resource in Lab::"openai") };
 forbid (principal, action, resource) when { context.channel in Component::"cloud:aws" };
@@ -30,20 +31,34 @@ forbid (principal, action, resource) when { !(context.channel == Channel::"c-1")
 forbid (principal, action, resource) when { context.channel in [Component::"cloud:aws", Component::"edge:x"] };
 forbid (principal, action, resource) when { context.channel has region && context.channel.region like "us-*" };
 forbid (principal, action, resource) when { context.channel.provider == "bedrock" && context.channel has cloud };
-forbid (principal, action, resource) when { context has region && context.channel has region && context.region != context.channel.region };
+forbid (principal, action, resource)
+  when { context has region && context.channel has region && context.region != context.channel.region };
 forbid (principal, action, resource) when { principal has jurisdiction && Country::"DE" != principal.jurisdiction };
 forbid (principal, action, resource) when { principal has jurisdiction && principal.jurisdiction in Country::"UA" };
-forbid (principal, action, resource) when { principal has jurisdiction && principal.jurisdiction in [CountryGroup::"forms/east", CountryGroup::"forms/west"] };
-forbid (principal, action, resource) when { principal has jurisdiction && [Country::"DE", Country::"UA-43"].contains(principal.jurisdiction) };
-forbid (principal, action, resource) when { principal has jurisdiction && principal has headquarters && principal.jurisdiction == principal.headquarters };
-forbid (principal, action, resource) when { if principal has kind then principal.kind == Kind::"person" else principal has data_centre };
-forbid (principal, action, resource) when { principal has person_class && principal.person_class.containsAll(["us_person", "other"]) };
-forbid (principal, action, resource) when { principal has end_uses && ["research", "other"].containsAny(principal.end_uses) };
+forbid (principal, action, resource)
+  when { principal has jurisdiction &&
+    principal.jurisdiction in [CountryGroup::"forms/east", CountryGroup::"forms/west"] };
+forbid (principal, action, resource)
+  when { principal has jurisdiction && [Country::"DE", Country::"UA-43"].contains(principal.jurisdiction) };
+forbid (principal, action, resource)
+  when { principal has jurisdiction && principal has headquarters &&
+    principal.jurisdiction == principal.headquarters };
+forbid (principal, action, resource)
+  when { if principal has kind then principal.kind == Kind::"person" else principal has data_centre };
+forbid (principal, action, resource)
+  when { principal has person_class && principal.person_class.containsAll(["us_person", "other"]) };
+forbid (principal, action, resource)
+  when { principal has end_uses && ["research", "other"].containsAny(principal.end_uses) };
 forbid (principal, action, resource) when { principal has listed && !principal.listed.isEmpty() };
-forbid (principal, action, resource) when { principal has end_uses && context has end_use && principal.end_uses.contains(context.end_use) };
-forbid (principal, action, resource) when { resource has training_eflop && resource.training_eflop > 100000 } unless { resource.training_eflop >= 100000000 };
+forbid (principal, action, resource)
+  when { principal has end_uses && context has end_use && principal.end_uses.contains(context.end_use) };
+forbid (principal, action, resource)
+  when { resource has training_eflop &&
+    resource.training_eflop > 100000 } unless { resource.training_eflop >= 100000000 };
 forbid (principal, action, resource) when { resource has training_eflop && 100000 < resource.training_eflop };
-forbid (principal, action, resource) when { resource has lab_jurisdiction && resource.lab_jurisdiction in CountryGroup::"forms/east" } when { resource.lab != Lab::"openai" };
+forbid (principal, action, resource)
+  when { resource has lab_jurisdiction &&
+    resource.lab_jurisdiction in CountryGroup::"forms/east" } when { resource.lab != Lab::"openai" };
 forbid (principal, action, resource) when { principal.licences == principal.statements };
 permit (principal, action, resource) when { true };
 permit (principal, action, resource) unless { false || principal.statements.contains("end-use") };
@@ -51,8 +66,12 @@ permit (principal, action, resource) unless { false || principal.statements.cont
 
 /// Rules of which an evaluation can fail.
 const FALLIBLE: &str = r#"
-forbid (principal, action, resource) when { principal has class && principal.class == Class::"agency" && resource has training_eflop && resource.training_eflop * 9223372036854775807 > 0 };
-forbid (principal, action, resource) when { resource has training_eflop && resource.training_eflop + 9223372036854775807 > 0 && principal has class };
+forbid (principal, action, resource)
+  when { principal has class && principal.class == Class::"agency" && resource has training_eflop &&
+    resource.training_eflop * 9223372036854775807 > 0 };
+forbid (principal, action, resource)
+  when { resource has training_eflop && resource.training_eflop + 9223372036854775807 > 0 &&
+    principal has class };
 "#;
 
 struct World {
@@ -77,7 +96,12 @@ fn source(path: &str, text: &str) -> Source {
 fn pack(id: &str, rules: &str) -> Pack {
     let annotated =
         |(rule, n): (&str, usize)| format!("@id(\"r{n}\") @citation(\"C\") @reason(\"R.\") {rule}\n");
-    let rules: String = rules.trim().lines().zip(0..).map(annotated).collect();
+    let rules: String = rules
+        .trim()
+        .split_inclusive(';')
+        .zip(0..)
+        .map(annotated)
+        .collect();
     let manifest = format!(
         "id = \"{id}\"\nversion = \"1\"\ntitle = \"T\"\nstatus = \"company\"\nvalid_from = 2026-01-01\n\
          recorded_at = 2026-01-01\nnotice = \"Not legal advice.\"\ncovers = []\ndoes_not_cover = []\n\

@@ -169,6 +169,17 @@ impl StreamWriter {
         }
     }
 
+    /// A writer that goes on with an answer that another began: by its id, the number of its next block, and that of the
+    /// block which is open.
+    pub(crate) fn resumed(dialect: Dialect, reply: Reply, id: &str, next: u32, open: Option<u32>) -> Self {
+        match dialect {
+            Dialect::AnthropicMessages => {
+                Self::AnthropicMessages(anthropic_messages::stream::Writer::resumed(reply, next, open))
+            }
+            Dialect::OpenaiChat => Self::OpenaiChat(openai_chat::stream::Writer::resumed(reply, id)),
+        }
+    }
+
     /// Appends the frames of one event. An error ends the stream.
     pub fn write(&mut self, event: Event, out: &mut Vec<u8>, losses: &mut Losses) -> Result<(), FaultKind> {
         match self {

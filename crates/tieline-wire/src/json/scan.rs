@@ -33,6 +33,8 @@ pub struct Head {
     pub files: bool,
     /// A message carries a picture.
     pub images: bool,
+    /// Pictures, sounds, documents and other files in the messages.
+    pub media: u32,
     /// The caller asks for the usage of a stream itself (OpenAI's `stream_options.include_usage`).
     pub include_usage: bool,
     /// `model`, unescaped.
@@ -44,6 +46,8 @@ pub struct Head {
     pub tools: bool,
     /// The value of `model` with its quotes.
     pub(crate) model_span: Range<usize>,
+    /// `null` where `max_completion_tokens` and `max_tokens` stand with it.
+    pub(crate) null_limits: [Option<Range<usize>>; 2],
     /// Right after the brace that opens the document.
     pub(crate) open_at: usize,
     pub(crate) stream_options: StreamOptions,
@@ -207,18 +211,16 @@ impl Reader {
         if self.max_completion_tokens.is_some() {
             self.head.output_tokens_max = self.max_completion_tokens;
         }
-        let head = &mut self.head;
-        for (feature, is_asked) in [
-            (Feature::Audio, head.audio),
-            (Feature::Files, head.files),
-            (Feature::Images, head.images),
-            (Feature::Prefill, self.is_assistant),
-            (Feature::SeveralAnswers, head.answers > 1),
-            (Feature::Streaming, head.stream),
-            (Feature::Tools, head.tools),
-        ] {
-            head.features.set(feature, is_asked);
-        }
+        self.head.features = self
+            .head
+            .features
+            .with_if(Feature::Audio, self.head.audio)
+            .with_if(Feature::Files, self.head.files)
+            .with_if(Feature::Images, self.head.images)
+            .with_if(Feature::Prefill, self.is_assistant)
+            .with_if(Feature::SeveralAnswers, self.head.answers > 1)
+            .with_if(Feature::Streaming, self.head.stream)
+            .with_if(Feature::Tools, self.head.tools);
         Ok(self.head)
     }
 
@@ -290,20 +292,20 @@ impl Reader {
         let features = &mut self.head.features;
         match hint {
             Hint::Asks(feature) => {
-                features.set(feature, features.contains(feature) || !is_null);
+                *features = features.with_if(feature, !is_null);
                 cursor.skip()
             }
             Hint::OutputConfig => cursor.object_or_skip(|cursor, key| {
                 let is_null = cursor.peek() == Some(b'n');
                 if key.is("effort") {
-                    features.set(Feature::Effort, !is_null);
+                    *features = features.with_if(Feature::Effort, !is_null);
                 } else if key.is("format") {
-                    features.set(Feature::Structured, !is_null);
+                    *features = features.with_if(Feature::Structured, !is_null);
                 }
                 cursor.skip()
             }),
             Hint::Unless(feature, default) => {
-                features.set(feature, !is_null);
+                *features = features.with_if(feature, !is_null);
                 cursor.object_or_skip(|cursor, key| {
                     if !key.is("type") {
                         return cursor.skip();
@@ -333,9 +335,18 @@ impl Reader {
     /// An unsigned integer or `null`.
     fn limit(&mut self, cursor: &mut Cursor<'_>, field: Field) -> Result<Option<u32>, Bad> {
         let first = cursor.peek();
+        let start = cursor.at();
         match cursor.count_or_skip()? {
             Some(count) => Ok(Some(u32::try_from(count).unwrap_or(u32::MAX))),
-            None if first == Some(b'n') => Ok(None),
+            None if first == Some(b'n') => {
+                let [new, old] = &mut self.head.null_limits;
+                match field {
+                    Field::MaxCompletionTokens => *new = Some(start..cursor.at()),
+                    Field::MaxTokens => *old = Some(start..cursor.at()),
+                    _ => {}
+                }
+                Ok(None)
+            }
             None => {
                 let says = format!("`{}` must be an integer that is not negative.", field.name());
                 self.refuse(Code::FieldWrong, says).map(|()| None)
@@ -406,9 +417,12 @@ impl Reader {
         cursor.object_or_skip(|cursor, key| {
             if key.is("type") {
                 if let Some(kind) = cursor.text_or_skip()? {
-                    self.head.images |= kind.is("image_url") || kind.is("image");
-                    self.head.audio |= kind.is("input_audio");
-                    self.head.files |= kind.is("file") || kind.is("document");
+                    let (image, audio) = (kind.is("image_url") || kind.is("image"), kind.is("input_audio"));
+                    let file = kind.is("file") || kind.is("document");
+                    self.head.images |= image;
+                    self.head.audio |= audio;
+                    self.head.files |= file;
+                    self.head.media = (self.head.media).saturating_add((image || audio || file).into());
                 }
                 Ok(())
             } else if outer && key.is("content") {

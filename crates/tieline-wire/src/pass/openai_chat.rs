@@ -185,6 +185,8 @@ fn usage(cursor: &mut Cursor<'_>) -> Result<Option<RawUsage>, Bad> {
             b"prompt_cache_hit_tokens" | b"cached_tokens" => cache_hit = cursor.count_or_skip()?,
             b"prompt_tokens_details" => cursor.object_or_skip(|cursor, key| {
                 match key.raw {
+                    b"audio_tokens" => usage.audio = cursor.count_or_skip()?,
+                    b"image_tokens" => usage.image = cursor.count_or_skip()?,
                     b"cached_tokens" => usage.cache_read = cursor.count_or_skip()?,
                     b"cache_write_tokens" => usage.cache_write = cursor.count_or_skip()?,
                     _ => cursor.skip()?,
@@ -192,12 +194,12 @@ fn usage(cursor: &mut Cursor<'_>) -> Result<Option<RawUsage>, Bad> {
                 Ok(())
             })?,
             b"completion_tokens_details" => cursor.object_or_skip(|cursor, key| {
-                if key.raw == b"reasoning_tokens" {
-                    usage.reasoning = cursor.count_or_skip()?;
-                    Ok(())
-                } else {
-                    cursor.skip()
+                match key.raw {
+                    b"audio_tokens" => usage.audio_output = cursor.count_or_skip()?,
+                    b"reasoning_tokens" => usage.reasoning = cursor.count_or_skip()?,
+                    _ => cursor.skip()?,
                 }
+                Ok(())
             })?,
             _ => cursor.skip()?,
         }

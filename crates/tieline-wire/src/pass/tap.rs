@@ -73,8 +73,11 @@ impl Facts {
 /// Usage as the dialect counts it; what was not said stays `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct RawUsage {
+    pub(super) audio: Option<u64>,
+    pub(super) audio_output: Option<u64>,
     pub(super) cache_read: Option<u64>,
     pub(super) cache_write: Option<u64>,
+    pub(super) image: Option<u64>,
     pub(super) input: Option<u64>,
     pub(super) output: Option<u64>,
     pub(super) reasoning: Option<u64>,
@@ -362,8 +365,11 @@ impl RawUsage {
 
     fn is_exact(&self) -> bool {
         [
+            self.audio,
+            self.audio_output,
             self.cache_read,
             self.cache_write,
+            self.image,
             self.input,
             self.output,
             self.reasoning,
@@ -377,8 +383,11 @@ impl RawUsage {
     /// What was said last counts, field by field.
     fn merge(self, later: Self) -> Self {
         Self {
+            audio: later.audio.or(self.audio),
+            audio_output: later.audio_output.or(self.audio_output),
             cache_read: later.cache_read.or(self.cache_read),
             cache_write: later.cache_write.or(self.cache_write),
+            image: later.image.or(self.image),
             input: later.input.or(self.input),
             output: later.output.or(self.output),
             reasoning: later.reasoning.or(self.reasoning),
@@ -386,7 +395,7 @@ impl RawUsage {
         }
     }
 
-    /// Disjoint counters. OpenAI counts cached tokens within the prompt, Anthropic beside it; both count reasoning
+    /// Disjoint counters. OpenAI counts sound, pictures and cached tokens within the prompt, Anthropic beside it; both count reasoning
     /// within the answer, except servers (xAI) whose own total shows that they count it beside.
     fn disjoint(self, dialect: Dialect) -> Usage {
         let [cache_read, cache_write, input, output, reasoning] = [
@@ -397,23 +406,30 @@ impl RawUsage {
             self.reasoning,
         ]
         .map(Option::unwrap_or_default);
+        let [audio, audio_output, image] =
+            [self.audio, self.audio_output, self.image].map(Option::unwrap_or_default);
         let beside = reasoning > output
             || (reasoning > 0
                 && self
                     .total
                     .is_some_and(|total| total == input.saturating_add(output).saturating_add(reasoning)));
+        let apart = [cache_read, cache_write, audio, image];
         Usage {
+            audio,
+            audio_output,
             cache_read,
             cache_write,
+            image,
             input: match dialect {
                 Dialect::AnthropicMessages => input,
-                Dialect::OpenaiChat => input.saturating_sub(cache_read).saturating_sub(cache_write),
+                Dialect::OpenaiChat => apart.into_iter().fold(input, u64::saturating_sub),
             },
             output: if beside {
                 output
             } else {
                 output.saturating_sub(reasoning)
-            },
+            }
+            .saturating_sub(audio_output),
             reasoning,
         }
     }

@@ -223,6 +223,7 @@ fn openai_usage(usage: &Value) -> Usage {
         input: prompt - cache_read - cache_write,
         output,
         reasoning,
+        ..Usage::default()
     }
 }
 
@@ -235,6 +236,7 @@ fn anthropic_usage(usage: &Value) -> Usage {
         input: n("/input_tokens"),
         output: n("/output_tokens") - reasoning,
         reasoning,
+        ..Usage::default()
     }
 }
 

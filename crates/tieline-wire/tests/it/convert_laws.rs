@@ -601,6 +601,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         input: counts.2,
         output: counts.3,
         reasoning: counts.4,
+        ..Usage::default()
     });
     (
         option::of(text_part()),

@@ -12,11 +12,12 @@ use crate::stream::{
 fn half_an_event_after_the_stop_is_left_out() {
     // The terminator that is missing is added, after the blank line of what passes.
     let done = "data: [DONE]";
-    let with = |rest: &str, passes: bool, terminator: &str| match (passes, rest.contains(terminator.trim_end())) {
-        (true, true) => rest.to_owned(),
-        (true, false) => format!("{rest}\n\n{terminator}"),
-        (false, _) => terminator.to_owned(),
-    };
+    let with =
+        |rest: &str, passes: bool, terminator: &str| match (passes, rest.contains(terminator.trim_end())) {
+            (true, true) => rest.to_owned(),
+            (true, false) => format!("{rest}\n\n{terminator}"),
+            (false, _) => terminator.to_owned(),
+        };
     for (rest, asks, passes, has_usage) in [
         (done, ASKS, true, false),
         ("data: [DONE]\n", ASKS, true, false),

@@ -16,6 +16,7 @@ fn send(dialect: Dialect, provider: Provider, model_name: &str, body: &str) -> S
         &Far {
             dialect,
             model_name,
+            output_tokens_injected: None,
             provider,
         },
     )
@@ -38,11 +39,51 @@ fn a_request_that_needs_no_edit_is_the_same_buffer() {
     let far = Far {
         dialect: Dialect::OpenaiChat,
         model_name: "m",
+        output_tokens_injected: None,
         provider: Provider::Openai,
     };
     let (outgoing, _) = prepare(Dialect::OpenaiChat, &body, &head, &far).unwrap();
     assert_eq!(outgoing.body.len(), 1);
     assert_eq!(outgoing.body[0].as_ptr(), body.as_ptr());
+}
+
+#[test]
+fn an_output_limit_is_written_where_the_request_states_none() {
+    let check = |near: Dialect, far: (Dialect, Provider), body: &str, expected: &str| {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let head = scan(near, &body).unwrap();
+        let far = Far {
+            dialect: far.0,
+            model_name: "m",
+            output_tokens_injected: Some(77),
+            provider: far.1,
+        };
+        let (outgoing, _) = prepare(near, &body, &head, &far).unwrap();
+        let sent: Vec<u8> = outgoing.body.iter().flat_map(|piece| piece.to_vec()).collect();
+        let sent = String::from_utf8(sent).unwrap();
+        assert!(sent.contains(expected), "{sent}");
+        assert_eq!(
+            sent.matches("_tokens").count(),
+            expected.matches("_tokens").count(),
+            "{sent}"
+        );
+    };
+    let (openai, anthropic) = (Dialect::OpenaiChat, Dialect::AnthropicMessages);
+    let plain = (openai, Provider::OpenaiCompatible);
+    let own = (openai, Provider::Openai);
+    let messages = (anthropic, Provider::Anthropic);
+    let open = r#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#;
+    check(openai, plain, open, r#"{"max_tokens":77,"model":"m""#);
+    check(openai, own, open, r#"{"max_completion_tokens":77,"model":"m""#);
+    check(openai, messages, open, r#""max_tokens":77"#);
+    check(anthropic, messages, open, r#"{"max_tokens":77,"model":"m""#);
+    check(anthropic, own, open, r#""max_completion_tokens":77"#);
+    let null = r#"{"max_tokens": null ,"model":"m","messages":[{"role":"user","content":"x"}]}"#;
+    check(openai, plain, null, r#"{"max_tokens": 77 ,"model":"m""#);
+    check(anthropic, messages, null, r#"{"max_tokens": 77 ,"model":"m""#);
+    let stated = r#"{"max_tokens":5,"model":"m","messages":[{"role":"user","content":"x"}]}"#;
+    check(openai, plain, stated, r#"{"max_tokens":5,"model":"m""#);
+    check(openai, messages, stated, r#""max_tokens":5"#);
 }
 
 #[test]
@@ -55,6 +96,7 @@ fn a_long_prompt_is_not_copied() {
     let far = Far {
         dialect: Dialect::OpenaiChat,
         model_name: "gpt",
+        output_tokens_injected: None,
         provider: Provider::Openai,
     };
     let (outgoing, _) = prepare(Dialect::OpenaiChat, &body, &head, &far).unwrap();
@@ -129,6 +171,7 @@ fn each_provider_gets_its_path_and_headers() {
             let far = Far {
                 dialect,
                 model_name: "m",
+                output_tokens_injected: None,
                 provider: *provider,
             };
             let (outgoing, _) = prepare(dialect, &body, &head, &far).unwrap();
@@ -209,6 +252,7 @@ fn is_counted(usage: &str) -> bool {
     let far = Far {
         dialect: Dialect::OpenaiChat,
         model_name: "m",
+        output_tokens_injected: None,
         provider: Provider::Openai,
     };
     let (_, mut exchange) = prepare(Dialect::OpenaiChat, &request, &head, &far).unwrap();

@@ -18,5 +18,6 @@ mod endings;
 mod exchange;
 mod json;
 mod render;
+mod resume;
 mod sse;
 mod stream;

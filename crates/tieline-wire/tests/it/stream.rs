@@ -31,6 +31,7 @@ pub(crate) fn between(near: Dialect, far: Dialect, body: &'static str) -> Exchan
         &Far {
             dialect: far,
             model_name: "m",
+            output_tokens_injected: None,
             provider,
         },
     )
@@ -138,6 +139,7 @@ fn expected(recording: &Recording) -> (Option<Usage>, Option<String>) {
                     input: count(&said["prompt_tokens"]) - cached,
                     output: generated - reasoning,
                     reasoning,
+                    ..Usage::default()
                 });
             }
         } else {
@@ -159,6 +161,7 @@ fn expected(recording: &Recording) -> (Option<Usage>, Option<String>) {
                     input: said("input_tokens"),
                     output: said("output_tokens") - reasoning,
                     reasoning,
+                    ..Usage::default()
                 });
             }
         }
@@ -415,7 +418,11 @@ fn the_usage_chunk_that_nobody_asked_for_is_left_out() {
     // A usage chunk that is first, and Azure's first chunk, which has no choices and no usage.
     let azure =
         "data: {\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"prompt_filter_results\":[]}\n\n";
-    let all = run(OPENAI, ASKS_NOT, [[USAGE, azure, TEXT, STOP, DONE].concat().as_bytes()]);
+    let all = run(
+        OPENAI,
+        ASKS_NOT,
+        [[USAGE, azure, TEXT, STOP, DONE].concat().as_bytes()],
+    );
     assert_eq!(all.bytes, [azure, TEXT, STOP, DONE].concat().as_bytes());
     // Usage on the chunk that stops is part of it.
     let both = STOP.replace(
@@ -646,6 +653,24 @@ fn thinking_begins_once_until_it_ends() {
 }
 
 #[test]
+fn sound_and_pictures_are_counted_apart() {
+    let said = r#"{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,"prompt_tokens_details":{"cached_tokens":10,"audio_tokens":20,"image_tokens":30},"completion_tokens_details":{"reasoning_tokens":5,"audio_tokens":15}}"#;
+    let usage = openai(&format!("data: {{\"choices\":[],\"usage\":{said}}}\n\n{DONE}")).usage;
+    let expected = Usage {
+        audio: 20,
+        audio_output: 15,
+        cache_read: 10,
+        cache_write: 0,
+        image: 30,
+        input: 40,
+        output: 30,
+        reasoning: 5,
+    };
+    assert_eq!(usage, Some(expected));
+    assert_eq!((expected.prompt(), expected.answer()), (100, 50));
+}
+
+#[test]
 fn usage_is_disjoint_however_it_is_counted() {
     let usage = |said: &str| openai(&format!("data: {{\"choices\":[],\"usage\":{said}}}\n\n{DONE}")).usage;
     let expected = |cache_read, input, output, reasoning| {
@@ -655,6 +680,7 @@ fn usage_is_disjoint_however_it_is_counted() {
             input,
             output,
             reasoning,
+            ..Usage::default()
         })
     };
     assert_eq!(

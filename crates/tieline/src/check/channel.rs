@@ -10,12 +10,11 @@ use tieline_core::{Dialect, Limits, Price};
 
 use super::checked::{ChannelWiring, CredentialSource, Endpoint};
 use super::grid::{Names, missing, too_many, unknown};
+use super::limits::limits;
 use super::provider::{self, Provider, UrlDefault};
-use super::{World, kind, value};
+use super::{World, kind, price, value};
 use crate::diagnose::{Code, Diagnostic, Sink, Span, looks_secret, shown};
-use crate::raw::shape::{
-    RawChannel, RawCredentialTable, RawDialect, RawLimits, RawPrice, RawServed, RawServedTable,
-};
+use crate::raw::shape::{RawChannel, RawCredentialTable, RawDialect, RawPrice, RawServed, RawServedTable};
 use crate::raw::{At, Entries, nearest, quoted};
 
 /// Connections kept to one channel: a few streams for each of the calls that one machine carries.
@@ -77,7 +76,10 @@ fn channel(
     let region = raw.region.as_ref().map(|at| value::name(at, "region", sink));
     let [operator_jurisdiction, region_country] = [&raw.operator_jurisdiction, &raw.region_country]
         .map(|at| at.as_ref().and_then(|at| value::jurisdiction(at, sink)));
-    let limits = limits(raw.limits.as_ref().map(|at| &at.value), sink);
+    let limits = raw.limits.as_ref().map(|at| &at.value);
+    let limits = limits.map_or_else(Limits::default, |raw| limits!(raw, sink));
+    let media = raw.media_tokens_max.as_ref();
+    let media_tokens_max = value::number_if_stated(media, "media_tokens_max", 100_000_000, sink);
     let connections_max = value::number(
         raw.connections_max.as_ref(),
         "connections_max",
@@ -115,6 +117,7 @@ fn channel(
             components,
             dialect,
             limits,
+            media_tokens_max: media_tokens_max.and_then(|n| u32::try_from(n).ok()),
             models,
             name,
             operator_jurisdiction,
@@ -361,8 +364,8 @@ fn served_one(
             sink,
         );
     }
-    let (name, price) = match raw {
-        RawServed::Name(name) => (value::name_there(name, sink)?, None),
+    let (name, (price, price_list)) = match raw {
+        RawServed::Name(name) => (value::name_there(name, sink)?, (None, None)),
         RawServed::Table(table) => {
             let price = served_price(model, table, names, sink);
             (
@@ -378,6 +381,7 @@ fn served_one(
         model: Arc::from(model.value.as_str()),
         name,
         price,
+        price_list,
     })
 }
 
@@ -386,70 +390,11 @@ fn served_price(
     raw: &RawServedTable,
     names: &Names<'_>,
     sink: &mut Sink,
-) -> Option<Price> {
-    let stated = raw.price.as_ref()?;
-    let word = match &stated.value {
-        RawPrice::Table(table) => return value::price(table, stated.span, sink),
-        RawPrice::Word(word) => word,
-    };
-    match word.value.as_str() {
-        "unknown" => None,
-        "list" => {
-            let list = names.models.get(model.value.as_str()).copied();
-            // A model that the file does not have is reported where it is named.
-            if list.is_some_and(|list| !list.is_stated) {
-                sink.push(
-                    Diagnostic::error(
-                        Code::PriceListMissing,
-                        format!("the model `{}` has no list price", shown(&model.value)),
-                    )
-                    .at(word.span, "the price of what?")
-                    .hint("give the model a `price`, or write the channel's own, or `\"unknown\"`"),
-                );
-            }
-            list.and_then(|list| list.price)
-        }
-        other => {
-            sink.push(
-                Diagnostic::error(Code::PriceBad, format!("`{}` is not a price", shown(other)))
-                    .at(word.span, "one of `list` or `unknown`, or a table")
-                    .did_you_mean(nearest(other, ["list", "unknown"]))
-                    .hint("for example `price = { input = \"3.00\", output = \"15.00\" }`"),
-            );
-            None
-        }
-    }
-}
-
-// === limits ===
-
-fn limits(raw: Option<&RawLimits>, sink: &mut Sink) -> Limits {
-    let Some(raw) = raw else { return Limits::default() };
-    let mut small = |at: &Option<At<u64>>, key: &str| {
-        value::number_if_stated(at.as_ref(), key, u64::from(u32::MAX), sink)
-            .and_then(|n| u32::try_from(n).ok())
-    };
-    let concurrency = small(&raw.concurrency, "concurrency");
-    let requests_per_day = small(&raw.requests_per_day, "requests_per_day");
-    let requests_per_minute = small(&raw.requests_per_minute, "requests_per_minute");
-    // 2^53 - 1, the largest integer that every reader of the grid's JSON keeps exact.
-    let tokens_max = (1 << 53) - 1;
-    Limits {
-        concurrency,
-        requests_per_day,
-        requests_per_minute,
-        tokens_per_day: value::number_if_stated(
-            raw.tokens_per_day.as_ref(),
-            "tokens_per_day",
-            tokens_max,
-            sink,
-        ),
-        tokens_per_minute: value::number_if_stated(
-            raw.tokens_per_minute.as_ref(),
-            "tokens_per_minute",
-            tokens_max,
-            sink,
-        ),
+) -> (Option<Price>, Option<Arc<str>>) {
+    match raw.price.as_ref().map(|at| (&at.value, at.span)) {
+        None => (None, None),
+        Some((RawPrice::Table(table), place)) => (price::price(table, place, sink), None),
+        Some((RawPrice::Word(word), _)) => price::named(model, word, names, sink),
     }
 }
 

@@ -4,20 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tieline_core::grid::{
-    CHANNELS_MAX, Choice, GRID_V1, LabRecord, ModelRecord, PoolRecord, RecordMode, Resume, Settings, Weights,
+    CHANNELS_MAX, Choice, GRID_V1, LabRecord, ModelRecord, PoolRecord, RecordMode, Resume, Settings,
+    UnknownPrice, Weights,
 };
 use tieline_core::{GridRecord, Price, ROWS_MAX};
 
 use super::checked::ChannelWiring;
-use super::{World, channel, components, value};
+use super::price::Lists;
+use super::{World, channel, components, limits, price, value};
 use crate::diagnose::{Code, Diagnostic, Sink, Span, shown};
 use crate::raw::shape::{
-    RawChoice, RawConfig, RawDefaults, RawLab, RawModel, RawPool, RawRecord, RawResume, RawWeights,
+    RawChoice, RawConfig, RawDefaults, RawLab, RawModel, RawPool, RawRecord, RawResume, RawUnknownPrice,
+    RawWeights,
 };
 use crate::raw::{At, Entries, nearest};
 
 /// Labs, models and pools of one grid, as many as channels: their indexes fit 16 bits and a reload stays below a second.
 const NAMES_MAX: usize = CHANNELS_MAX;
+
+/// Far beyond any answer: a mistyped limit is found all the same.
+const OUTPUT_TOKENS_MAX: u64 = 10_000_000;
 
 /// An hour: no call, and no part of one, is waited for longer.
 const CALL_MS_MAX: u64 = 3_600_000;
@@ -29,6 +35,7 @@ pub(super) struct Names<'a> {
     pub(super) labs: BTreeSet<&'a str>,
     /// With whether the model has a list price, and the price if it is in order.
     pub(super) models: BTreeMap<&'a str, ListPrice>,
+    pub(super) prices: Lists<'a>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -54,9 +61,13 @@ pub(super) fn check(
     let mut names = Names {
         labs: names_of(raw_labs),
         models: BTreeMap::new(),
+        prices: Lists::new(),
     };
     let labs = labs(raw_labs, sink);
     let models = models(raw_models, &mut names, sink);
+    let lists = raw.prices.as_ref().map(|at| &at.value);
+    let (lists, prices) = price::lists(lists, &names.models, sink);
+    names.prices = lists;
     let channels = channel::check(raw_channels, &names, world, sink);
     let settings = defaults(raw.defaults.as_ref().map(|at| &at.value), sink);
     let pools = pools(raw_pools, raw_models, &settings, sink);
@@ -77,6 +88,7 @@ pub(super) fn check(
         labs,
         models,
         pools,
+        prices,
         settings,
         t: GRID_V1.into(),
     };
@@ -176,7 +188,7 @@ fn model<'a>(
     let price = raw
         .price
         .as_ref()
-        .and_then(|at| value::price(&at.value, at.span, sink));
+        .and_then(|at| price::price(&at.value, at.span, sink));
     names.models.insert(
         &name.value,
         ListPrice {
@@ -214,6 +226,8 @@ fn model<'a>(
 macro_rules! settings {
     ($raw:expr, $base:expr, $sink:expr) => {{
         let (raw, base): (_, &Settings) = ($raw, $base);
+        let hold_ms = held(&raw.hold_ms, "hold_ms", base.hold_ms, 60_000, $sink);
+        let hold_tokens = held(&raw.hold_tokens, "hold_tokens", base.hold_tokens, 10_000, $sink);
         let mut ms = |at: &Option<At<u64>>, key: &str, default: u32, max: u64| {
             let stated = value::number(at.as_ref(), key, u64::from(default), 1, max, $sink);
             u32::try_from(stated).unwrap_or(default)
@@ -236,9 +250,21 @@ macro_rules! settings {
                 CALL_MS_MAX,
             ),
             head_ms: ms(&raw.head_ms, "head_ms", base.head_ms, CALL_MS_MAX),
+            hold_ms,
+            hold_tokens,
             idle_ms: ms(&raw.idle_ms, "idle_ms", base.idle_ms, CALL_MS_MAX),
+            output_tokens_max: ms(
+                &raw.output_tokens_max,
+                "output_tokens_max",
+                base.output_tokens_max,
+                OUTPUT_TOKENS_MAX,
+            ),
             record: raw.record.as_ref().map_or(base.record, |at| record(at.value)),
             resume: raw.resume.as_ref().map_or(base.resume, |at| resume(at.value)),
+            unknown_price: raw
+                .unknown_price
+                .as_ref()
+                .map_or(base.unknown_price, |at| unknown_price(at.value)),
             whole_ms: ms(&raw.whole_ms, "whole_ms", base.whole_ms, CALL_MS_MAX),
         };
         for (at, key) in [
@@ -269,6 +295,12 @@ const fn record(raw: RawRecord) -> RecordMode {
     }
 }
 
+/// A part of an answer that is kept back; none is 0.
+fn held(at: &Option<At<u64>>, key: &str, default: u32, max: u64, sink: &mut Sink) -> u32 {
+    let stated = value::number(at.as_ref(), key, u64::from(default), 0, max, sink);
+    u32::try_from(stated).unwrap_or(default)
+}
+
 const fn choice(raw: RawChoice) -> Choice {
     match raw {
         RawChoice::Balanced => Choice::Balanced,
@@ -281,6 +313,14 @@ const fn resume(raw: RawResume) -> Resume {
         RawResume::Off => Resume::Off,
         RawResume::Pool => Resume::Pool,
         RawResume::SameModel => Resume::SameModel,
+    }
+}
+
+const fn unknown_price(raw: RawUnknownPrice) -> UnknownPrice {
+    match raw {
+        RawUnknownPrice::Hold => UnknownPrice::Hold,
+        RawUnknownPrice::Record => UnknownPrice::Record,
+        RawUnknownPrice::Refuse => UnknownPrice::Refuse,
     }
 }
 
@@ -322,8 +362,10 @@ fn pools(
             }
             let settings = settings!(pool, base, sink);
             let checked_name = value::name(name, "pool", sink);
+            let limits = limits::of_pool(pool.limits.as_ref(), sink);
             let models = pool_models(name, pool, &places, sink);
             Some(PoolRecord {
+                limits,
                 models,
                 name: checked_name?,
                 settings,

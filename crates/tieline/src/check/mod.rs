@@ -14,6 +14,8 @@ mod gateway;
 mod geoip;
 mod grid;
 mod identity;
+mod limits;
+mod price;
 pub(crate) mod provider;
 mod value;
 

@@ -199,6 +199,13 @@ cases! {
     too_many_components_are_counted: many_components(300);
 
     // Prices and facts.
+    a_list_of_prices_wants_its_day_and_source: add("[prices.jan]\nmodels.small = { input = \"1\", output = \"2\" }\n\
+        [prices.list]\ndate = \"2026-13-01\"\nsource = \"x\"\nmodels.smal = { input = \"1\" }");
+    a_list_without_the_model_is_shown: swap("price = \"list\"", "price = \"jan\"")
+        + "\n[prices.jan]\ndate = \"2026-01-01\"\nsource = \"x\"\nmodels = {}\n";
+    tiers_want_thresholds_of_their_own: swap("output = \"0.40\" }", "output = \"0.40\", tiers = [\
+        { over = 100, input = \"1\", output = \"2\" }, { over = 100, input = \"1\", output = \"2\" }, { input = \"3\" }] }");
+    a_budget_with_a_currency_is_refused: add("[pool.main.limits]\nbudget_per_day = \"$250\"");
     a_price_with_a_currency_is_refused: swap("input = \"0.10\"", "input = \"$0.10\"");
     a_price_with_a_comma_is_refused: swap("input = \"0.10\"", "input = \"0,10\"");
     a_price_as_a_number_wants_quotes: swap("input = \"0.10\"", "input = 0.10");
@@ -335,8 +342,11 @@ fn every_setting_is_taken_over() {
             log = { format = \"json\", level = \"debug\" }\nthreads = 2\nadmin =",
         )
         .replace("[components]", "")
-        + "call_ms = 1000\nchoice = \"in_order\"\nconnect_ms = 10\nfirst_content_ms = 20\nhead_ms = 30\nidle_ms = 40\nwhole_ms = 50\nattempts_max = 8\n\
-           record = \"strict\"\nresume = \"pool\"\n[policy]\npacks = [\"packs/company\"]\nenforce = [\"company\", \"in_force\"]\n\
+        + "call_ms = 1000\nchoice = \"in_order\"\nconnect_ms = 10\nfirst_content_ms = 20\nhead_ms = 30\nhold_ms = 35\nhold_tokens = 3\nidle_ms = 40\nwhole_ms = 50\nattempts_max = 8\n\
+           record = \"strict\"\nresume = \"pool\"\noutput_tokens_max = 60\nunknown_price = \"hold\"\n\
+           [pool.main.limits]\nconcurrency = 6\nrequests_per_day = 7\nrequests_per_minute = 8\ntokens_per_day = 9\n\
+           tokens_per_minute = 10\nbudget_per_day = \"1.5\"\nbudget_per_week = \"2\"\nbudget_per_month = \"0.000000001\"\n\
+           [policy]\npacks = [\"packs/company\"]\nenforce = [\"company\", \"in_force\"]\n\
            [ledger]\norigin = \"example.org/log\"\non_full = \"gap\"\nqueue_entries_max = 256\n\
            [channels.direct.limits]\nconcurrency = 1\nrequests_per_day = 2\nrequests_per_minute = 3\ntokens_per_day = 4\n\
            tokens_per_minute = 5\n"
@@ -345,7 +355,8 @@ fn every_setting_is_taken_over() {
         + "parties = [\"p_1\"]\n[geoip]\ndatabase = \"countries.mmdb\"\nmax_age_days = 30\n";
     let text = text.replace(
         "[channels.north]\n",
-        "[channels.north]\nweight = 18\nregion = \"one\"\nregion_country = \"NL\"\noperator_jurisdiction = \"US\"\nconnections_max = 7\n",
+        "[channels.north]\nweight = 18\nregion = \"one\"\nregion_country = \"NL\"\noperator_jurisdiction = \"US\"\nconnections_max = 7\n\
+         media_tokens_max = 8\n",
     );
     let (checked, report) = run(&text);
     assert_eq!(report.render(Look::Plain), "");
@@ -362,6 +373,21 @@ fn cache_tokens_without_a_price_cost_as_much_as_input() {
         grid.channels[0].models[0].price, None,
         "a price that is not stated is unknown"
     );
+}
+
+#[test]
+fn a_price_of_a_list_is_taken_over_with_where_it_is_from() {
+    let list = r#"
+[prices.acme-2026-11]
+date = "2026-11-20"
+source = "https://acme.example/prices"
+models.small = { input = "1", output = "2", reasoning = "3", image = "4", audio = "5", audio_output = "6", tiers = [
+    { over = 200000, input = "7", output = "8", cache_read = "0.7" },
+] }
+"#;
+    let text = swap("price = \"list\"", "price = \"acme-2026-11\"") + list;
+    let grid = run(&text).0.unwrap().grid;
+    insta::assert_json_snapshot!((&grid.prices, &grid.channels[1].models));
 }
 
 #[test]
@@ -519,7 +545,8 @@ fn the_schema_names_every_table() {
             "ledger",
             "models",
             "policy",
-            "pool"
+            "pool",
+            "prices"
         ]
     );
     assert_eq!(schema["additionalProperties"], false);

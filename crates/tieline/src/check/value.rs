@@ -1,17 +1,15 @@
-//! Single values: numbers in their range, names, prices, training compute, country codes, addresses, URLs.
+//! Single values: numbers in their range, names, training compute, country codes, addresses, URLs.
 //! Each function reports what is wrong and returns none.
 
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use tieline_core::{PicoPerToken, Price};
 use tieline_policy::Country;
 
 use super::checked::Endpoint;
-use crate::diagnose::{Code, Diagnostic, Sink, Span, shown};
+use crate::diagnose::{Code, Diagnostic, Sink, shown};
 use crate::raw::At;
-use crate::raw::shape::RawPriceTable;
 
 /// Bytes of a name; the core keeps names of requests up to the same length.
 const NAME_BYTES_MAX: usize = 128;
@@ -130,63 +128,6 @@ pub(crate) fn component(at: &At<String>, sink: &mut Sink) -> Option<Arc<str>> {
         },
     );
     None
-}
-
-/// A price table. Cache tokens without a price of their own cost as much as input: what is not known to be cheaper is not
-/// taken to be.
-pub(crate) fn price(raw: &RawPriceTable, place: Span, sink: &mut Sink) -> Option<Price> {
-    for (key, is_missing) in [
-        ("input", !raw.seen.contains(&"input")),
-        ("output", !raw.seen.contains(&"output")),
-    ] {
-        if is_missing {
-            sink.push(
-                Diagnostic::error(Code::KeyMissing, format!("the price has no `{key}`"))
-                    .at(place, format!("wants `{key}`"))
-                    .hint(
-                        "if it is not known, leave out the whole `price`: it is then unknown, and not zero",
-                    ),
-            );
-        }
-    }
-    let input = amount(raw.input.as_ref(), sink);
-    let output = amount(raw.output.as_ref(), sink);
-    let cache_read = if raw.seen.contains(&"cache_read") {
-        amount(raw.cache_read.as_ref(), sink)
-    } else {
-        input
-    };
-    let cache_write = if raw.seen.contains(&"cache_write") {
-        amount(raw.cache_write.as_ref(), sink)
-    } else {
-        input
-    };
-    Some(Price {
-        cache_read: cache_read?,
-        cache_write: cache_write?,
-        input: input?,
-        output: output?,
-    })
-}
-
-fn amount(raw: Option<&At<String>>, sink: &mut Sink) -> Option<PicoPerToken> {
-    let at = raw?;
-    let parsed = at.value.parse();
-    if parsed.is_err() {
-        let diagnostic = Diagnostic::error(Code::PriceBad, format!("`{}` is not a price", shown(&at.value)))
-            .at(at.span, "wants USD per million tokens");
-        let hint = if at.value.contains('$') {
-            "leave out the currency: prices are in USD"
-        } else if at.value.contains(',') {
-            "write a decimal point and no separators: \"1234.50\""
-        } else if at.value.starts_with('-') {
-            "a price cannot be negative"
-        } else {
-            "a decimal number with at most 6 decimals, such as \"3.00\""
-        };
-        sink.push(diagnostic.hint(hint));
-    }
-    parsed.ok()
 }
 
 /// Training compute as exact decimal digits; none for `unknown`.

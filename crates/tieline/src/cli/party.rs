@@ -35,6 +35,14 @@ Examples:
   tieline party expire p_91 jurisdiction
   tieline party expire p_91 licences/D1234567 --issuer BIS")]
     Expire(PartyExpire),
+    /// Limit all the keys of a party together, in place of the limits that it had.
+    #[command(after_help = "\
+Examples:
+  tieline party limit p_91 --budget-per-month 2500 --requests-per-minute 600
+  tieline party limit p_91                         no limits but those of its keys
+
+A key's own limits hold beside it: a call needs room in both, and in the pool's.")]
+    Limit(PartyLimit),
     /// Add or replace up to 10,000 parties from a file, all or none.
     #[command(after_help = "\
 Examples:
@@ -70,6 +78,14 @@ pub(crate) struct PartyAdd {
     pub(crate) id: Option<String>,
     #[command(flatten)]
     pub(crate) edit: Box<Edit>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PartyLimit {
+    /// The party's id.
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) limits: super::LimitArgs,
 }
 
 #[derive(Args, Debug)]

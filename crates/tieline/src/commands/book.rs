@@ -39,6 +39,9 @@ pub(super) struct Activated {
     pub(super) record: EpochRecord,
 }
 
+/// A directive by its digest, and its signed note if that is archived.
+pub(super) type DirectiveNote = (Digest, Option<String>);
+
 #[derive(Debug)]
 pub(super) struct Book {
     /// None where it cannot be written.
@@ -134,7 +137,7 @@ impl Book {
 
     /// The digests of the directives of an epoch, each with its signed note if that is archived; `None` if it has no
     /// directives.
-    pub(super) fn directive_notes(&self, epoch: u64) -> Result<Option<Vec<(Digest, Option<String>)>>> {
+    pub(super) fn directive_notes(&self, epoch: u64) -> Result<Option<Vec<DirectiveNote>>> {
         let blob = |digest: &Digest| self.reader.blob(digest).map_err(|error| failed(&error));
         let activation = self.entry_of(epoch)?;
         let Some(overlay) = activation.and_then(|activation| activation.body.overlay) else {

@@ -23,12 +23,7 @@ fn add(cli: &Cli, args: &KeysAdd) -> Result<u8> {
         Some(party) => party.clone(),
         None => only_party(cli)?,
     };
-    let limits = Limits {
-        concurrency: args.concurrency,
-        requests_per_minute: args.requests_per_minute,
-        tokens_per_minute: args.tokens_per_minute,
-        ..Limits::default()
-    };
+    let limits = args.limits.limits();
     let scope = (!args.allow.is_empty()).then(|| args.allow.clone());
     let value = match folder::server(&cli.dir) {
         Some(server) => {

@@ -18,6 +18,7 @@ mod serve;
 mod signing;
 mod start;
 mod term;
+mod usage;
 
 use tieline_policy::Epoch;
 
@@ -26,6 +27,8 @@ use crate::cli::{Cli, Command, Demo, Ledger};
 use crate::diagnose::{Code, Diagnostic};
 use crate::output::{self, Failure, Result};
 use crate::{check, folder, load, up};
+
+pub(crate) use self::usage::By as UsageBy;
 
 /// Run a command; the exit code, or why not.
 pub(crate) fn run(cli: &Cli) -> Result<u8> {
@@ -48,6 +51,7 @@ pub(crate) fn run(cli: &Cli) -> Result<u8> {
         Command::Keys(command) => keys::run(cli, command),
         Command::Party(command) => party::run(cli, command),
         Command::Policy(command) => policy::run(cli, command),
+        Command::Usage(args) => usage::run(cli, args),
         Command::Statement(command) => term::statement(cli, command),
         Command::Cut(target) => operate::run(cli, &target.name, true),
         Command::Restore(target) => operate::run(cli, &target.name, false),

@@ -168,6 +168,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
     all.extend(super::party::schemas());
     all.extend(super::directive::schemas());
     all.extend(super::term::schemas());
+    all.extend(super::usage::schemas());
     all.push(("demo-june-12", printed::<super::demo::JuneReport>()));
     all.extend([
         ("check", printed::<crate::diagnose::CheckReport>()),

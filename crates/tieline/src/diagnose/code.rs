@@ -93,6 +93,8 @@ codes! {
         "Use ISO 3166-1 alpha-2 in capitals, such as `US`, `FR` or `CN`."
     FlopBad "TL0144" "flop_bad" "Training compute is not a count of floating-point operations."
         "Write a string such as \"3.8e25\", or \"unknown\"."
+    BudgetBad "TL0145" "budget_bad" "A budget is not a decimal number of USD."
+        "Write it as a string with at most 9 decimals, such as \"250.00\"."
     AddressBad "TL0151" "address_bad" "A listen address is not `address:port`."
         "Write an IP address and a port, such as `127.0.0.1:8080` or `[::1]:8080`."
     AddressTwice "TL0152" "address_twice" "Both listeners have the same address."

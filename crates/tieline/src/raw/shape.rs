@@ -33,6 +33,9 @@ raw_table! {
         defaults: RawDefaults,
         /// What applications ask for, by name.
         pool: Entries<RawPool>,
+        /// Lists of prices, by a name of yours, such as `[prices.list-2026-11]`. A channel takes one over with
+        /// `price = "list-2026-11"`.
+        prices: Entries<RawPriceList>,
         /// The rules that decide who may use what.
         policy: RawPolicy,
         /// Whose tokens about end users are believed, by a name of yours. A token (JSON Web Token, RFC 7519) is sent beside
@@ -117,16 +120,59 @@ raw_table! {
         price: RawPriceTable,
     }
 
+    /// Prices that somebody published, and when.
+    RawPriceList {
+        /// The day whose prices they are, such as "2026-11-20".
+        date: String,
+        /// Where they are from: a URL, a contract.
+        source: String,
+        /// The prices, by the name of the model under `[models]`.
+        models: Entries<RawPriceTable>,
+    }
+
     /// USD per million tokens, as decimal strings with at most six decimals.
     RawPriceTable {
         /// Tokens of the prompt that are read anew.
         input: String,
-        /// Tokens of the answer, reasoning included.
+        /// Tokens of the answer.
         output: String,
         /// Tokens of the prompt that were found in the cache. Default: the price of `input`.
         cache_read: String,
         /// Tokens of the prompt that are stored in the cache. Default: the price of `input`.
         cache_write: String,
+        /// Tokens of reasoning. Default: the price of `output`.
+        reasoning: String,
+        /// Tokens of pictures in the prompt, where the channel counts them apart. Default: the price of `input`.
+        image: String,
+        /// Tokens of sound in the prompt. Without it, the cost of a call with sound is unknown.
+        audio: String,
+        /// Tokens of sound in the answer. Without it, the cost of an answer with sound is unknown.
+        audio_output: String,
+        /// Other prices for calls with a long prompt; at most 4 of them. The one with the largest `over` that the prompt
+        /// exceeds holds for the whole call.
+        tiers: List<RawPriceTier>,
+    }
+
+    /// Its keys mean what they mean in the table around it, and have the same defaults.
+    RawPriceTier {
+        /// Tokens of the prompt, caches included, above which these prices hold; 1 to 1,000,000,000.
+        over: u64,
+        /// Tokens of the prompt that are read anew.
+        input: String,
+        /// Tokens of the answer.
+        output: String,
+        /// Tokens of the prompt that were found in the cache.
+        cache_read: String,
+        /// Tokens of the prompt that are stored in the cache.
+        cache_write: String,
+        /// Tokens of reasoning.
+        reasoning: String,
+        /// Tokens of pictures in the prompt.
+        image: String,
+        /// Tokens of sound in the prompt.
+        audio: String,
+        /// Tokens of sound in the answer.
+        audio_output: String,
     }
 
     RawChannel {
@@ -149,6 +195,9 @@ raw_table! {
         credential: RawCredential,
         /// What its operator allows.
         limits: RawLimits,
+        /// Input tokens that one picture, sound or document of a request is counted as there, at most; 1 to 100,000,000.
+        /// What a budget reserves for it, unless the model's `context` is less. Default 1,048,576.
+        media_tokens_max: u64,
         /// The models served there, by their name under `[models]`.
         models: Entries<RawServed>,
         /// Connections kept to it; 1 to 65,536. Default 256.
@@ -186,10 +235,27 @@ raw_table! {
         tokens_per_minute: u64,
     }
 
+    /// What all calls that ask for the pool may use together.
+    RawPoolLimits {
+        /// Calls in flight.
+        concurrency: u64,
+        requests_per_day: u64,
+        requests_per_minute: u64,
+        tokens_per_day: u64,
+        tokens_per_minute: u64,
+        /// USD in a day, UTC, as a decimal string such as "250.00".
+        budget_per_day: String,
+        /// USD in a week from Monday on, UTC.
+        budget_per_week: String,
+        /// USD in a calendar month, UTC.
+        budget_per_month: String,
+    }
+
     RawServedTable {
         /// What the channel calls the model. Default: the same name.
         name: String,
-        /// What the channel charges. Default `"unknown"`.
+        /// What the channel charges: a table, the name of a list under `[prices]`, `"list"` for the model's own price, or
+        /// `"unknown"`. Default `"unknown"`.
         price: RawPrice,
     }
 
@@ -211,12 +277,23 @@ raw_table! {
         first_content_ms: u64,
         /// From the dial to the status line, in ms; 1 to 3,600,000. Default 20,000.
         head_ms: u64,
+        /// How long the first part of a stream is kept back, in ms, so that an answer cut within it is begun anew unseen; 0 to
+        /// 60,000. Default 0: not at all.
+        hold_ms: u64,
+        /// How many content events of a stream are kept back; whichever of the two is over first ends it. 0 to 10,000.
+        /// Default 0.
+        hold_tokens: u64,
         /// Between two pieces of content, in ms; 1 to 3,600,000. Default 15,000.
         idle_ms: u64,
+        /// The output limit, in tokens, that a request gets which states none, while a budget is in force; 1 to 10,000,000.
+        /// Default 8,192.
+        output_tokens_max: u64,
         /// When an answer may leave relative to the record of its decision. Default `async`.
         record: RawRecord,
         /// What happens when an answer breaks off after content was delivered. Default `off`.
         resume: RawResume,
+        /// What happens to a candidate whose price is unknown. Default `record`. While a budget is in force, none is tried.
+        unknown_price: RawUnknownPrice,
         /// From the dial to the end of an answer that is not streamed, in ms; 1 to 3,600,000. Default 120,000.
         whole_ms: u64,
     }
@@ -236,12 +313,22 @@ raw_table! {
         first_content_ms: u64,
         /// From the dial to the status line, in ms.
         head_ms: u64,
+        /// How long the first part of a stream is kept back, in ms.
+        hold_ms: u64,
+        /// How many content events of a stream are kept back.
+        hold_tokens: u64,
         /// Between two pieces of content, in ms.
         idle_ms: u64,
+        /// What all calls that ask for the pool may use together.
+        limits: RawPoolLimits,
+        /// The output limit, in tokens, that a request gets which states none, while a budget is in force.
+        output_tokens_max: u64,
         /// When an answer may leave relative to the record of its decision.
         record: RawRecord,
         /// What happens when an answer breaks off after content was delivered.
         resume: RawResume,
+        /// What happens to a candidate whose price is unknown.
+        unknown_price: RawUnknownPrice,
         /// From the dial to the end of an answer that is not streamed, in ms.
         whole_ms: u64,
     }
@@ -259,8 +346,9 @@ raw_table! {
         signatures_min: u64,
         /// Whose signatures make a statement. Without it, an officer records each one and answers for it.
         statements: RawStatements,
-        /// Verifier keys of those who may sign packs, as `tieline directive key` prints them (C2SP signed-note). With one, a
-        /// pack that is not signed enough (`pack.sig` in its folder) is refused. Without one, signatures are not looked at.
+        /// Verifier keys of those who may sign packs, as `tieline directive key` prints them (C2SP signed-note). With one,
+        /// a pack that is not signed enough (`pack.sig` in its folder) is refused. Without one, signatures are not looked
+        /// at.
         trusted_keys: List<String>,
     }
 
@@ -420,6 +508,15 @@ raw_choice! {
         Required "required",
     }
 
+    RawUnknownPrice {
+        /// It is served, and its cost is recorded as unknown.
+        Record "record",
+        /// It is held: 403 with a ticket, until the price is stated.
+        Hold "hold",
+        /// It is passed over.
+        Refuse "refuse",
+    }
+
     RawOnFull {
         /// It is refused with 503.
         Refuse "refuse",
@@ -541,7 +638,7 @@ impl JsonSchema for RawPrice {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let table = generator.subschema_for::<RawPriceTable>();
-        json_schema!({ "anyOf": [{ "type": "string", "enum": ["list", "unknown"] }, table] })
+        json_schema!({ "anyOf": [{ "type": "string" }, table] })
     }
 }
 

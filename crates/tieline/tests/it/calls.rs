@@ -157,6 +157,8 @@ fn the_demo_pack_holds_a_party_without_facts() {
 #[test]
 fn the_second_channel_takes_over() {
     let mut folder = Folder::with(Script::new().otherwise(Act::status(503)), Script::new());
+    // Which of the two would be asked a third time is up to chance.
+    folder.edit("tieline.toml", "[pool.chat]", "[pool.chat]\nattempts_max = 2");
     let server = folder.serve();
     let reply = server.chat().must_be(200);
     assert_eq!(reply.json()["object"], "chat.completion");
@@ -218,4 +220,94 @@ fn a_call_in_flight_is_explained_and_one_cut_off_is_lost() {
     server.stop();
     folder.run(&["ledger", "verify"]);
     folder.check("in_flight_and_lost");
+}
+
+#[test]
+fn a_budget_survives_a_kill_in_mid_call() {
+    let gate = Gate::new();
+    let held = Script::new().then(Act::auto().gate_before_head(&gate));
+    let folder = Folder::with(held, Script::new());
+    let body = |output: u32| {
+        format!(r#"{{"model":"chat","max_tokens":{output},"messages":[{{"role":"user","content":"hi"}}]}}"#)
+    };
+    // Both candidates may be billed: 1 + 3 USD for a million tokens of input, 2 + 6 for output.
+    let bound = (body(1_000).len() as u64 + 1_024) * 4_000 + 1_000 * 8_000;
+    let budget = 2 * bound - 1;
+    let server = folder.serve();
+    let usd = format!("{}.{:09}", budget / 1_000_000_000, budget % 1_000_000_000);
+    let added = folder.json(&["keys", "add", "--budget-per-day", &usd]);
+    let authorization = format!("Bearer {}", added["key"].as_str().unwrap());
+    let chat = |gateway: &str, output: u32| {
+        let headers = [("authorization", authorization.as_str())];
+        http::post(gateway, "/v1/chat/completions", &headers, &body(output))
+    };
+    std::thread::scope(|scope| {
+        let gateway = server.gateway.clone();
+        // The server dies under this call: all there is to see is that it ends.
+        let caller = scope.spawn(move || {
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| chat(&gateway, 1_000)));
+        });
+        assert!(gate.wait_reached_blocking(1, LIMIT));
+        server.kill();
+        caller.join().unwrap();
+    });
+    let server = folder.serve();
+    let refused = chat(&server.gateway, 1_000).must_be(429);
+    assert!(
+        refused
+            .body
+            .contains("The key's budget of the day is used up until"),
+        "{}",
+        refused.body
+    );
+    // What is left is there to be used, also once what was reserved is settled.
+    for _ in 0..3 {
+        chat(&server.gateway, 1).must_be(200);
+    }
+    server.stop();
+    let replayed = folder.text(&["--dir", ".", "drill", "replay"]);
+    assert!(replayed.contains("all agree in every field"), "{replayed}");
+}
+
+#[test]
+fn usage_adds_up_to_the_ledger() {
+    let mut folder = Folder::new();
+    let server = folder.serve();
+    for _ in 0..3 {
+        server.chat().must_be(200);
+    }
+    server.messages().must_be(200);
+    let other = folder.json(&["keys", "add", "--allow", "m1"]);
+    server.chat_with(other["key"].as_str().unwrap()).must_be(403);
+    server.stop();
+    let mut cost = 0;
+    for row in folder
+        .text(&["--dir", ".", "--json", "ledger", "show", "0.."])
+        .lines()
+    {
+        let entry: Value = serde_json::from_str(row).unwrap();
+        if let Some(nano) = entry["entry"]["cost_nano"].as_str() {
+            cost += nano.parse::<u64>().unwrap();
+        }
+    }
+    assert!(cost > 0);
+    for by in ["party", "key", "model", "channel", "day"] {
+        let report = folder.json(&["usage", "--by", by]);
+        assert_eq!(report["total"]["cost_nano"], cost.to_string());
+        let rows = report["rows"].as_array().unwrap();
+        let sum: u64 = rows
+            .iter()
+            .map(|row| row["sum"]["cost_nano"].as_str().unwrap().parse::<u64>().unwrap())
+            .sum();
+        assert_eq!((sum, rows.len()), (cost, 1), "by {by}");
+        assert_eq!(
+            (&report["refused"], &report["total"]["calls"]),
+            (&Value::from(1), &Value::from(4))
+        );
+    }
+    folder.run(&["usage", "--by", "model", "--by", "channel"]);
+    folder.run(&["usage", "--by", "model", "--by", "channel", "--csv"]);
+    folder.run(&["usage", "--by", "model", "--to", "2001-01-01"]);
+    folder.run(&["usage", "--from", "tomorrow"]);
+    folder.check("usage");
 }

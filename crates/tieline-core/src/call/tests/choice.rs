@@ -15,6 +15,7 @@ fn equals(clouds: &[&str], settings: Settings) -> Arc<Snapshot> {
         })
         .collect();
     record.pools = vec![PoolRecord {
+        limits: Limits::default(),
         models: vec!["m".into()],
         name: "p".into(),
         settings,

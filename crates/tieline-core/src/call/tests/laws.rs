@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::grid::{Resume, UnknownPrice};
 
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "sixty at most, in a test")]
@@ -61,10 +62,25 @@ fn row() -> impl Strategy<Value = Row> {
 }
 
 fn worlds() -> impl Strategy<Value = World> {
-    let settings = (1_u8..5, any::<bool>(), prop_oneof![Just(5_000_u32), Just(60_000)]).prop_map(
-        |(attempts_max, strict, call_ms)| Settings {
+    let unknown_price = prop_oneof![
+        Just(UnknownPrice::Hold),
+        Just(UnknownPrice::Record),
+        Just(UnknownPrice::Refuse)
+    ];
+    let call_ms = prop_oneof![Just(5_000_u32), Just(60_000)];
+    let resume = prop_oneof![Just(Resume::Off), Just(Resume::SameModel), Just(Resume::Pool)];
+    let hold = (
+        prop_oneof![Just(0_u32), Just(700)],
+        prop_oneof![Just(0_u32), Just(4)],
+    );
+    let settings = (1_u8..5, any::<bool>(), call_ms, unknown_price, resume, hold).prop_map(
+        |(attempts_max, strict, call_ms, unknown_price, resume, (hold_ms, hold_tokens))| Settings {
             attempts_max,
             call_ms,
+            hold_ms,
+            hold_tokens,
+            resume,
+            unknown_price,
             ..if strict { STRICT } else { DEFAULTS }
         },
     );
@@ -95,6 +111,7 @@ fn worlds() -> impl Strategy<Value = World> {
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
     )
         .prop_map(
             |(
@@ -105,6 +122,7 @@ fn worlds() -> impl Strategy<Value = World> {
                 slow,
                 pool,
                 stream,
+                is_budgeted,
             )| {
                 let ask = if pool {
                     Ask::Pool(crate::PoolIx(0))
@@ -121,6 +139,8 @@ fn worlds() -> impl Strategy<Value = World> {
                 world.ledger_takes = ledger_takes;
                 world.slow = slow;
                 world.call.intake.stream = stream;
+                world.call.intake.is_budgeted = is_budgeted;
+                world.call.price_rows();
                 world
             },
         )
@@ -185,7 +205,7 @@ proptest! {
         world.check_laws();
     }
 
-    /// Under `strict`, no byte before the entry is durable.
+    /// Under `strict`, no byte of the answer before the entry is durable; under a budget, no byte of the request.
     #[test]
     fn strict_never_releases_early(mut world in worlds(), acts in acts()) {
         world.settle();
@@ -196,6 +216,8 @@ proptest! {
             let released = world.count(|e| matches!(e, Effect::Release)) > 0;
             let strict = world.call.settings().record == RecordMode::Strict;
             prop_assert!(!strict || !released || durable);
+            let dialled = world.count(|e| matches!(e, Effect::Dial { .. })) > 0;
+            prop_assert!(!world.call.is_budgeted() || !dialled || durable, "a crash would lose it");
         }
     }
 }

@@ -24,6 +24,10 @@ const PARKED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Blocks that wait, and closed calls that are remembered: as many as the OpenAI reader announces, and as many again.
 const BLOCKS_MAX: usize = 512;
 
+/// The block that was open when an answer broke off. No channel numbers a block so: it would be the last of four thousand
+/// million.
+pub(crate) const RESUMED_AT: u32 = u32::MAX;
+
 /// Reads events.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -317,6 +321,20 @@ impl Writer {
             parked: Vec::new(),
             parked_bytes: 0,
             reply,
+        }
+    }
+
+    /// A writer that goes on with a message that another began: its next block has this index, and the block `open`, if
+    /// there is one, is written to as the block [`RESUMED_AT`].
+    pub(crate) fn resumed(reply: Reply, next: u32, open: Option<u32>) -> Self {
+        Self {
+            active: open.map(|index| Active {
+                at: RESUMED_AT,
+                balance: None,
+                index,
+            }),
+            next,
+            ..Self::new(reply)
         }
     }
 

@@ -436,6 +436,7 @@ impl Tally {
             input: self.input?,
             output: self.output?.saturating_sub(reasoning),
             reasoning,
+            ..Usage::default()
         })
     }
 }
@@ -443,10 +444,13 @@ impl Tally {
 impl From<Usage> for OutUsage {
     fn from(usage: Usage) -> Self {
         Self {
-            input_tokens: usage.input,
+            input_tokens: usage
+                .prompt()
+                .saturating_sub(usage.cache_read)
+                .saturating_sub(usage.cache_write),
             cache_creation_input_tokens: usage.cache_write,
             cache_read_input_tokens: usage.cache_read,
-            output_tokens: usage.output.saturating_add(usage.reasoning),
+            output_tokens: usage.answer(),
             output_tokens_details: (usage.reasoning > 0).then_some(OutOutputDetails {
                 thinking_tokens: usage.reasoning,
             }),

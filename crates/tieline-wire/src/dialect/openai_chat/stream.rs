@@ -334,6 +334,14 @@ impl Writer {
         }
     }
 
+    /// A writer that goes on with an answer that another began.
+    pub(crate) fn resumed(reply: Reply, id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            ..Self::new(reply)
+        }
+    }
+
     pub fn write(&mut self, event: Event, out: &mut Vec<u8>, losses: &mut Losses) -> Result<(), FaultKind> {
         match event {
             Event::Start { id, .. } => {

@@ -519,17 +519,14 @@ impl ReplyUsage {
                 completion.saturating_sub(reasoning)
             },
             reasoning,
+            ..Usage::default()
         })
     }
 }
 
 impl From<Usage> for OutUsage {
     fn from(usage: Usage) -> Self {
-        let prompt = usage
-            .input
-            .saturating_add(usage.cache_read)
-            .saturating_add(usage.cache_write);
-        let completion = usage.output.saturating_add(usage.reasoning);
+        let (prompt, completion) = (usage.prompt(), usage.answer());
         Self {
             prompt_tokens: prompt,
             completion_tokens: completion,

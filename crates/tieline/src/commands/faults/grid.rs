@@ -42,11 +42,13 @@ impl Base {
             ..Settings::default()
         };
         let served = |model: &str| ServedRecord {
+            price_list: None,
             model: model.into(),
             name: model.into(),
             price: Some(price),
         };
         let channel = |name: &str, model: &str| ChannelRecord {
+            media_tokens_max: None,
             components: vec![format!("cloud:{name}").into()],
             dialect: Dialect::OpenaiChat,
             limits: Limits::default(),
@@ -58,6 +60,7 @@ impl Base {
             region_country: None,
         };
         let grid = GridRecord {
+            prices: BTreeMap::new(),
             channels: vec![
                 channel("first", "model-1"),
                 channel("second", "model-1"),
@@ -73,6 +76,7 @@ impl Base {
                 model("model-2", Some(200_000), "lab"),
             ],
             pools: vec![PoolRecord {
+                limits: Limits::default(),
                 models: vec!["model-1".into(), "model-2".into()],
                 name: POOL.into(),
                 settings,
@@ -92,14 +96,17 @@ impl Base {
                 .with_hint(format!("its pools are: {}", names.join(", "))));
         };
         let mut grid = GridRecord {
-            pools: vec![pool.clone()],
+            // Numbers of calls, and what they cost, are not what is tried here.
+            pools: vec![PoolRecord {
+                limits: Limits::default(),
+                ..pool.clone()
+            }],
             settings: pool.settings,
             ..theirs.clone()
         };
         let is_of_pool = |served: &ServedRecord| pool.models.contains(&served.model);
         for channel in &mut grid.channels {
             channel.models.retain(is_of_pool);
-            // Numbers of calls are not what is tried here.
             channel.limits = Limits::default();
             channel.provider = provider(channel.dialect).into();
         }

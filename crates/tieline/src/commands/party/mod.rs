@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tieline_core::Tick;
 use tieline_gateway::{
     ChangeError, EvidenceExpiry, IMPORT_BYTES_MAX, Import, ImportFormat, Lock, PartyChange, PartyEdit, State,
@@ -19,7 +19,7 @@ use tieline_policy::FactName;
 
 use self::report::PartyChanged;
 use super::serve::now_us;
-use crate::cli::{Cli, Party, PartyExpire, PartyImport};
+use crate::cli::{Cli, Party, PartyExpire, PartyImport, PartyLimit};
 use crate::folder::Server;
 use crate::output::{self, Failure, Result};
 use crate::{admin_client, folder};
@@ -50,6 +50,10 @@ pub(super) fn run(cli: &Cli, command: &Party) -> Result<u8> {
         }
         Party::Expire(args) => told(cli, &expired(cli, args)?, "expired"),
         Party::Import(args) => told(cli, &imported(cli, args)?, "imported"),
+        Party::Limit(args) => {
+            limited(cli, args)?;
+            told(cli, &(1, Some(args.id.clone())), "limited")
+        }
         Party::List => show::list(cli),
         Party::Show(args) => show::one(cli, &args.id),
     }
@@ -76,6 +80,22 @@ fn expired(cli: &Cli, args: &PartyExpire) -> Result<(usize, Option<String>)> {
         None => offline(cli, PartyChange::Expire(expiry))?,
     };
     Ok((count, Some(args.id.clone())))
+}
+
+fn limited(cli: &Cli, args: &PartyLimit) -> Result<()> {
+    let (party, limits) = (&args.id, args.limits.limits());
+    if let Some(server) = folder::server(&cli.dir) {
+        let body = json!({ "limits": limits, "party": party });
+        admin_client::send(&cli.dir, &server, "POST", "/admin/v1/parties/limits", Some(&body))?;
+        return Ok(());
+    }
+    let failed = |error: tieline_gateway::StateError| Failure::input(error.to_string());
+    let _lock = Lock::take(&cli.dir).map_err(failed)?;
+    let state = State::open(&cli.dir).map_err(failed)?;
+    if state.party(party).map_err(failed)?.is_none() {
+        return Err(Failure::input(format!("there is no party `{party}`")));
+    }
+    state.put_party_limits(party, &limits).map_err(failed)
 }
 
 fn imported(cli: &Cli, args: &PartyImport) -> Result<(usize, Option<String>)> {

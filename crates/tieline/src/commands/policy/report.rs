@@ -181,7 +181,8 @@ pub(super) struct CallsDiffered {
     pub(super) not_reproduced: u64,
     /// Calls that were ruled by both.
     pub(super) ruled: u64,
-    /// Calls whose party's record, grid or directive is not archived or cannot be read, or that asked for nothing that there is.
+    /// Calls whose party's record, grid or directive is not archived or cannot be read, or that asked for nothing that
+    /// there is.
     pub(super) unruled: u64,
 }
 

@@ -19,8 +19,8 @@ pub(super) fn run(args: &PolicySign) -> Result<u8> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => note::sign(&text, &signer),
         Err(error) => return Err(cannot(&error)),
         Ok(before) => {
-            let (signed, _) = note::peek(&before).map_err(|error| cannot(&error))?;
-            if signed != text {
+            let (inner, _) = note::peek(&before).map_err(|error| cannot(&error))?;
+            if inner != text {
                 let says = "the signatures in it are under another pack, or this one was changed since";
                 return Err(
                     cannot(&says).with_hint("remove the file, and have all who signed before sign anew")

@@ -1,0 +1,66 @@
+//! The generic cell rate algorithm (ITU-T I.371) in integers: one number per bucket, the theoretical arrival time in ns.
+//! A bucket's burst is its whole limit, so "100 a minute" admits 100 at once and then one each 600 ms.
+
+use crate::time::{Span, Tick};
+
+/// Theoretical arrival time, ns since the Unix epoch (2^64 ns reach the year 2554).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Gcra(u64);
+
+/// One rate: so many units in a period.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate {
+    pub(super) limit: u64,
+    pub(super) period: Span,
+}
+
+impl Gcra {
+    /// Take `units`, or say when they would fit. More units than the whole limit never fit: then there is no time.
+    pub(super) fn take(&mut self, rate: Rate, units: u64, now: Tick) -> Result<(), Option<Tick>> {
+        if units > rate.limit {
+            return Err(None);
+        }
+        let now_ns = now.0.saturating_mul(1_000);
+        let tat = self.0.max(now_ns).saturating_add(rate.cost_ns(units));
+        let allowed_at = tat.saturating_sub(rate.period_ns());
+        if allowed_at > now_ns {
+            return Err(Some(Tick(allowed_at.div_ceil(1_000))));
+        }
+        self.0 = tat;
+        Ok(())
+    }
+
+    /// Replace a reservation by what was used: forward for more (a debt of one call at most), back for less. Going back
+    /// never saves up capacity, for [`Gcra::take`] starts from now at the earliest.
+    pub(super) fn correct(&mut self, rate: Rate, reserved: u64, used: u64, now: Tick) {
+        if used >= reserved {
+            let now_ns = now.0.saturating_mul(1_000);
+            self.0 = self.0.max(now_ns).saturating_add(rate.cost_ns(used - reserved));
+        } else {
+            self.0 = self.0.saturating_sub(rate.cost_ns(reserved - used));
+        }
+    }
+
+    /// What could be taken at once, and when the bucket is full again.
+    pub(super) fn room(&self, rate: Rate, now: Tick) -> (u64, Tick) {
+        let now_ns = now.0.saturating_mul(1_000);
+        let ahead = self.0.saturating_sub(now_ns).min(rate.period_ns());
+        let free = u128::from(rate.period_ns() - ahead) * u128::from(rate.limit);
+        let units = free / u128::from(rate.period_ns().max(1));
+        let full_at = Tick(self.0.max(now_ns).div_ceil(1_000));
+        (u64::try_from(units).unwrap_or(u64::MAX), full_at)
+    }
+}
+
+impl Rate {
+    fn period_ns(self) -> u64 {
+        self.period.0.saturating_mul(1_000)
+    }
+
+    /// The ns that `units` cost, rounded up, exact in 128 bits. A limit of zero admits nothing ([`Gcra::take`] refuses
+    /// before it comes here), so the division is safe.
+    fn cost_ns(self, units: u64) -> u64 {
+        let cost = u128::from(units) * u128::from(self.period_ns());
+        u64::try_from(cost.div_ceil(u128::from(self.limit.max(1)))).unwrap_or(u64::MAX)
+    }
+}
