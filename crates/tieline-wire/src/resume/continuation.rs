@@ -159,7 +159,7 @@ impl Continuation {
 
     fn frame(&mut self, frame: &[u8], delivered: &Delivered, bytes: &mut Vec<u8>, out: &mut Out) {
         let event = match self.reader.read(frame, &mut out.marks) {
-            None => return,
+            None | Some((_, Told::Noise)) => return,
             Some((_, Told::Fault(kind))) => {
                 return self.fail(kind, Bytes::copy_from_slice(frame), out);
             }

@@ -60,7 +60,7 @@ impl Base {
             region_country: None,
         };
         let grid = GridRecord {
-            prices: std::collections::BTreeMap::new(),
+            prices: BTreeMap::new(),
             channels: vec![
                 channel("first", "model-1"),
                 channel("second", "model-1"),
@@ -96,14 +96,17 @@ impl Base {
                 .with_hint(format!("its pools are: {}", names.join(", "))));
         };
         let mut grid = GridRecord {
-            pools: vec![pool.clone()],
+            // Numbers of calls, and what they cost, are not what is tried here.
+            pools: vec![PoolRecord {
+                limits: Limits::default(),
+                ..pool.clone()
+            }],
             settings: pool.settings,
             ..theirs.clone()
         };
         let is_of_pool = |served: &ServedRecord| pool.models.contains(&served.model);
         for channel in &mut grid.channels {
             channel.models.retain(is_of_pool);
-            // Numbers of calls are not what is tried here.
             channel.limits = Limits::default();
             channel.provider = provider(channel.dialect).into();
         }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value;
 use tieline_core::Dialect;
 use tieline_core::grid::Settings;
 use tieline_testkit::{Act, Answer, Cut, Gate, Seen, Stop, Usage, canned};
@@ -164,12 +165,12 @@ pub(super) fn ms(ms: u32) -> Duration {
     Duration::from_millis(ms.into())
 }
 
-/// What the last message says, if it is an assistant's.
+/// What an assistant has said already: the answer is to be gone on with.
 fn prefilled(seen: &Seen) -> Option<String> {
     let request = seen.json()?;
-    let last = request.get("messages")?.as_array()?.last()?;
-    let is_assistant = last.get("role").and_then(serde_json::Value::as_str) == Some("assistant");
-    let content = last.get("content").filter(|_| is_assistant)?;
+    let messages = request.get("messages")?.as_array()?;
+    let is_assistants = |message: &&Value| message.get("role").and_then(Value::as_str) == Some("assistant");
+    let content = messages.iter().rev().find(is_assistants)?.get("content")?;
     let block = content.pointer("/0/text").unwrap_or(content);
     block.as_str().map(str::to_owned)
 }
