@@ -29,6 +29,7 @@ use tieline_core::{
 use tieline_wire::resume::Delivered;
 use tieline_wire::{Out, Provider};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
 use crate::answer::Answer;
@@ -57,6 +58,8 @@ pub(crate) struct Drive {
     /// The number of the attempt that this task is in.
     attempt: usize,
     armed: Option<Tick>,
+    /// Ends once the legal block that the call met is in force.
+    block: Option<JoinHandle<()>>,
     call: Call,
     /// What the caller has of an answer that may be continued.
     delivered: Option<Delivered>,
@@ -144,6 +147,7 @@ impl Drive {
         Self {
             attempt: 0,
             armed: None,
+            block: None,
             call,
             delivered: None,
             dial: None,
@@ -186,6 +190,9 @@ impl Drive {
                 return self.streaming();
             }
             if let Some(reply) = self.reply.take() {
+                if let Some(block) = self.block.take() {
+                    let _ = block.await;
+                }
                 return self.respond(reply);
             }
             match self.dial.take() {
@@ -206,6 +213,10 @@ impl Drive {
             }
             if self.dial.is_some() {
                 return Poll::Ready(Next::Dial);
+            }
+            if let Some(block) = &mut self.block {
+                let _ = ready!(Pin::new(block).poll(cx));
+                self.block = None;
             }
             match self.reply.take() {
                 Some(Reply::Break(problem)) => {
@@ -249,7 +260,10 @@ impl Drive {
                     self.settle_channel(row, reserved, used.as_ref());
                 }
                 Effect::SettleKey { charged, claim, used } => self.settle_key(&claim, charged, used.as_ref()),
-                Effect::Reply(reply) => self.reply = Some(reply),
+                Effect::Reply(reply) => {
+                    self.block_if_told();
+                    self.reply = Some(reply);
+                }
                 Effect::Close => self.close(),
             }
         }

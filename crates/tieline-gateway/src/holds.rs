@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use tieline_core::{Tick, Verdict};
 use tieline_note::{jcs, sha256};
+use tieline_policy::LEGAL_BLOCK;
 use tokio::sync::{Notify, watch};
 
 use crate::shared::Shared;
-use crate::state::HoldRow;
+use crate::state::{HoldRow, LegalRefusal};
 
 /// Tickets that wait to be written: of some 500 bytes each, 2 MB. Calls of one ticket wait as one.
 const WAITING_MAX: usize = 4_096;
@@ -30,17 +31,35 @@ pub(crate) struct Holds {
     waiting: Mutex<BTreeMap<String, HoldRow>>,
 }
 
-/// One held call, as an open hold.
+/// One held call, as an open hold. A legal block is a hold of its own: it is disposed of by itself, and the other rules
+/// after it.
 pub(crate) fn hold(party: &str, model: &str, verdict: &Verdict, now: Tick) -> HoldRow {
     let mut rules: Vec<String> = verdict.rules.iter().map(|rule| rule.id.to_string()).collect();
+    if rules.iter().any(|rule| rule == LEGAL_BLOCK) {
+        rules = vec![LEGAL_BLOCK.to_owned()];
+    }
     rules.sort();
     rules.dedup();
+    open(party, model, rules, now)
+}
+
+/// A legal block, as an open hold.
+pub(crate) fn legal_block(party: &str, model: &str, refusal: LegalRefusal) -> HoldRow {
+    let at = Tick(refusal.at_us);
+    HoldRow {
+        refusal: Some(refusal),
+        ..open(party, model, vec![LEGAL_BLOCK.to_owned()], at)
+    }
+}
+
+fn open(party: &str, model: &str, rules: Vec<String>, now: Tick) -> HoldRow {
     HoldRow {
         calls: 1,
         disposition: None,
         model: model.to_owned(),
         opened_us: now.0,
         party: party.to_owned(),
+        refusal: None,
         ticket: ticket(party, model, &rules),
         rules,
     }
@@ -63,6 +82,7 @@ impl Holds {
         if let Some(known) = waiting.get_mut(&hold.ticket) {
             known.calls = known.calls.saturating_add(hold.calls);
             known.opened_us = known.opened_us.min(hold.opened_us);
+            known.refusal = known.refusal.take().or(hold.refusal);
         } else if waiting.len() < WAITING_MAX {
             waiting.insert(hold.ticket.clone(), hold);
         } else {
@@ -151,6 +171,13 @@ mod tests {
         let first = of("p_1", "m", &["a/b", "a/a"]);
         assert_eq!(first.ticket, of("p_1", "m", &["a/a", "a/b", "a/a"]).ticket);
         assert_eq!(first.ticket.len(), 18);
+        let refusal = LegalRefusal {
+            at_us: 5,
+            channel: "a".into(),
+            status: None,
+        };
+        let block = of("p_1", "m", &["a/b", LEGAL_BLOCK]);
+        assert_eq!(block.ticket, legal_block("p_1", "m", refusal).ticket);
         for other in [
             of("p_2", "m", &["a/a", "a/b"]),
             of("p_1", "n", &["a/a", "a/b"]),

@@ -7,6 +7,7 @@
 mod admin;
 mod answer;
 mod asked;
+mod blocks;
 mod change;
 mod clock;
 mod config;
@@ -56,7 +57,7 @@ pub use parties::{
 pub use run::{Gateway, StartError, Started};
 pub use shared::{ChildControl, ChildStatus};
 pub use state::{
-    AdminKeyRow, AdoptionRow, DirectiveRow, Disposition, HoldRow, KeyRow, LicenceRow, Lock, OutRow, PartyRow,
-    State, StateError, StatementRow, in_force,
+    AdminKeyRow, AdoptionRow, DirectiveRow, Disposition, HoldRow, KeyRow, LegalRefusal, LicenceRow, Lock,
+    OutRow, PartyRow, State, StateError, StatementRow, in_force,
 };
 pub use terms::{Disposal, GRANT_SPAN, LicenceLine, StatementLine, TermChange, TermDone, TermError};

@@ -12,7 +12,7 @@ use tieline_core::board;
 use tieline_core::grid::Candidate;
 use tieline_core::{Board, CallId, ChannelIx, Intake, Rule, Ruling, Seed, Snapshot, Subject, Tick, Verdict};
 use tieline_note::Verifier;
-use tieline_policy::{Action, EndUseIx, InFlight, Judge, Question, RegionIx, Registry, Signers};
+use tieline_policy::{Action, EndUseIx, InFlight, Judge, PartyFacts, Question, RegionIx, Registry, Signers};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
@@ -80,6 +80,8 @@ pub(crate) struct Live {
 
 /// Who asks, for what, and when.
 pub(crate) struct Facing<'a> {
+    /// Legal blocks that its posture does not know.
+    blocked: Option<Arc<PartyFacts>>,
     end_use: Option<&'a str>,
     now: Tick,
     /// The configuration whose candidates are asked about.
@@ -241,7 +243,7 @@ impl Live {
         match self.question(candidate, facing) {
             Some(question) => {
                 let verdict = judge.verdict(question, &facing.subject.party, facing.now);
-                lapsing(verdict, facing)
+                facing.held(candidate, lapsing(verdict, facing))
             }
             None => Arc::new(gone(judge.number())),
         }
@@ -276,7 +278,8 @@ impl Live {
         let judge = self.judge.load();
         units.cover(row, verdict, |spent| {
             let party = &facing.subject.party;
-            lapsing(judge.verdict_without(question, party, facing.now, spent), facing)
+            let verdict = judge.verdict_without(question, party, facing.now, spent);
+            facing.held(candidate, lapsing(verdict, facing))
         })
     }
 
@@ -326,6 +329,7 @@ impl<'a> Facing<'a> {
     /// As its key was found to be.
     pub(crate) fn new(of: &'a Live, subject: &'a Subject, end_use: Option<&'a str>, now: Tick) -> Self {
         Self {
+            blocked: None,
             end_use,
             now,
             of,
@@ -335,21 +339,42 @@ impl<'a> Facing<'a> {
     }
 
     /// A call under way, with its party's facts as they are: whatever was revoked since it came counts no more. What an
-    /// end user's token brought is the call's own, together with the facts that it was laid over.
+    /// end user's token brought is the call's own, together with the facts that it was laid over; but a legal block of the
+    /// party is one for whoever calls in its name.
     pub(crate) fn call(shared: &Shared, of: &'a Live, intake: &'a Intake, then: u64, now: Tick) -> Self {
         let subject = &*intake.subject;
         let facing = Self::new(of, subject, intake.end_use.as_deref(), now);
-        if subject.lapse.is_some() || shared.facts.load(Ordering::SeqCst) == then {
+        if shared.facts.load(Ordering::SeqCst) == then {
             return facing;
         }
         let keys = shared.keys.load();
         let Some(member) = keys.members.get(&subject.party) else {
             return facing;
         };
+        if subject.lapse.is_some() {
+            let postures = shared.live.load().judge.load().postures().clone();
+            let own = postures.posture(member.posture).map(|own| own.facts().clone());
+            return Self {
+                blocked: own.filter(|own| !own.blocked.is_empty()),
+                ..facing
+            };
+        }
         shared.archive(member);
         Self {
             posture: member.posture,
             ..facing
+        }
+    }
+}
+
+impl Facing<'_> {
+    /// The verdict with a legal block laid over it that the posture does not know.
+    fn held(&self, candidate: Candidate, verdict: Arc<Verdict>) -> Arc<Verdict> {
+        let model = self.of.snapshot.model(candidate.model);
+        let block = model.and_then(|model| self.blocked.as_ref()?.block(&model.name));
+        match block {
+            Some(block) => Arc::new(block.over(Verdict::clone(&verdict))),
+            None => verdict,
         }
     }
 }

@@ -75,6 +75,10 @@ pub enum TermError {
     Uncleared(String),
     #[error("a grant ends after now and within twelve months; a refusal has no end")]
     Until,
+    #[error(
+        "the hold `{0}` is a legal block, which a grant ends for good; leave `until` out, and deny it if it is to stand"
+    )]
+    UntilOfBlock(String),
     #[error("{0}")]
     Unusable(String),
 }
@@ -238,12 +242,16 @@ fn dispose(state: &State, now: Tick, said: &Disposal, officer: &str) -> Result<T
         what: "hold",
         id: said.ticket.clone(),
     })?;
+    if hold.is_legal_block() && said.until.is_some() {
+        return Err(TermError::UntilOfBlock(said.ticket.clone()));
+    }
     let until = match (said.grant, said.until) {
         (false, None) => now,
+        (true, None) if hold.is_legal_block() => now,
         (true, until) => until.unwrap_or(now.plus(GRANT_SPAN)),
         (false, Some(_)) => return Err(TermError::Until),
     };
-    if said.grant {
+    if said.grant && !hold.is_legal_block() {
         if until <= now || until > now.plus(GRANT_MAX) {
             return Err(TermError::Until);
         }
@@ -252,7 +260,9 @@ fn dispose(state: &State, now: Tick, said: &Disposal, officer: &str) -> Result<T
             return Err(TermError::Uncleared(said.ticket.clone()));
         }
     }
-    let is_said = hold.disposition.as_ref().is_some_and(|said| said.holds(now));
+    // What was said of a legal block stands, a grant too: it has no end.
+    let stands = |said: &Disposition| said.holds(now) || hold.is_legal_block();
+    let is_said = hold.disposition.as_ref().is_some_and(stands);
     if is_said && !said.again {
         return Err(TermError::Disposed(said.ticket.clone()));
     }

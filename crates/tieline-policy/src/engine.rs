@@ -302,6 +302,9 @@ impl Epoch {
         let facts = facts.for_question(&asked.subject(), now);
         let mut verdict = self.verdict(self.find(era, &facts, asked, now), until);
         verdict.consumes = self.consumes(era, &facts, asked, now, verdict.ruling);
+        if let Some(block) = facts.block(&asked.model_facts.name) {
+            verdict = block.over(verdict);
+        }
         Judged {
             from: begins.map_or(era.from, |begins| begins.max(era.from)),
             verdict,

@@ -15,7 +15,7 @@ use tieline_note::{Digest, sha256};
 
 use crate::alternative::Alternative;
 use crate::country::Country;
-use crate::limits::{Clearance, Limit};
+use crate::limits::{Block, Clearance, Limit};
 
 /// What a verdict is a function of, together with the epoch and the instant. Its canonical JSON is the recorded form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct PartyFacts {
     /// What unexpired evidence asserts besides the values in the fields; each is judged, and the strictest verdict wins.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub also: BTreeSet<Alternative>,
+    /// Models that a channel refused to the party on legal grounds, until an officer ends the block.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub blocked: BTreeSet<Block>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
     /// Rules that officers cleared for the party.

@@ -1,5 +1,5 @@
 //! Facts that count for some questions and not for others: a licence or statement with a scope, a licence that is counted,
-//! and a rule that an officer cleared for a party.
+//! a rule that an officer cleared for a party, and a model that a channel refused to it on legal grounds.
 //!
 //! A scope only ever takes a fact away: outside of it the paper is a missing fact, and what a question does not say (its
 //! end use, its place) is outside of every scope that asks for it. Each scope has an end of its own, so that of two
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tieline_core::Tick;
+use tieline_core::{Rule, Ruling, Tick, Verdict};
 use tieline_note::Digest;
 
 use crate::country::Country;
@@ -64,6 +64,24 @@ pub struct Clearance {
     /// The ticket that was disposed of.
     pub ticket: Arc<str>,
 }
+
+/// A legal refusal by a channel: it holds the party on the model over every channel, whatever the packs say, until an
+/// officer ends it. No clearance reaches it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Block {
+    /// The channel that refused.
+    pub channel: Arc<str>,
+    pub model: Arc<str>,
+    /// The HTTP status of the refusal; absent for one that came in a stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The ticket by which an officer ends it.
+    pub ticket: Arc<str>,
+}
+
+/// The rule of the engine that a [`Block`] makes.
+pub const LEGAL_BLOCK: &str = "default/legal-block";
 
 /// What a scope is held against: one question.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +178,11 @@ impl PartyFacts {
             .any(|one| &*one.rule == rule && one.model.as_deref().is_none_or(|only| only == model))
     }
 
+    /// The legal block that stands against the party on this model.
+    pub fn block(&self, model: &str) -> Option<&Block> {
+        self.blocked.iter().find(|block| &*block.model == model)
+    }
+
     /// A copy to take counted licences away from, if it holds any.
     pub(crate) fn clone_if_counted(&self) -> Option<Self> {
         self.counted_held().next().map(|_| self.clone())
@@ -168,6 +191,47 @@ impl PartyFacts {
     /// Counted licences that the party holds.
     pub(crate) fn counted_held(&self) -> impl DoubleEndedIterator<Item = &Arc<str>> {
         self.counted.iter().filter(|id| self.licences.contains(*id))
+    }
+}
+
+// === impl Block ===
+
+impl Block {
+    /// The verdict with the block laid over it: a hold at least. A denial stays one, and names the block as well.
+    #[must_use]
+    pub fn over(&self, mut verdict: Verdict) -> Verdict {
+        if verdict.rules.iter().any(|rule| &*rule.id == LEGAL_BLOCK) {
+            return verdict;
+        }
+        let rule = self.rule();
+        verdict.rules = match verdict.ruling {
+            // The permits of an allow, and the licences that it rests on, do not determine the hold.
+            Ruling::Allow => {
+                verdict.consumes = Arc::default();
+                Arc::from([rule])
+            }
+            // Callers are told the first rule: a block is what an officer has to end first.
+            Ruling::Hold => std::iter::once(rule)
+                .chain(verdict.rules.iter().cloned())
+                .collect(),
+            Ruling::Deny => verdict.rules.iter().cloned().chain([rule]).collect(),
+        };
+        verdict.ruling = verdict.ruling.max(Ruling::Hold);
+        verdict
+    }
+
+    fn rule(&self) -> Rule {
+        let status = self
+            .status
+            .map_or_else(String::new, |status| format!(", status {status}"));
+        Rule {
+            citation: Arc::from(format!("legal refusal by the channel {}{status}", self.channel)),
+            id: Arc::from(LEGAL_BLOCK),
+            reason: Arc::from(
+                "A channel refused this model to the party on legal grounds, so it is held over every channel until an \
+                 officer has decided.",
+            ),
+        }
     }
 }
 

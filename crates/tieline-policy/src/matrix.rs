@@ -163,7 +163,7 @@ impl<'a> Matrix<'a> {
 
     /// Whether names of models and places matter to the facts of a party.
     pub fn tells_names(facts: &PartyFacts) -> bool {
-        !facts.limits.is_empty() || !facts.cleared.is_empty()
+        !facts.limits.is_empty() || !facts.cleared.is_empty() || !facts.blocked.is_empty()
     }
 
     pub const fn columns(&self) -> &'a [Column] {
@@ -263,6 +263,7 @@ impl<'a> Matrix<'a> {
         // also have to be part of the kinds of models.
         let PartyFacts {
             also,
+            blocked,
             class,
             cleared,
             counted,
@@ -283,6 +284,7 @@ impl<'a> Matrix<'a> {
         } = facts.clone();
         PartyFacts {
             also,
+            blocked,
             class: class.filter(|_| reads("class")),
             cleared,
             counted,

@@ -132,6 +132,10 @@ fn text_bytes(facts: &PartyFacts) -> usize {
         .cleared
         .iter()
         .map(|one| one.model.as_ref().map_or(0, |model| model.len()) + one.rule.len() + one.ticket.len());
+    let blocked = facts
+        .blocked
+        .iter()
+        .map(|one| one.channel.len() + one.model.len() + one.ticket.len());
     let kinds: usize = facts.licence_kinds.values().map(|kind| kind.len()).sum();
     let also: usize = facts.also.iter().map(|other| other.value.text_bytes()).sum();
     sets.flatten().map(|text| text.len()).sum::<usize>()
@@ -139,6 +143,7 @@ fn text_bytes(facts: &PartyFacts) -> usize {
         + also
         + kinds
         + limits
+        + blocked.sum::<usize>()
         + cleared.sum::<usize>()
 }
 

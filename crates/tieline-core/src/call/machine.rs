@@ -398,11 +398,7 @@ impl Call {
         }
         match fault.kind {
             FaultKind::Context => self.keep_larger(row),
-            FaultKind::Legal => {
-                let says =
-                    "The channel refuses this model to you on legal grounds; no other channel is tried.";
-                return self.finish(Ending::Refused(Problem::new(Code::Denied, says)));
-            }
+            FaultKind::Legal => return self.finish(Ending::Refused(legal_block())),
             kind if kind.is_callers() => return self.finish(Ending::Relayed),
             _ => {}
         }
@@ -782,6 +778,13 @@ fn loss_bytes(loss: &Loss) -> usize {
 
 pub(super) const fn answer_cut() -> Problem {
     Problem::plain(Code::AnswerCut).with_retry(Retry::Free)
+}
+
+/// No other channel is a way around what one refuses on legal grounds: an officer decides.
+pub(super) fn legal_block() -> Problem {
+    let says = "The channel refuses this model to you on legal grounds; the call is held over every channel until an \
+                officer has decided.";
+    Problem::new(Code::Held, says)
 }
 
 const fn ledger_full() -> Problem {

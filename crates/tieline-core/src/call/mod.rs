@@ -25,7 +25,7 @@ use arrayvec::ArrayVec;
 use crate::ROWS_MAX;
 use crate::desk::{Claim, DeskReply};
 use crate::entropy::{Rng, Seed};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::fleet::{Observation, View};
 use crate::grid::{Candidate, Settings, Snapshot};
 use crate::mark::{Mark, Stop, Usage};
@@ -420,6 +420,20 @@ impl Call {
         };
         let (row, verdict) = self.plan.first_hold()?;
         (problem.code == Code::Held).then_some((self.candidate(row)?, verdict))
+    }
+
+    /// The candidate that a channel refused on legal grounds, and the refusal, if that is how the call ended.
+    pub fn blocked(&self) -> Option<(Candidate, Fault)> {
+        let (Ending::Broken(problem) | Ending::Refused(problem)) = self.ending()? else {
+            return None;
+        };
+        let attempt = self.attempts.last().filter(|_| problem.code == Code::Held)?;
+        match attempt.ended? {
+            (_, AttemptEnd::Fault(fault)) if fault.kind == FaultKind::Legal => {
+                Some((self.candidate(attempt.row)?, fault))
+            }
+            _ => None,
+        }
     }
 
     /// How many attempts were dialled.

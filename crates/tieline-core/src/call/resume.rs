@@ -5,7 +5,7 @@
 //! rest: by prefill where model and channel are known to take it, else by the same request where the call is deterministic
 //! and the model the same, else by an instruction. What a channel says against such a request is no fault of the caller's.
 
-use super::machine::answer_cut;
+use super::machine::{answer_cut, legal_block};
 use super::{Call, Ending};
 use crate::fault::{Fault, FaultKind};
 use crate::feature::Feature;
@@ -16,6 +16,9 @@ use crate::resume::Method;
 impl Call {
     /// An answer under way broke off on `row`.
     pub(super) fn resume_or_break(&mut self, fault: Fault, row: u8) {
+        if fault.kind == FaultKind::Legal {
+            return self.finish(Ending::Broken(legal_block()));
+        }
         if !self.may_resume(fault) {
             return self.finish(Ending::Broken(answer_cut()));
         }
@@ -42,8 +45,7 @@ impl Call {
             && self.intake.answers <= 1
             && !self.bars_resume
             && !self.intake.features.contains(Feature::Structured);
-        let is_barred = matches!(fault.kind, FaultKind::Content | FaultKind::Legal);
-        self.settings.resume != Resume::Off && is_text && !is_barred && !self.is_spent()
+        self.settings.resume != Resume::Off && is_text && fault.kind != FaultKind::Content && !self.is_spent()
     }
 
     /// Rule out the rows that cannot go on with the answer.

@@ -43,6 +43,8 @@ pub(super) struct LimitsSchema {
 pub(crate) struct FactsSchema {
     /// What evidence asserts besides the values of the other members; each is judged, and the strictest verdict wins.
     also: Option<Vec<AlternativeSchema>>,
+    /// Models that a channel refused to the party on legal grounds, until an officer ends the block.
+    blocked: Option<Vec<BlockSchema>>,
     /// `academic`, `agency`, `consumer`, `enterprise` or `startup`.
     class: Option<String>,
     /// Rules that officers cleared for the party.
@@ -77,6 +79,20 @@ pub(crate) struct FactsSchema {
     person_class: Option<Vec<String>>,
     /// Kinds of signed statements that are in force.
     statements: Option<Vec<String>>,
+}
+
+/// A legal refusal by a channel, which holds the party on the model over every channel.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Block")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct BlockSchema {
+    /// The channel that refused.
+    channel: String,
+    model: String,
+    /// The HTTP status of the refusal; absent for one that came in a stream.
+    status: Option<u16>,
+    /// The ticket by which an officer ends it.
+    ticket: String,
 }
 
 /// An officer's disposition of a hold.
@@ -327,6 +343,7 @@ pub(super) mod tests {
             properties::<ClearanceSchema>(),
             fields::<tieline_policy::Clearance>()
         );
+        assert_eq!(properties::<BlockSchema>(), fields::<tieline_policy::Block>());
         assert_eq!(properties::<LimitSchema>(), fields::<tieline_policy::Limit>());
         assert_eq!(properties::<ScopeSchema>(), fields::<tieline_policy::TermScope>());
     }

@@ -20,7 +20,7 @@ struct Version {
     then: fn(&Transaction<'_>, Tick) -> Result<(), StateError>,
 }
 
-const VERSIONS: [Version; 4] = [
+const VERSIONS: [Version; 5] = [
     Version {
         statements: "
     CREATE TABLE party (id TEXT PRIMARY KEY, name TEXT NOT NULL, facts TEXT NOT NULL) STRICT;
@@ -63,6 +63,12 @@ const VERSIONS: [Version; 4] = [
     Version {
         statements: "
     CREATE TABLE party_limits (party TEXT PRIMARY KEY REFERENCES party (id), limits TEXT NOT NULL) STRICT;
+",
+        then: |_, _| Ok(()),
+    },
+    Version {
+        statements: "
+    ALTER TABLE hold ADD COLUMN refusal TEXT;
 ",
         then: |_, _| Ok(()),
     },

@@ -28,7 +28,7 @@ pub use adoption::AdoptionRow;
 pub(crate) use change::BegunRow;
 pub(crate) use directive::standing;
 pub use directive::{DirectiveRow, in_force};
-pub use hold::{Disposition, HoldRow};
+pub use hold::{Disposition, HoldRow, LegalRefusal};
 pub use key::{AdminKeyRow, KeyRow};
 pub use lock::Lock;
 pub use out::OutRow;

@@ -114,8 +114,8 @@ impl State {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Every licence, statement and clearance, checked together. A hold that an officer granted is a clearance of its rules
-    /// for that party on that model.
+    /// Every licence, statement, clearance and legal block, checked together. A hold that an officer granted is a clearance
+    /// of its rules for that party on that model; a legal block is in force unless an officer granted it.
     pub fn terms(&self) -> Result<Terms, StateError> {
         let licences = self.licences()?.into_iter().map(|row| {
             let licence: Licence = from_json(&row.body, "licence")?;
@@ -131,8 +131,13 @@ impl State {
                 ..statement
             })
         });
-        let mut grants = Vec::new();
+        let (mut blocks, mut grants) = (Vec::new(), Vec::new());
         for hold in self.holds()? {
+            if hold.is_legal_block() {
+                let is_over = hold.disposition.as_ref().is_some_and(|said| said.grant);
+                blocks.extend((!is_over).then(|| hold.block()));
+                continue;
+            }
             let Some(said) = hold.disposition.filter(|said| said.grant) else {
                 continue;
             };
@@ -148,10 +153,12 @@ impl State {
         }
         let licences = licences.collect::<Result<_, StateError>>()?;
         let statements = statements.collect::<Result<_, StateError>>()?;
-        Terms::new(licences, statements, grants).map_err(|problems| {
+        let terms = Terms::new(licences, statements, grants).map_err(|problems| {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
             damaged("terms", &format!("{first} ({} problems in all)", problems.len()))
-        })
+        })?;
+        let with = |terms: Terms, (party, block)| terms.with_block(party, block);
+        Ok(blocks.into_iter().fold(terms, with))
     }
 
     /// `what` is the name of a table with an id.
@@ -233,6 +240,7 @@ mod tests {
                 model: "m".into(),
                 opened_us: 1,
                 party: "p_1".into(),
+                refusal: None,
                 rules: vec!["p/r".into(), "p/q".into()],
                 ticket: ticket.into(),
             };

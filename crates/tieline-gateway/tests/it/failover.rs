@@ -603,12 +603,13 @@ async fn a_legal_block_never_fails_over() {
             .await;
         let reply = house.ask(Ask::plain(OpenaiChat, stream)).await;
         let (status, _, code) = reply.problem(OpenaiChat);
-        assert_eq!((status, code.as_deref()), (403, Some("denied")));
+        assert_eq!((status, code.as_deref()), (403, Some("held")));
         assert_eq!(reply.header("x-should-retry"), Some("false"));
+        assert!(reply.header("x-tieline-ticket").is_some());
         assert_eq!(second.accepted_count(), 0);
         let book = house.stop().await;
         let (_, outcome) = book.only();
-        assert_eq!(ended(outcome), (Outcome::Refused, Some(Code::Denied)));
+        assert_eq!(ended(outcome), (Outcome::Refused, Some(Code::Held)));
         assert_eq!(attempts(outcome), [("a", Some(FaultKind::Legal))]);
     }
 }

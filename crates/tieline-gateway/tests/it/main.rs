@@ -12,6 +12,7 @@
 mod access;
 mod admin;
 mod bad_input;
+mod blocks;
 mod broken;
 mod budgets;
 mod caller;

@@ -1,4 +1,4 @@
-//! Terms: licences, signed statements and officers' clearances, and the facts that follow from them for each party.
+//! Terms: licences, signed statements, officers' clearances and channels' legal blocks, and the facts that follow from them for each party.
 //!
 //! Contract. A term that is not yet valid, has expired or was revoked asserts nothing; outside of its scope it counts for
 //! nothing. What follows from a term stands in the party's facts with the term's digest, so that a decision names every
@@ -23,15 +23,17 @@ pub use statement::{
 use crate::alternative::FactValue;
 use crate::evidence::{Evidence, EvidenceKind};
 use crate::facts::{FactName, PartyFacts};
-use crate::limits::{Clearance, Limit};
+use crate::limits::{Block, Clearance, Limit};
 
-/// Licences, statements and clearances of one registry: two for each of its parties. 262,144 × about 1 KB is 256 MB,
+/// Licences, statements, clearances and blocks of one registry: two for each of its parties. 262,144 × about 1 KB is 256 MB,
 /// which is the least that so many papers take.
 pub const TERMS_MAX: usize = 2 * crate::PARTIES_MAX;
 
 /// Licences, statements and clearances that were checked together.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
+    /// By party and model: of each pair, one block.
+    blocks: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Block>>,
     by_party: BTreeMap<Arc<str>, Vec<Ix>>,
     grants: Vec<Grant>,
     licences: Vec<Licence>,
@@ -156,6 +158,7 @@ impl Terms {
         }
         if problems.is_empty() {
             return Ok(Self {
+                blocks: BTreeMap::new(),
                 by_party,
                 grants,
                 licences,
@@ -163,6 +166,21 @@ impl Terms {
             });
         }
         Err(problems.into_iter().collect())
+    }
+
+    /// The same with a party blocked on one more model.
+    #[must_use]
+    pub fn with_block(mut self, party: Arc<str>, block: Block) -> Self {
+        self.blocks
+            .entry(party)
+            .or_default()
+            .insert(block.model.clone(), block);
+        self
+    }
+
+    /// The legal block that stands against a party on a model.
+    pub fn block(&self, party: &str, model: &str) -> Option<&Block> {
+        self.blocks.get(party)?.get(model)
     }
 
     pub fn licences(&self) -> &[Licence] {
@@ -179,7 +197,7 @@ impl Terms {
 
     /// Whether a party is named by the same terms; false says nothing.
     pub(crate) fn is_same_for(&self, other: &Self, id: &str) -> bool {
-        self.naming(id).eq(other.naming(id))
+        self.blocks.get(id) == other.blocks.get(id) && self.naming(id).eq(other.naming(id))
     }
 
     fn naming<'a>(&'a self, id: &str) -> impl Iterator<Item = Term<'a>> {
@@ -215,8 +233,11 @@ impl Terms {
         out
     }
 
-    /// Writes the clearances of a party into its facts. They are its own: those below it ask for theirs.
+    /// Writes the clearances and the blocks of a party into its facts. They are its own: those below it ask for theirs,
+    /// and are refused for themselves.
     pub(crate) fn clear(&self, party: &str, recorded: Tick, facts: &mut PartyFacts) {
+        let blocks = self.blocks.get(party).into_iter().flatten();
+        facts.blocked.extend(blocks.map(|(_, block)| block.clone()));
         for ix in self.by_party.get(party).into_iter().flatten() {
             let Ix::Grant(ix) = *ix else { continue };
             let Some(grant) = self.grants.get(ix) else {

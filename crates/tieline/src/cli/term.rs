@@ -115,7 +115,7 @@ pub(crate) struct HoldDispose {
     /// Why, for whoever asks in years; it stays in the state folder.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
-    /// When a grant ends: 2026-12-31 or 2026-12-31T12:00:00Z.
+    /// When a grant ends: 2026-12-31 or 2026-12-31T12:00:00Z. One of a legal block has no end.
     #[arg(long, value_name = "DATE", conflicts_with = "refuse")]
     pub(crate) until: Option<String>,
     /// Replace what was said before.

@@ -137,6 +137,7 @@ fn holds_and_terms_of_a_stopped_server() {
         model: "m1".into(),
         opened_us: 1_781_284_860_000_000,
         party: id.clone(),
+        refusal: None,
         rules: vec!["demo/agency-end-use".into(), "demo/jurisdiction-unknown".into()],
         ticket: "h_0123456789abcdef".into(),
     };

@@ -125,7 +125,7 @@ fn each_fault_before_the_answer_does_what_its_kind_says() {
             FaultKind::Client | FaultKind::Content | FaultKind::Context => {
                 format!("{settled} settle-key-0 relay close")
             }
-            FaultKind::Legal => format!("{settled} settle-key-0 refuse-denied close"),
+            FaultKind::Legal => format!("{settled} settle-key-0 refuse-held close"),
             // What passes may be asked again, so it is judged with the others.
             _ if kind.passes() => format!("{settled} judge-111 look ask-row1 saw-dial dial-1-row1"),
             _ => format!("{settled} judge-110 look ask-row1 saw-dial dial-1-row1"),
@@ -138,11 +138,15 @@ fn each_fault_before_the_answer_does_what_its_kind_says() {
 fn no_fault_after_release_fails_over() {
     for kind in FAULTS {
         let name = kind.name();
+        let code = match kind {
+            FaultKind::Legal => "held",
+            _ => "answer_cut",
+        };
         check(
             DEFAULTS,
             &format!("opened, content, usage 3, fault {name}"),
             &format!(
-                "dial-0-row0 saw-content-0ms release saw-{name} settle-row0-13 settle-key-13 break-answer_cut close"
+                "dial-0-row0 saw-content-0ms release saw-{name} settle-row0-13 settle-key-13 break-{code} close"
             ),
         );
     }

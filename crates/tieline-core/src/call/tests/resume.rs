@@ -168,9 +168,9 @@ fn a_repetition_that_differs_is_given_up_for_an_instruction() {
 
 #[test]
 fn what_is_refused_is_not_continued_elsewhere_and_attempts_have_an_end() {
-    for kind in [FaultKind::Legal, FaultKind::Content] {
+    for (kind, code) in [(FaultKind::Legal, "held"), (FaultKind::Content, "answer_cut")] {
         let end = after_release(SAME_MODEL, |_| {}, &format!("content, fault {}", kind.name()));
-        assert!(end.ends_with("break-answer_cut close"), "{end}");
+        assert!(end.ends_with(&format!("break-{code} close")), "{end}");
     }
     // What the next channel says against the request is not the caller's fault, nor shown.
     let script = "content, fault garbage, fault client";

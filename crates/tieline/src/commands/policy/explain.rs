@@ -111,6 +111,15 @@ fn facts_of(party: &Party) -> Vec<FactShown> {
         fact: format!("groups/{group}"),
         value: Value::Bool(true),
     }));
+    facts.extend(party.facts.blocked.iter().map(|block| FactShown {
+        evidence: vec![json!(block)],
+        expires_us: None,
+        fact: format!("blocked/{}", block.model),
+        value: json!(format!(
+            "by the channel {}, ticket {}",
+            block.channel, block.ticket
+        )),
+    }));
     facts.extend(party.facts.also.iter().map(|other| FactShown {
         evidence: Vec::new(),
         expires_us: other.expires.map(|at| at.0),
@@ -224,7 +233,7 @@ fn chain_text(args: &PolicyExplain, channel: &str, chain: &Chain) -> String {
         .iter()
         .filter(|rule| rule.id.starts_with("default/"))
     {
-        let _ = writeln!(text, "  {}: {}", rule.id, rule.reason);
+        let _ = writeln!(text, "  {}: {} ({})", rule.id, rule.reason, rule.citation);
     }
     for standing in chain.directives.iter().map(standing_shown) {
         let wants = match standing.facts.as_slice() {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::Value;
-use tieline_gateway::{Disposition, HoldRow, LicenceLine, StatementLine};
+use tieline_gateway::{Disposition, HoldRow, LegalRefusal, LicenceLine, StatementLine};
 
 use super::super::reports::printed;
 
@@ -75,6 +75,8 @@ pub(super) struct HoldReport {
     /// µs UTC.
     opened_us: u64,
     party: String,
+    /// Of a legal block, what the channel said; else null.
+    refusal: Option<LegalRefusal>,
     /// Ids of the rules that hold.
     rules: Vec<String>,
     ticket: String,
@@ -126,6 +128,7 @@ impl HoldReport {
             model: hold.model,
             opened_us: hold.opened_us,
             party: hold.party,
+            refusal: hold.refusal,
             rules: hold.rules,
             ticket: hold.ticket,
         }
@@ -203,11 +206,24 @@ pub(super) fn hold_line(hold: &HoldRow) -> String {
 pub(super) fn hold_text(hold: &HoldRow) -> String {
     let mut out = format!("hold {}\n", hold_line(hold));
     let _ = writeln!(out, "calls: {}, first {}", hold.calls, moment(hold.opened_us));
+    if let Some(refusal) = &hold.refusal {
+        let status = refusal
+            .status
+            .map_or_else(String::new, |status| format!(" (status {status})"));
+        let at = moment(refusal.at_us);
+        let _ = writeln!(
+            out,
+            "refused on legal grounds by the channel {}{status} at {at}",
+            refusal.channel
+        );
+    }
     if let Some(said) = &hold.disposition {
         let done = if said.grant { "granted" } else { "refused" };
         let at = moment(said.decided_us);
         let _ = writeln!(out, "{done} by {} at {at}: {}", said.officer, said.reason);
-        if said.grant {
+        if said.grant && hold.is_legal_block() {
+            out.push_str("the block is over\n");
+        } else if said.grant {
             let _ = writeln!(out, "until: {}", moment(said.until_us));
         }
     }

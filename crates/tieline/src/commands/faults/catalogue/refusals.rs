@@ -213,7 +213,7 @@ pub(super) fn final_ones() -> Vec<Scenario> {
             "legal-refusal",
             "The first channel answers 403 on legal grounds; no other channel is tried.",
             |cue| error(cue, canned::OPENAI_REGION, canned::ANTHROPIC_REGION).act(),
-            |_| Expect::error(403, "denied", 1, &[FaultKind::Legal]),
+            |_| Expect::error(403, "held", 1, &[FaultKind::Legal]),
         ),
         new(
             "prefill-refused",
