@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{
-    Ask, ChannelIx, Claim, Desk, DeskReply, Fleet, Health, Intake, Limits, ModelIx, Nano, Observation,
-    PoolIx, Rooms, Row, Snapshot, Tick, Usage, View,
+    Ask, Asker, ChannelClaim, ChannelIx, Claim, Desk, DeskReply, Fleet, Health, Intake, Limits, ModelIx,
+    Nano, Observation, PoolIx, Remaining, Rooms, Row, Snapshot, Tick, Usage, View,
 };
 
 #[derive(Debug)]
@@ -91,15 +91,17 @@ impl Board {
         &mut self,
         of: &Snapshot,
         candidate: Candidate,
-        tokens: u64,
+        asker: Asker,
+        claim: &ChannelClaim,
         now: Tick,
     ) -> DeskReply {
         let here = self.place(of, candidate);
-        let limits = here
-            .and_then(|here| self.snapshot.channel(here.channel))
-            .map(|channel| channel.limits);
+        let limits = here.and_then(|here| self.snapshot.channel(here.channel));
         match (here, limits) {
-            (Some(here), Some(limits)) => self.desk.reserve_channel(here.channel, &limits, tokens, now),
+            (Some(here), Some(limits)) => {
+                self.desk
+                    .reserve_channel(here.channel, &limits.terms(), asker, claim, now)
+            }
             // A channel that is gone has no limit to keep; the view says that it is out.
             _ => DeskReply::Granted,
         }
@@ -109,7 +111,8 @@ impl Board {
         &mut self,
         of: &Snapshot,
         candidate: Candidate,
-        reserved: u64,
+        asker: Asker,
+        claim: &ChannelClaim,
         used: Option<&Usage>,
         now: Tick,
     ) {
@@ -117,10 +120,38 @@ impl Board {
         let Some(channel) = self.channel(of, candidate.channel) else {
             return;
         };
-        let Some(limits) = self.snapshot.channel(channel).map(|channel| channel.limits) else {
+        let model = self.model(of, candidate.model);
+        if let Some((model, used)) = model.zip(used).filter(|(_, used)| used.answer() > 0) {
+            self.desk.had_output(asker.party, model, used.answer());
+        }
+        let Some(here) = self.snapshot.channel(channel) else {
             return;
         };
-        self.desk.settle_channel(channel, &limits, reserved, used, now);
+        self.desk
+            .settle_channel(channel, &here.terms(), asker, claim, used, now);
+    }
+
+    /// The claim with the output that the party's calls of the model had lately.
+    pub(crate) fn estimated(
+        &self,
+        of: &Snapshot,
+        candidate: Candidate,
+        party: u32,
+        claim: ChannelClaim,
+    ) -> ChannelClaim {
+        match self.model(of, candidate.model) {
+            Some(model) => self.desk.estimated(party, model, claim),
+            None => claim,
+        }
+    }
+
+    /// A channel's response headers said what is left.
+    pub(crate) fn told(&mut self, of: &Snapshot, candidate: Candidate, left: &Remaining, now: Tick) {
+        let channel = self.channel(of, candidate.channel);
+        let quota = channel.and_then(|channel| Some((channel, self.snapshot.channel(channel)?.quota?)));
+        if let Some((channel, quota)) = quota {
+            self.desk.correct_channel(channel, &quota, left, now);
+        }
     }
 
     /// Reserve for everybody who pays for a call.
