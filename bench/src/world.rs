@@ -148,12 +148,15 @@ impl World {
                     let reply = self.desk.reserve(&self.subject.payers(None), &claim);
                     call.handle(Input::Desk(reply), now);
                 }
-                Effect::ReserveChannel { row, tokens } => {
+                Effect::ReserveChannel { row, .. } => {
                     let candidate = call.candidate(row);
                     let channel =
-                        candidate.and_then(|at| Some((at, self.snapshot.channel(at.channel)?.limits)));
-                    if let Some((candidate, limits)) = channel {
-                        let reply = self.desk.reserve_channel(candidate.channel, &limits, tokens, now);
+                        candidate.and_then(|at| Some((at, self.snapshot.channel(at.channel)?.terms())));
+                    if let Some((candidate, terms)) = channel {
+                        let (asker, claim) = (call.asker(), call.channel_claim());
+                        let reply = self
+                            .desk
+                            .reserve_channel(candidate.channel, &terms, asker, &claim, now);
                         call.handle(Input::Desk(reply), now);
                     }
                 }
@@ -162,13 +165,20 @@ impl World {
                     call.handle(Input::Recorded { taken: true }, now);
                 }
                 Effect::Observe(observation) => self.fleet.observe(observation, now),
-                Effect::SettleChannel { row, reserved, used } => {
+                Effect::SettleChannel { row, used, .. } => {
                     let candidate = call.candidate(row);
                     let channel =
-                        candidate.and_then(|at| Some((at, self.snapshot.channel(at.channel)?.limits)));
-                    if let Some((candidate, limits)) = channel {
-                        self.desk
-                            .settle_channel(candidate.channel, &limits, reserved, used.as_ref(), now);
+                        candidate.and_then(|at| Some((at, self.snapshot.channel(at.channel)?.terms())));
+                    if let Some((candidate, terms)) = channel {
+                        let (asker, claim) = (call.asker(), call.channel_claim());
+                        self.desk.settle_channel(
+                            candidate.channel,
+                            &terms,
+                            asker,
+                            &claim,
+                            used.as_ref(),
+                            now,
+                        );
                     }
                 }
                 Effect::SettleKey { charged, claim, used } => {
@@ -203,6 +213,7 @@ fn grid() -> GridRecord {
             ..Limits::default()
         },
         media_tokens_max: None,
+        quota: None,
         models: vec![ServedRecord {
             price_list: None,
             model: model.into(),

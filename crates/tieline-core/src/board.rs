@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::desk::{Claim, Desk, DeskReply, Limits, Rooms};
+use crate::desk::{Asker, ChannelClaim, Claim, Desk, DeskReply, Limits, Remaining, Rooms};
 use crate::fleet::{Fleet, Health, Observation, Row, View};
 use crate::grid::{Candidate, ChannelIx, ModelIx, PoolIx, Snapshot};
 use crate::mark::Usage;
@@ -89,13 +89,21 @@ impl Board {
         }
     }
 
-    pub fn reserve(&mut self, of: &Snapshot, candidate: Candidate, tokens: u64, now: Tick) -> DeskReply {
+    pub fn reserve(
+        &mut self,
+        of: &Snapshot,
+        candidate: Candidate,
+        asker: Asker,
+        claim: &ChannelClaim,
+        now: Tick,
+    ) -> DeskReply {
         let here = self.place(of, candidate);
-        let limits = here
-            .and_then(|here| self.snapshot.channel(here.channel))
-            .map(|channel| channel.limits);
+        let limits = here.and_then(|here| self.snapshot.channel(here.channel));
         match (here, limits) {
-            (Some(here), Some(limits)) => self.desk.reserve_channel(here.channel, &limits, tokens, now),
+            (Some(here), Some(limits)) => {
+                self.desk
+                    .reserve_channel(here.channel, &limits.terms(), asker, claim, now)
+            }
             // A channel that is gone has no limit to keep; the view says that it is out.
             _ => DeskReply::Granted,
         }
@@ -105,7 +113,8 @@ impl Board {
         &mut self,
         of: &Snapshot,
         candidate: Candidate,
-        reserved: u64,
+        asker: Asker,
+        claim: &ChannelClaim,
         used: Option<&Usage>,
         now: Tick,
     ) {
@@ -113,10 +122,38 @@ impl Board {
         let Some(channel) = self.channel(of, candidate.channel) else {
             return;
         };
-        let Some(limits) = self.snapshot.channel(channel).map(|channel| channel.limits) else {
+        let model = self.model(of, candidate.model);
+        if let Some((model, used)) = model.zip(used).filter(|(_, used)| used.answer() > 0) {
+            self.desk.had_output(asker.party, model, used.answer());
+        }
+        let Some(here) = self.snapshot.channel(channel) else {
             return;
         };
-        self.desk.settle_channel(channel, &limits, reserved, used, now);
+        self.desk
+            .settle_channel(channel, &here.terms(), asker, claim, used, now);
+    }
+
+    /// The claim with the output that the party's calls of the model had lately.
+    pub fn estimated(
+        &self,
+        of: &Snapshot,
+        candidate: Candidate,
+        party: u32,
+        claim: ChannelClaim,
+    ) -> ChannelClaim {
+        match self.model(of, candidate.model) {
+            Some(model) => self.desk.estimated(party, model, claim),
+            None => claim,
+        }
+    }
+
+    /// A channel's response headers said what is left.
+    pub fn told(&mut self, of: &Snapshot, candidate: Candidate, left: &Remaining, now: Tick) {
+        let channel = self.channel(of, candidate.channel);
+        let quota = channel.and_then(|channel| Some((channel, self.snapshot.channel(channel)?.quota?)));
+        if let Some((channel, quota)) = quota {
+            self.desk.correct_channel(channel, &quota, left, now);
+        }
     }
 
     /// Reserve for everybody who pays for a call.

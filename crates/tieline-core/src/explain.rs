@@ -88,6 +88,12 @@ fn candidate(row: &PlanRecord) -> String {
         Why::Resting => {
             "was passed over: it asked to be left alone for a while, or its account is spent".into()
         }
+        Why::Shed => {
+            let bucket = row
+                .limited
+                .map_or_else(String::new, |bucket| format!(" ({})", bucket.name()));
+            format!("was passed over: what is left of its limit is kept for others{bucket}")
+        }
         Why::Standby => "stood by: it may serve, another comes first".into(),
         Why::Tried => "had been tried".into(),
         Why::Unfit => "was passed over: it cannot serve this request, as another attempt had shown".into(),

@@ -33,7 +33,10 @@ mod verdict;
 
 pub use board::Board;
 pub use call::{Call, Effect, Input};
-pub use desk::{Bucket, BucketOwner, Claim, Desk, DeskReply, Limits, OWNERS_MAX, Payers, Room, Rooms};
+pub use desk::{
+    Asker, Bucket, BucketOwner, ChannelClaim, Claim, Criticality, Desk, DeskReply, Limits, OWNERS_MAX,
+    Payers, Quota, QuotaModel, Remaining, Room, Rooms, Terms,
+};
 pub use entropy::{Rng, Seed};
 pub use explain::explain;
 pub use fault::{Fault, FaultKind, Phase, TimeLimit};

@@ -194,7 +194,7 @@ impl Run<'_, '_> {
             let candidate = flight.call.candidate(row)?;
             Some((
                 candidate.channel,
-                &laid.snapshot.channel(candidate.channel)?.limits,
+                laid.snapshot.channel(candidate.channel)?.terms(),
             ))
         };
         match *effect {
@@ -204,9 +204,10 @@ impl Run<'_, '_> {
                 Some(Input::View(view))
             }
             Effect::ReserveKey { .. } => Some(Input::Desk(laid.key_reply(&flight.record))),
-            Effect::ReserveChannel { row, tokens } => {
-                let (channel, limits) = on(row)?;
-                let reply = self.desk.reserve_channel(channel, limits, tokens, now);
+            Effect::ReserveChannel { row, .. } => {
+                let ((channel, terms), claim) = (on(row)?, flight.call.channel_claim());
+                let asker = flight.call.asker();
+                let reply = self.desk.reserve_channel(channel, &terms, asker, &claim, now);
                 Some(Input::Desk(reply))
             }
             Effect::Record { .. } => Some(Input::Recorded { taken: true }),
@@ -216,10 +217,11 @@ impl Run<'_, '_> {
                 self.fleet.observe(observation, now);
                 None
             }
-            Effect::SettleChannel { row, reserved, used } => {
-                let (channel, limits) = on(row)?;
+            Effect::SettleChannel { row, used, .. } => {
+                let ((channel, terms), claim) = (on(row)?, flight.call.channel_claim());
+                let asker = flight.call.asker();
                 self.desk
-                    .settle_channel(channel, limits, reserved, used.as_ref(), now);
+                    .settle_channel(channel, &terms, asker, &claim, used.as_ref(), now);
                 None
             }
             Effect::Cancel { .. }

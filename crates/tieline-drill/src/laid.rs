@@ -219,6 +219,7 @@ fn kind_on_grid(
                 free_at: None,
                 in_flight: false,
                 owner: BucketOwner::Key,
+                shed: false,
             }),
         subject: Arc::new(Subject {
             desk_ix: 0,
@@ -226,7 +227,7 @@ fn kind_on_grid(
             lapse: None,
             limits: Limits::default(),
             party,
-            party_desk_ix: 0,
+            party_desk_ix: kind.party,
             party_digest: [0; 32],
             party_limits: Limits::default(),
             posture: 0,

@@ -23,8 +23,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tieline_core::call::{Reply, WakeFor};
 use tieline_core::{
-    Call, Claim, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Mark, Method, Nano, Phase,
-    Problem, ROWS_MAX, Span, Tick, Usage,
+    Call, ChannelClaim, Claim, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Mark, Method, Nano,
+    Phase, Problem, ROWS_MAX, Span, Tick, Usage,
 };
 use tieline_wire::resume::Delivered;
 use tieline_wire::{Out, Provider};
@@ -61,6 +61,8 @@ pub(crate) struct Drive {
     /// Ends once the legal block that the call met is in force.
     block: Option<JoinHandle<()>>,
     call: Call,
+    /// What the channel of the attempt under way was asked for.
+    claim: ChannelClaim,
     /// What the caller has of an answer that may be continued.
     delivered: Option<Delivered>,
     dial: Option<Dial>,
@@ -149,6 +151,7 @@ impl Drive {
             armed: None,
             block: None,
             call,
+            claim: ChannelClaim::default(),
             delivered: None,
             dial: None,
             drained: None,
@@ -243,7 +246,7 @@ impl Drive {
                 Effect::Judge { rows } => self.judge(rows),
                 Effect::Look => self.look(),
                 Effect::ReserveKey { claim } => self.reserve_key(claim),
-                Effect::ReserveChannel { row, tokens } => self.reserve_channel(row, tokens),
+                Effect::ReserveChannel { row, .. } => self.reserve_channel(row),
                 Effect::Record { strict } => self.record(strict),
                 Effect::Dial { method, row, .. } => {
                     self.units.keep(row);
@@ -256,9 +259,7 @@ impl Drive {
                         .board()
                         .observe(&self.live.snapshot, observation, self.now);
                 }
-                Effect::SettleChannel { row, reserved, used } => {
-                    self.settle_channel(row, reserved, used.as_ref());
-                }
+                Effect::SettleChannel { row, used, .. } => self.settle_channel(row, used.as_ref()),
                 Effect::SettleKey { charged, claim, used } => self.settle_key(&claim, charged, used.as_ref()),
                 Effect::Reply(reply) => {
                     self.block_if_told();
@@ -308,26 +309,37 @@ impl Drive {
         self.feed(Input::Desk(reply));
     }
 
-    fn reserve_channel(&mut self, row: u8, tokens: u64) {
-        let now = self.now;
+    fn reserve_channel(&mut self, row: u8) {
+        let (now, asker, of) = (self.now, self.call.asker(), &self.live.snapshot);
         let reply = match self.call.candidate(row) {
-            Some(candidate) => self
-                .shared
-                .board()
-                .reserve(&self.live.snapshot, candidate, tokens, now),
+            Some(candidate) => {
+                let mut board = self.shared.board();
+                self.claim = board.estimated(of, candidate, asker.party, self.call.channel_claim());
+                board.reserve(of, candidate, asker, &self.claim, now)
+            }
             None => DeskReply::Granted,
         };
         self.feed(Input::Desk(reply));
     }
 
-    fn settle_channel(&self, row: u8, reserved: u64, used: Option<&Usage>) {
+    fn settle_channel(&self, row: u8, used: Option<&Usage>) {
         let Some(candidate) = self.call.candidate(row) else {
             return;
         };
-        let now = self.now;
+        let (now, asker) = (self.now, self.call.asker());
         self.shared
             .board()
-            .settle(&self.live.snapshot, candidate, reserved, used, now);
+            .settle(&self.live.snapshot, candidate, asker, &self.claim, used, now);
+    }
+
+    /// What a channel says is left replaces what was counted here.
+    fn told(&self, headers: &HeaderMap) {
+        let candidate = self.row.and_then(|row| self.call.candidate(row));
+        if let Some((candidate, left)) = candidate.zip(outgoing::remaining(headers)) {
+            self.shared
+                .board()
+                .told(&self.live.snapshot, candidate, &left, self.now);
+        }
     }
 
     fn settle_key(&self, claim: &Claim, charged: Nano, used: Option<&Usage>) {
@@ -458,6 +470,7 @@ impl Drive {
             headers,
             status,
         } = response;
+        self.told(&headers);
         if !status.is_success() {
             return self.failed(status, &headers, body).await;
         }

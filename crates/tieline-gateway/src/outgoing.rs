@@ -8,7 +8,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use smallvec::SmallVec;
 use tieline_core::call::Loss as CoreLoss;
-use tieline_core::{CallId, Dialect, Method, Problem, Rooms, Tick};
+use tieline_core::{CallId, Dialect, Method, Problem, Remaining, Rooms, Tick};
 use tieline_wire::resume::{self, Announce, Continuation, Delivered};
 use tieline_wire::{Exchange, Far, Head, Loss, LossKind, Outgoing, Rendered};
 
@@ -162,6 +162,35 @@ pub(crate) fn room_headers(dialect: Dialect, rooms: &Rooms, now: Tick, headers: 
             }
         }
     }
+}
+
+/// What a channel's rate-limit headers say is left, in either dialect's names; none if they say nothing.
+pub(crate) fn remaining(headers: &HeaderMap) -> Option<Remaining> {
+    let count = |names: [&str; 2]| {
+        let mut values = names
+            .iter()
+            .filter_map(|name| headers.get(*name)?.to_str().ok()?.parse().ok());
+        values.next()
+    };
+    let left = Remaining {
+        input_tokens: count([
+            "anthropic-ratelimit-input-tokens-remaining",
+            "x-ratelimit-remaining-input-tokens",
+        ]),
+        output_tokens: count([
+            "anthropic-ratelimit-output-tokens-remaining",
+            "x-ratelimit-remaining-output-tokens",
+        ]),
+        requests: count([
+            "anthropic-ratelimit-requests-remaining",
+            "x-ratelimit-remaining-requests",
+        ]),
+        tokens: count([
+            "anthropic-ratelimit-tokens-remaining",
+            "x-ratelimit-remaining-tokens",
+        ]),
+    };
+    (left != Remaining::default()).then_some(left)
 }
 
 /// Keep the reply headers that the caller may see.

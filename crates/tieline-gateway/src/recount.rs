@@ -37,7 +37,7 @@ struct Owner {
 
 /// Of a decision, what was reserved for whom.
 #[derive(Deserialize)]
-struct Reserved {
+struct Decided {
     at: Tick,
     id: CallId,
     intake: Intake,
@@ -102,26 +102,26 @@ impl Known {
         each.min().unwrap_or(now)
     }
 
-    fn open(&self, reserved: Reserved) -> Option<(CallId, Open)> {
-        let tokens = reserved.reserved_tokens?;
-        let owner = *self.keys.get(&reserved.intake.key)?;
-        let pool = match &reserved.intake.ask {
+    fn open(&self, decided: &Decided) -> Option<(CallId, Open)> {
+        let tokens = decided.reserved_tokens?;
+        let owner = *self.keys.get(&decided.intake.key)?;
+        let pool = match &decided.intake.ask {
             AskRecord::Pool(name) => self.snapshot.pool_named(name),
             _ => None,
         };
         let pool = pool.and_then(|ix| Some((ix, self.snapshot.pool(ix)?.limits)));
         let claim = Claim {
-            at: reserved.at,
-            nano: reserved.reserved_nano.unwrap_or_default(),
+            at: decided.at,
+            nano: decided.reserved_nano.unwrap_or_default(),
             tokens,
         };
         let open = Open {
             claim,
             owner,
             pool,
-            reserved_nano: reserved.reserved_nano,
+            reserved_nano: decided.reserved_nano,
         };
-        Some((reserved.id, open))
+        Some((decided.id, open))
     }
 }
 
@@ -142,8 +142,8 @@ pub(crate) fn recount(dir: &Path, known: &Known, desk: &mut Desk, now: Tick) -> 
         };
         match &*head.t {
             DECISION_V1 => {
-                let decision = serde_json::from_slice::<Reserved>(bytes).ok();
-                if let Some((id, call)) = decision.and_then(|decision| known.open(decision)) {
+                let decision = serde_json::from_slice::<Decided>(bytes).ok();
+                if let Some((id, call)) = decision.and_then(|decision| known.open(&decision)) {
                     call.paid(|payers| desk.restore(payers, &call.claim));
                     open.insert(id, call);
                 }

@@ -225,6 +225,7 @@ mod tests {
             dialect: tieline_core::Dialect::OpenaiChat,
             limits: tieline_core::Limits::default(),
             media_tokens_max: None,
+            quota: None,
             models: vec![ServedRecord {
                 price_list: None,
                 model: "m".into(),

@@ -307,7 +307,9 @@ fn limited(near: Dialect, body: &Bytes, head: &Head, far: &Far<'_>) -> Bytes {
         [whole] => whole.clone(),
         pieces => {
             let mut joined = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
-            pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
+            for piece in pieces {
+                joined.extend_from_slice(piece);
+            }
             Bytes::from(joined)
         }
     }
@@ -328,12 +330,11 @@ fn limit(field: LimitField, near: Dialect, head: &Head, far: &Far<'_>, edits: &m
     } else {
         ("max_tokens", of_old)
     };
-    match null {
-        Some(span) => edits.replace(span.clone(), tokens.to_string().into_bytes()),
-        None => {
-            let at = head.open_at;
-            edits.replace(at..at, format!("\"{name}\":{tokens},").into_bytes());
-        }
+    if let Some(span) = null {
+        edits.replace(span.clone(), tokens.to_string().into_bytes());
+    } else {
+        let at = head.open_at;
+        edits.replace(at..at, format!("\"{name}\":{tokens},").into_bytes());
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use tieline_core::{Limits, Nano};
+use tieline_core::{Criticality, Limits, Nano};
 
 pub(crate) use self::directive::{
     Demo, Directive, DirectiveKey, DirectiveNew, DirectiveRehearse, June12, Signing,
@@ -421,6 +421,9 @@ pub(crate) struct LimitArgs {
     /// Calls that may be in flight at one time.
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
+    /// How much its calls matter when not all can be served; the lower of this and what the pool says counts.
+    #[arg(long, value_parser = ["critical_plus", "critical", "sheddable_plus", "sheddable"])]
+    pub(crate) criticality: Option<String>,
     /// USD that may be spent in a day, UTC. What a call can cost at most is reserved before it is sent.
     #[arg(long, value_name = "USD", value_parser = Nano::from_usd)]
     pub(crate) budget_per_day: Option<Nano>,
@@ -433,9 +436,15 @@ pub(crate) struct LimitArgs {
 }
 
 impl LimitArgs {
-    pub(crate) const fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         Limits {
             concurrency: self.concurrency,
+            criticality: self.criticality.as_deref().map(|word| match word {
+                "sheddable" => Criticality::Sheddable,
+                "sheddable_plus" => Criticality::SheddablePlus,
+                "critical" => Criticality::Critical,
+                _ => Criticality::CriticalPlus,
+            }),
             nano_per_day: self.budget_per_day,
             nano_per_month: self.budget_per_month,
             nano_per_week: self.budget_per_week,

@@ -2,16 +2,17 @@
 //!
 //! The bound counts each byte of the body as a token of input (no tokenizer makes more tokens than bytes), adds what a
 //! channel puts around a request and the most that each picture, sound or document can be counted as, and takes the output
-//! limit as reached. It sums over as many of the dearest candidates as may be tried, for a channel that timed out may send
-//! its bill all the same.
+//! limit as reached. It sums over as many of the dearest tries as there may be, for a channel that timed out may send its
+//! bill all the same.
 
 use arrayvec::ArrayVec;
 
+use super::plan::TRIES_MAX;
 use super::{Attempt, AttemptEnd, Call};
 use crate::ROWS_MAX;
-use crate::desk::Claim;
+use crate::desk::{Asker, ChannelClaim, Claim};
 use crate::fault::{Fault, FaultKind, Phase};
-use crate::grid::{Candidate, UnknownPrice};
+use crate::grid::{Candidate, Resume, UnknownPrice};
 use crate::money::Nano;
 use crate::subject::Ask;
 
@@ -28,6 +29,9 @@ const TEMPLATE_TOKENS_MAX: u64 = 1_024;
 /// Tokens of one picture, sound or document where neither its channel nor its model's context window says a limit: the
 /// largest context windows that are sold.
 const MEDIA_TOKENS_MAX: u64 = 1 << 20;
+
+/// Tries of one call that may be billed: each candidate as often as it may be asked.
+const BILLS_MAX: usize = ROWS_MAX * TRIES_MAX as usize;
 
 impl Fault {
     /// Whether the channel may have counted tokens for the attempt, so that unknown usage is unknown and not nothing.
@@ -102,6 +106,26 @@ impl Call {
         }
     }
 
+    /// What an attempt asks of its channel; the desk may know a better estimate of the output.
+    pub fn channel_claim(&self) -> ChannelClaim {
+        let output = self.output_tokens(OUTPUT_TOKENS_ASSUMED);
+        ChannelClaim {
+            input: self.intake.body_bytes / BODY_BYTES_PER_TOKEN,
+            output,
+            output_max: output,
+        }
+    }
+
+    /// Who asks a channel: the lower of what the pool and the key say that it matters.
+    pub fn asker(&self) -> Asker {
+        let of_pool = self.settings.criticality;
+        let of_key = self.intake.subject.limits.criticality;
+        Asker {
+            class: of_key.map_or(of_pool, |of_key| of_key.min(of_pool)),
+            party: self.intake.subject.party_desk_ix,
+        }
+    }
+
     /// Tokens to reserve: an estimate of the input, and the stated or assumed limit of the output.
     pub(super) fn tokens_estimate(&self) -> u64 {
         let input = self.intake.body_bytes / BODY_BYTES_PER_TOKEN;
@@ -117,10 +141,12 @@ impl Call {
 
     /// The most that the call can cost.
     fn bound(&self) -> Nano {
-        let mut bounds: ArrayVec<Nano, ROWS_MAX> = self
+        let each = self
             .candidates
             .iter()
-            .filter_map(|candidate| self.bound_of(*candidate))
+            .filter_map(|candidate| self.bound_of(*candidate));
+        let mut bounds: ArrayVec<Nano, BILLS_MAX> = each
+            .flat_map(|bound| std::iter::repeat_n(bound, TRIES_MAX.into()))
             .collect();
         bounds.sort_unstable_by(|a, b| b.cmp(a));
         let tried = bounds.iter().take(self.settings.attempts_max.into());
@@ -140,13 +166,18 @@ impl Call {
             .and_then(|channel| channel.media_tokens_max)
             .map_or(MEDIA_TOKENS_MAX, u64::from);
         let media = u64::from(self.intake.media).saturating_mul(per_medium);
-        let input = self
-            .intake
-            .body_bytes
-            .saturating_add(TEMPLATE_TOKENS_MAX)
-            .saturating_add(media);
+        let output = self.output_tokens(self.settings.output_tokens_max.into());
+        // An attempt that goes on with an answer is given what was delivered of it.
+        let delivered = if self.settings.resume == Resume::Off {
+            0
+        } else {
+            output
+        };
+        let input = [TEMPLATE_TOKENS_MAX, media, delivered]
+            .into_iter()
+            .fold(self.intake.body_bytes, u64::saturating_add);
         let input = context.map_or(input, |context| input.min(context.into()));
-        Some(price.bound(input, self.output_tokens(self.settings.output_tokens_max.into())))
+        Some(price.bound(input, output))
     }
 
     /// What the budgets are charged for the call, once it is over.

@@ -14,6 +14,7 @@ pub(super) fn problem(reply: DeskReply, now: Tick) -> Option<Problem> {
         free_at,
         in_flight,
         owner,
+        shed: _,
     } = reply
     else {
         return None;
@@ -44,8 +45,12 @@ const fn code(bucket: Bucket) -> Code {
     match bucket {
         Bucket::BudgetPerDay | Bucket::BudgetPerMonth | Bucket::BudgetPerWeek => Code::BudgetLimit,
         Bucket::Concurrency => Code::ConcurrencyLimit,
-        Bucket::RequestsPerDay | Bucket::RequestsPerMinute => Code::RequestLimit,
-        Bucket::TokensPerDay | Bucket::TokensPerMinute => Code::TokenLimit,
+        Bucket::FairShare | Bucket::RequestsPerDay | Bucket::RequestsPerMinute => Code::RequestLimit,
+        Bucket::InputTokensPerMinute
+        | Bucket::OutputTokensPerMinute
+        | Bucket::TokensInFlight
+        | Bucket::TokensPerDay
+        | Bucket::TokensPerMinute => Code::TokenLimit,
     }
 }
 
@@ -60,6 +65,7 @@ mod tests {
             free_at: free_at.map(Tick),
             in_flight,
             owner: BucketOwner::Party,
+            shed: false,
         };
         let problem = problem(reply, Tick(0)).unwrap();
         assert_eq!((&*problem.says, problem.retry), (expected, retry));

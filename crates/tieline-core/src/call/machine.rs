@@ -148,8 +148,13 @@ impl Call {
     fn channel_reserved(&mut self, row: u8, reply: DeskReply) {
         self.step(Fact::Desk(reply));
         match reply {
-            DeskReply::Denied { bucket, free_at, .. } => {
-                self.plan.limit(row, bucket, free_at);
+            DeskReply::Denied {
+                bucket,
+                free_at,
+                shed,
+                ..
+            } => {
+                self.plan.limit(row, bucket, free_at, shed);
                 self.try_next();
             }
             DeskReply::Granted => {

@@ -52,6 +52,8 @@ pub enum Why {
     Out,
     /// It asked to be left alone for a while, or its account is spent.
     Resting,
+    /// There is room, but it is kept for calls that matter more, or for a party that was served less.
+    Shed,
     /// It may serve; another comes first.
     Standby,
     /// It was tried.
@@ -65,7 +67,7 @@ pub enum Why {
 }
 
 /// Of one candidate, tries in one call: a second is for the case in which no other can serve.
-const TRIES_MAX: u8 = 2;
+pub(super) const TRIES_MAX: u8 = 2;
 
 /// The latency of a lane that nobody has measured, in µs.
 const TTFT_US_UNMEASURED: u32 = 1_000_000;
@@ -89,6 +91,8 @@ pub struct PlanRow {
     pub limited: Option<(Bucket, Option<Tick>)>,
     /// What the fleet last said of it.
     pub seen: Option<Row>,
+    /// The limit has room, kept for others.
+    pub shed: bool,
     pub tries: u8,
     /// What was tried has shown that it cannot serve the request.
     pub unfit: bool,
@@ -115,6 +119,7 @@ impl Plan {
             again_at: None,
             limited: None,
             seen: None,
+            shed: false,
             tries: 0,
             unfit: false,
             unpriced: None,
@@ -210,7 +215,7 @@ impl Plan {
     pub(crate) fn next_at(&self, now: Tick) -> Option<Tick> {
         let at = |row: &PlanRow| match row.why {
             Why::Tried => row.again_at,
-            Why::Limited => row.limited.and_then(|(_, free_at)| free_at),
+            Why::Limited | Why::Shed => row.limited.and_then(|(_, free_at)| free_at),
             Why::Open | Why::Resting => Some(row.free_at().unwrap_or(now)),
             _ => None,
         };
@@ -219,10 +224,11 @@ impl Plan {
             .min()
     }
 
-    pub(crate) fn limit(&mut self, row: u8, bucket: Bucket, free_at: Option<Tick>) {
+    pub(crate) fn limit(&mut self, row: u8, bucket: Bucket, free_at: Option<Tick>, shed: bool) {
         if let Some(row) = self.rows.get_mut(usize::from(row)) {
             row.limited = Some((bucket, free_at));
-            row.why = Why::Limited;
+            row.shed = shed;
+            row.why = if shed { Why::Shed } else { Why::Limited };
         }
     }
 
@@ -409,6 +415,7 @@ impl PlanRow {
         match seen.health {
             _ if self.unpriced.is_some() => Why::Unpriced,
             _ if seen.out => Why::Out,
+            _ if self.limited.is_some() && self.shed => Why::Shed,
             _ if self.limited.is_some() => Why::Limited,
             _ if again && seen.barred => Why::Barred,
             _ if self.again_at.is_some_and(|at| now < at) => Why::Tried,

@@ -56,6 +56,7 @@ fn three_channels(settings: Settings) -> Arc<Snapshot> {
         dialect: Dialect::OpenaiChat,
         limits: Limits::default(),
         media_tokens_max: None,
+        quota: None,
         models: vec![ServedRecord {
             price_list: None,
             model: "n".into(),
@@ -135,6 +136,7 @@ const fn limited(bucket: Bucket, free_at: Option<Tick>) -> DeskReply {
         free_at,
         in_flight: false,
         owner: crate::BucketOwner::Key,
+        shed: false,
     }
 }
 
@@ -143,6 +145,7 @@ const DEFAULTS: Settings = Settings {
     call_ms: 60_000,
     choice: crate::grid::Choice::Balanced,
     connect_ms: 2_000,
+    criticality: crate::Criticality::CriticalPlus,
     first_content_ms: 20_000,
     head_ms: 10_000,
     hold_ms: 0,

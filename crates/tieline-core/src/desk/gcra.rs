@@ -42,13 +42,30 @@ impl Gcra {
     }
 
     /// What could be taken at once, and when the bucket is full again.
-    pub(super) fn room(&self, rate: Rate, now: Tick) -> (u64, Tick) {
+    pub(super) fn room(self, rate: Rate, now: Tick) -> (u64, Tick) {
         let now_ns = now.0.saturating_mul(1_000);
         let ahead = self.0.saturating_sub(now_ns).min(rate.period_ns());
         let free = u128::from(rate.period_ns() - ahead) * u128::from(rate.limit);
         let units = free / u128::from(rate.period_ns().max(1));
         let full_at = Tick(self.0.max(now_ns).div_ceil(1_000));
         (u64::try_from(units).unwrap_or(u64::MAX), full_at)
+    }
+}
+
+impl Gcra {
+    /// When the bucket falls below `permille` of its limit, if it is there or above.
+    pub(super) fn above(self, rate: Rate, permille: u64, now: Tick) -> Option<Tick> {
+        let now_ns = now.0.saturating_mul(1_000);
+        let share = u128::from(rate.period_ns()) * u128::from(permille) / 1_000;
+        let share = u64::try_from(share).unwrap_or(u64::MAX);
+        let is_above = self.0.saturating_sub(now_ns) >= share;
+        is_above.then(|| Tick((self.0.saturating_sub(share) + 1).div_ceil(1_000)))
+    }
+
+    /// Somebody who knows says what is left.
+    pub(super) fn set_left(&mut self, rate: Rate, left: u64, now: Tick) {
+        let used = rate.limit.saturating_sub(left);
+        self.0 = now.0.saturating_mul(1_000).saturating_add(rate.cost_ns(used));
     }
 }
 

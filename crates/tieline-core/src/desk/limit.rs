@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::budget::Period;
+use super::share::Criticality;
 use crate::money::Nano;
 use crate::time::Tick;
 
@@ -12,6 +13,9 @@ use crate::time::Tick;
 pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// How much the calls of a key matter when not all can be served; absent is as their pool says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criticality: Option<Criticality>,
     /// Budget of a day, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nano_per_day: Option<Nano>,
@@ -51,8 +55,13 @@ pub enum Bucket {
     BudgetPerMonth,
     BudgetPerWeek,
     Concurrency,
+    /// The turn of a party that was served less.
+    FairShare,
+    InputTokensPerMinute,
+    OutputTokensPerMinute,
     RequestsPerDay,
     RequestsPerMinute,
+    TokensInFlight,
     TokensPerDay,
     TokensPerMinute,
 }
@@ -72,6 +81,9 @@ pub enum DeskReply {
         in_flight: bool,
         #[serde(default, skip_serializing_if = "is_key")]
         owner: BucketOwner,
+        /// There is room, but it is kept for calls that matter more, or for a party that was served less.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shed: bool,
     },
     Granted,
 }
@@ -137,6 +149,10 @@ impl Bucket {
             Self::BudgetPerMonth => "budget of the month",
             Self::BudgetPerWeek => "budget of the week",
             Self::Concurrency => "calls in flight",
+            Self::FairShare => "fair share",
+            Self::InputTokensPerMinute => "input tokens per minute",
+            Self::OutputTokensPerMinute => "output tokens per minute",
+            Self::TokensInFlight => "tokens in flight",
             Self::RequestsPerDay => "requests per day",
             Self::RequestsPerMinute => "requests per minute",
             Self::TokensPerDay => "tokens per day",

@@ -8,20 +8,28 @@
 mod budget;
 mod gcra;
 mod limit;
+mod output;
 mod owner;
+mod quota;
+mod share;
 #[cfg(test)]
 mod tests;
 
 use arrayvec::ArrayVec;
 
-use self::owner::Owner;
-use crate::grid::{ChannelIx, PoolIx, Snapshot};
+use self::output::Outputs;
+use self::owner::{Denied, Owner};
+use self::quota::QuotaState;
+use self::share::Shares;
+use crate::grid::{ChannelIx, ModelIx, PoolIx, Snapshot};
 use crate::mark::Usage;
 use crate::money::Nano;
 use crate::time::Tick;
 
 pub use self::limit::{Bucket, BucketOwner, Claim, DeskReply, Limits};
 pub use self::owner::{Room, Rooms};
+pub use self::quota::{ChannelClaim, Quota, QuotaModel, Remaining};
+pub use self::share::{Asker, Criticality};
 
 /// Owners of one kind with live buckets: 128 bytes each, 2^17 of them 16 MiB, enough for 10,000 parties with ten keys.
 pub const OWNERS_MAX: usize = 1 << 17;
@@ -35,6 +43,20 @@ pub struct Payers<'a> {
     pub pool: Option<(PoolIx, &'a Limits)>,
 }
 
+/// What a channel's operator allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    pub limits: &'a Limits,
+    pub quota: Option<&'a Quota>,
+}
+
+/// What a channel has beside its limits.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    quota: QuotaState,
+    shares: Shares,
+}
+
 /// A key, a party and a pool.
 const PAYERS_MAX: usize = 3;
 
@@ -43,6 +65,8 @@ const PAYERS_MAX: usize = 3;
 pub struct Desk {
     channels: Vec<Owner>,
     keys: Vec<Owner>,
+    lines: Vec<Line>,
+    outputs: Outputs,
     parties: Vec<Owner>,
     pools: Vec<Owner>,
 }
@@ -89,22 +113,47 @@ impl Desk {
         }
     }
 
-    /// Reserve one request and `tokens` on a channel.
+    /// Reserve one request and the claim on a channel, unless it is kept for others.
     pub fn reserve_channel(
         &mut self,
         channel: ChannelIx,
-        limits: &Limits,
-        tokens: u64,
+        terms: &Terms<'_>,
+        asker: Asker,
+        claim: &ChannelClaim,
         now: Tick,
     ) -> DeskReply {
-        let owner = owner_at(&mut self.channels, usize::from(channel.0));
-        let mut next = *owner;
-        match next.reserve(limits, &Claim::of_tokens(tokens, now)) {
+        let ix = usize::from(channel.0);
+        let (owner, line) = (owner_at(&mut self.channels, ix), owner_at(&mut self.lines, ix));
+        if let Some((bucket, free_at)) = line.kept(*owner, terms, asker, now) {
+            return DeskReply::Denied {
+                bucket,
+                free_at,
+                in_flight: false,
+                owner: BucketOwner::Channel,
+                shed: true,
+            };
+        }
+        let (mut next, mut quota) = (*owner, line.quota);
+        let limited = next.reserve(terms.limits, &Claim::of_tokens(claim.tokens(), now));
+        let limited = limited.and_then(|()| {
+            let Some(terms) = terms.quota else { return Ok(()) };
+            let reserved = quota.reserve(terms, claim, now);
+            reserved.map_err(|(bucket, free_at)| Denied {
+                bucket,
+                free_at,
+                in_flight: false,
+            })
+        });
+        match limited {
             Ok(()) => {
-                *owner = next;
+                (*owner, line.quota) = (next, quota);
+                line.shares.granted(asker, claim);
                 DeskReply::Granted
             }
-            Err(denied) => denied.of(BucketOwner::Channel),
+            Err(denied) => {
+                line.shares.waits(asker, now);
+                denied.of(BucketOwner::Channel)
+            }
         }
     }
 
@@ -113,19 +162,42 @@ impl Desk {
     pub fn settle_channel(
         &mut self,
         channel: ChannelIx,
-        limits: &Limits,
-        reserved: u64,
+        terms: &Terms<'_>,
+        asker: Asker,
+        claim: &ChannelClaim,
         used: Option<&Usage>,
         now: Tick,
     ) {
-        let claim = Claim::of_tokens(reserved, now);
-        owner_at(&mut self.channels, usize::from(channel.0)).settle(
-            limits,
-            &claim,
-            Nano(0),
-            used.map(Usage::total),
-            now,
-        );
+        let ix = usize::from(channel.0);
+        let of_limits = Claim::of_tokens(claim.tokens(), now);
+        let total = used.map(Usage::total);
+        owner_at(&mut self.channels, ix).settle(terms.limits, &of_limits, Nano(0), total, now);
+        let line = owner_at(&mut self.lines, ix);
+        line.shares.settle(asker, claim, used);
+        if let Some(quota) = terms.quota {
+            line.quota.settle(quota, claim, used, now);
+        }
+    }
+
+    /// What a channel's response headers say is left replaces what was counted here.
+    pub fn correct_channel(&mut self, channel: ChannelIx, quota: &Quota, left: &Remaining, now: Tick) {
+        owner_at(&mut self.lines, usize::from(channel.0))
+            .quota
+            .correct(quota, left, now);
+    }
+
+    /// The claim with its output estimated from what the party's calls of the model had lately, where enough is known.
+    pub fn estimated(&self, party: u32, model: ModelIx, claim: ChannelClaim) -> ChannelClaim {
+        let lately = self.outputs.q90(party, model);
+        ChannelClaim {
+            output: lately.map_or(claim.output, |q90| q90.min(claim.output_max)),
+            ..claim
+        }
+    }
+
+    /// A call of the party had so much output.
+    pub fn had_output(&mut self, party: u32, model: ModelIx, tokens: u64) {
+        self.outputs.see(party, model, tokens);
     }
 
     /// What is left of requests and tokens: of each the least among all who pay.
@@ -158,7 +230,16 @@ impl Desk {
             let before = old.pool_named(&pool.name).map(|ix| ix.0);
             kept(&self.pools, before)
         });
+        let lines = new.channels.iter().map(|channel| {
+            let before = old.channel_named(&channel.name).map(|ix| usize::from(ix.0));
+            let line = before.and_then(|ix| self.lines.get(ix));
+            line.cloned().unwrap_or_default()
+        });
+        let lines = lines.collect();
         (self.channels, self.pools) = (channels.collect(), pools.collect());
+        self.lines = lines;
+        // Models have other numbers in another grid; estimates come again within a few calls.
+        self.outputs = Outputs::default();
     }
 
     /// Calls of a key in flight.
@@ -194,14 +275,37 @@ impl Desk {
 }
 
 /// The owner at `ix`, grown on first use. An index past [`OWNERS_MAX`] shares the last slot: stricter, never unlimited.
-fn owner_at(owners: &mut Vec<Owner>, ix: usize) -> &mut Owner {
+fn owner_at<T: Clone + Default>(owners: &mut Vec<T>, ix: usize) -> &mut T {
     let ix = ix.min(OWNERS_MAX - 1);
     if owners.len() <= ix {
-        owners.resize(ix + 1, Owner::default());
+        owners.resize(ix + 1, T::default());
     }
     // The vector was just grown to hold `ix`.
     #[expect(clippy::indexing_slicing, reason = "grown to ix + 1 two lines above")]
     &mut owners[ix]
+}
+
+impl Line {
+    /// What is kept for others: for calls that matter more, or for a party whose turn it is.
+    fn kept(
+        &mut self,
+        mut owner: Owner,
+        terms: &Terms<'_>,
+        asker: Asker,
+        now: Tick,
+    ) -> Option<(Bucket, Option<Tick>)> {
+        if terms.limits.is_none() && terms.quota.is_none() {
+            return None;
+        }
+        let turn = self.shares.is_others_turn(asker, now);
+        let shed = asker.class.shed_permille().and_then(|permille| {
+            let of_quota = terms
+                .quota
+                .and_then(|quota| self.quota.above(quota, permille, now));
+            of_quota.or_else(|| owner.above(terms.limits, permille, now))
+        });
+        shed.or_else(|| turn.map(|at| (Bucket::FairShare, Some(at))))
+    }
 }
 
 impl Claim {

@@ -39,9 +39,9 @@ pub struct Rooms {
 
 /// A reservation that does not fit.
 pub(super) struct Denied {
-    bucket: Bucket,
-    free_at: Option<Tick>,
-    in_flight: bool,
+    pub(super) bucket: Bucket,
+    pub(super) free_at: Option<Tick>,
+    pub(super) in_flight: bool,
 }
 
 impl Denied {
@@ -51,6 +51,7 @@ impl Denied {
             free_at: self.free_at,
             in_flight: self.in_flight,
             owner,
+            shed: false,
         }
     }
 }
@@ -117,6 +118,28 @@ impl Owner {
                 gcra.correct(rate, claim.tokens, used, now);
             }
         }
+    }
+
+    /// The fullest bucket of those that are at `permille` of their limit or above, and when it falls below.
+    pub(super) fn above(
+        &mut self,
+        limits: &Limits,
+        permille: u64,
+        now: Tick,
+    ) -> Option<(Bucket, Option<Tick>)> {
+        let in_flight = u64::from(self.in_flight).saturating_mul(1_000);
+        if limits
+            .concurrency
+            .is_some_and(|max| in_flight >= u64::from(max).saturating_mul(permille))
+        {
+            return Some((Bucket::Concurrency, None));
+        }
+        let rates = self.rates(limits, 0).into_iter();
+        let above =
+            rates.filter_map(|(bucket, gcra, rate, _)| Some((bucket, gcra.above(rate?, permille, now)?)));
+        above
+            .max_by_key(|(_, until)| *until)
+            .map(|(bucket, until)| (bucket, Some(until)))
     }
 
     pub(super) fn rooms(mut self, limits: &Limits, now: Tick) -> Rooms {

@@ -7,6 +7,7 @@ const START: Tick = Tick(1_781_284_860_000_000);
 
 const NONE: Limits = Limits {
     concurrency: None,
+    criticality: None,
     nano_per_day: None,
     nano_per_month: None,
     nano_per_week: None,
@@ -39,7 +40,25 @@ fn denied(bucket: Bucket, free_at: Option<Tick>) -> DeskReply {
         free_at,
         in_flight: false,
         owner: BucketOwner::Key,
+        shed: false,
     }
+}
+
+fn terms(limits: &Limits) -> Terms<'_> {
+    Terms { limits, quota: None }
+}
+
+fn of_channel(tokens: u64) -> ChannelClaim {
+    ChannelClaim {
+        input: tokens,
+        output: 0,
+        output_max: 0,
+    }
+}
+
+fn reserve_channel(desk: &mut Desk, limits: &Limits, tokens: u64) -> DeskReply {
+    let asker = Asker::default();
+    desk.reserve_channel(ChannelIx(0), &terms(limits), asker, &of_channel(tokens), START)
 }
 
 fn per_minute(requests: u32) -> Limits {
@@ -116,21 +135,25 @@ fn unknown_usage_keeps_the_reservation() {
         concurrency: Some(1),
         ..Limits::default()
     };
-    assert_eq!(
-        desk.reserve_channel(ChannelIx(0), &limits, 100, START),
-        DeskReply::Granted
-    );
+    assert_eq!(reserve_channel(&mut desk, &limits, 100), DeskReply::Granted);
     assert!(matches!(
-        desk.reserve_channel(ChannelIx(0), &limits, 0, START),
+        reserve_channel(&mut desk, &limits, 0),
         DeskReply::Denied {
             bucket: Bucket::Concurrency,
             ..
         }
     ));
-    desk.settle_channel(ChannelIx(0), &limits, 100, None, START);
+    desk.settle_channel(
+        ChannelIx(0),
+        &terms(&limits),
+        Asker::default(),
+        &of_channel(100),
+        None,
+        START,
+    );
     assert_eq!(desk.channel_in_flight(ChannelIx(0)), 0);
     assert!(matches!(
-        desk.reserve_channel(ChannelIx(0), &limits, 1, START),
+        reserve_channel(&mut desk, &limits, 1),
         DeskReply::Denied { .. }
     ));
 }
@@ -192,6 +215,7 @@ fn a_reservation_is_made_for_all_who_pay_or_for_none() {
         free_at: None,
         in_flight: false,
         owner: BucketOwner::Pool,
+        shed: false,
     };
     for _ in 0..20 {
         assert_eq!(desk.reserve(&payers, &claim(101)), short, "more than all of it");
@@ -317,7 +341,9 @@ proptest! {
                     prop_assert!(charged[ix] <= limits[ix] + overrun[ix], "{charged:?} {overrun:?} {limits:?}");
                 }
             }
-            in_flight.iter_mut().for_each(|(left, _)| *left -= 1);
+            for (left, _) in &mut in_flight {
+                *left -= 1;
+            }
             if let Some(spender) = spender
                 && desk.reserve(&payers(&spender), &claim(&spender)) == DeskReply::Granted
             {
@@ -328,4 +354,47 @@ proptest! {
         let left = desk.money_left(BucketOwner::Pool, 0, &of_pool, START)[0];
         prop_assert_eq!(left, Some(Nano((2 * budget).saturating_sub(charged[2]))), "nothing leaks");
     }
+}
+
+// === scarcity ===
+
+#[test]
+fn classes_are_shed_in_order_as_the_quota_runs_out() {
+    let mut desk = Desk::default();
+    let limits = per_minute(100);
+    let mut admitted = Vec::new();
+    for class in [
+        Criticality::Sheddable,
+        Criticality::SheddablePlus,
+        Criticality::Critical,
+        Criticality::CriticalPlus,
+    ] {
+        let asker = Asker { class, party: 0 };
+        let ask = |desk: &mut Desk, at| {
+            desk.reserve_channel(ChannelIx(0), &terms(&limits), asker, &of_channel(0), at)
+        };
+        let count = (0..200)
+            .take_while(|_| ask(&mut desk, START) == DeskReply::Granted)
+            .count();
+        admitted.push(count);
+        let DeskReply::Denied {
+            bucket,
+            free_at,
+            shed,
+            ..
+        } = ask(&mut desk, START)
+        else {
+            panic!("all that is left is for others");
+        };
+        assert_eq!(
+            (bucket, shed),
+            (Bucket::RequestsPerMinute, class != Criticality::CriticalPlus)
+        );
+        // It is told when it would be admitted.
+        let free_at = free_at.unwrap();
+        let mut early = desk.clone();
+        assert_ne!(ask(&mut early, Tick(free_at.0 - 1)), DeskReply::Granted);
+        assert_eq!(ask(&mut desk.clone(), free_at), DeskReply::Granted);
+    }
+    assert_eq!(admitted, [80, 10, 8, 2]);
 }

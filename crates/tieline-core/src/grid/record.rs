@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::desk::Limits;
+use crate::desk::{Criticality, Limits, Quota};
 use crate::price::Price;
 use crate::subject::Dialect;
 
@@ -83,6 +83,9 @@ pub struct ChannelRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_jurisdiction: Option<Arc<str>>,
     pub provider: Arc<str>,
+    /// What its operator allows, by the operator's own rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Arc<str>>,
     /// ISO 3166-1 alpha-2 code of the country in which it processes calls, if stated. A region's name does not say it.
@@ -139,6 +142,9 @@ pub struct Settings {
     pub choice: Choice,
     /// To open a connection, in ms.
     pub connect_ms: u32,
+    /// How much its calls matter when not all can be served.
+    #[serde(default, skip_serializing_if = "is_highest")]
+    pub criticality: Criticality,
     /// From the dial to the first content of a stream, in ms. A status line or a `message_start` is not content.
     pub first_content_ms: u32,
     /// From the dial to the status line of a stream, in ms.
@@ -216,6 +222,14 @@ pub enum Resume {
     SameModel,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's `skip_serializing_if` gives a reference"
+)]
+fn is_highest(criticality: &Criticality) -> bool {
+    *criticality == Criticality::CriticalPlus
+}
+
 /// What happens to a candidate whose price is unknown. While a budget is in force, none is tried, for nobody could say
 /// what it may cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -265,6 +279,7 @@ impl Default for Settings {
             call_ms: 600_000,
             choice: Choice::Balanced,
             connect_ms: 2_000,
+            criticality: Criticality::CriticalPlus,
             first_content_ms: 20_000,
             head_ms: 20_000,
             hold_ms: 0,

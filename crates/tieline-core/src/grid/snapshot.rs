@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use super::record::{GridRecord, Settings, Weights};
-use crate::desk::Limits;
+use crate::desk::{Limits, Quota, Terms};
 use crate::price::Price;
 use crate::subject::{Ask, Dialect};
 use crate::{Digest32, ROWS_MAX};
@@ -70,6 +70,7 @@ pub struct Channel {
     pub media_tokens_max: Option<u32>,
     pub name: Arc<str>,
     pub provider: Arc<str>,
+    pub quota: Option<Quota>,
     pub region: Option<Arc<str>>,
     pub served: Vec<Served>,
 }
@@ -243,6 +244,16 @@ fn index_of<'a>(names: impl Iterator<Item = &'a Arc<str>>, name: &str) -> Option
         .zip(0..)
         .find(|(candidate, _)| &***candidate == name)
         .map(|(_, ix)| ix)
+}
+
+impl Channel {
+    /// What its operator allows.
+    pub const fn terms(&self) -> Terms<'_> {
+        Terms {
+            limits: &self.limits,
+            quota: self.quota.as_ref(),
+        }
+    }
 }
 
 // === impl ComponentSet ===
@@ -455,6 +466,7 @@ impl Build {
                 media_tokens_max: channel.media_tokens_max,
                 name: channel.name.clone(),
                 provider: channel.provider.clone(),
+                quota: channel.quota,
                 region: channel.region.clone(),
                 served,
             });

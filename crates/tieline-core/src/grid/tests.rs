@@ -23,6 +23,7 @@ pub(crate) fn two_channels_record() -> GridRecord {
         dialect,
         limits: Limits::default(),
         media_tokens_max: None,
+        quota: None,
         models: vec![served(name)],
         name: name.into(),
         provider: "openai_compatible".into(),

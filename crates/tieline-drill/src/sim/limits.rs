@@ -70,6 +70,8 @@ impl Desks {
                     account.grant(limits, claim, now);
                     over.map(|bucket| format!("more is granted than its {bucket:?} allows"))
                 }
+                // There is room, kept for others: how much, is the desk's own matter.
+                DeskReply::Denied { shed: true, .. } => None,
                 DeskReply::Denied {
                     bucket,
                     free_at,
@@ -248,6 +250,11 @@ fn rate(bucket: Bucket, limits: &Limits) -> Option<(u64, u128)> {
         Bucket::RequestsPerDay => limits.requests_per_day.map(|limit| (limit.into(), DAY_NS)),
         Bucket::TokensPerDay => limits.tokens_per_day.map(|limit| (limit, DAY_NS)),
         Bucket::BudgetPerDay | Bucket::BudgetPerMonth | Bucket::BudgetPerWeek | Bucket::Concurrency => None,
+        // Of shares and of operators' own quotas, which the worlds do not have.
+        Bucket::FairShare
+        | Bucket::InputTokensPerMinute
+        | Bucket::OutputTokensPerMinute
+        | Bucket::TokensInFlight => None,
     }
 }
 

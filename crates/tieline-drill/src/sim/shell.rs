@@ -496,7 +496,8 @@ impl<'w> Shell<'w> {
             return;
         };
         let snapshot = flight.call.snapshot();
-        let reply = self.board.reserve(snapshot, candidate, tokens, self.now);
+        let (asker, claim) = (flight.call.asker(), flight.call.channel_claim());
+        let reply = self.board.reserve(snapshot, candidate, asker, &claim, self.now);
         if let Some((owner, limits, in_flight)) = self.channel(flight, candidate, true) {
             let claim = on_channel(tokens, self.now);
             let wrong = self
@@ -516,7 +517,8 @@ impl<'w> Shell<'w> {
             return;
         };
         let (snapshot, now) = (flight.call.snapshot(), self.now);
-        self.board.settle(snapshot, candidate, reserved, used, now);
+        let (asker, claim) = (flight.call.asker(), flight.call.channel_claim());
+        self.board.settle(snapshot, candidate, asker, &claim, used, now);
         if let Some((owner, limits, in_flight)) = self.channel(flight, candidate, false) {
             let total = used.map(Usage::total);
             let claim = on_channel(reserved, now);

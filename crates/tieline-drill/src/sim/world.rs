@@ -273,6 +273,7 @@ fn channel(dice: &mut Dice, features: &Features, ix: u8, needs: &[Arc<str>]) -> 
         name: format!("c{ix}").into(),
         operator_jurisdiction: None,
         provider: "openai_compatible".into(),
+        quota: None,
         region: None,
         region_country: None,
     }

@@ -56,6 +56,7 @@ pub(crate) fn channel(name: &str, components: &[&str], models: &[(&str, Option<u
         dialect: Dialect::OpenaiChat,
         limits: Limits::default(),
         media_tokens_max: None,
+        quota: None,
         models: models.iter().map(|(model, usd)| served(model, *usd)).collect(),
         name: name.into(),
         provider: "openai_compatible".into(),

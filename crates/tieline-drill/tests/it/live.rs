@@ -149,15 +149,26 @@ impl Live {
             }
             Effect::Look => Input::View(self.fleet.view(&self.snapshot, call.candidates(), self.now)),
             Effect::ReserveKey { .. } => Input::Desk(DeskReply::Granted),
-            Effect::ReserveChannel { row, tokens } => {
+            Effect::ReserveChannel { row, .. } => {
                 let (channel, limits) = limits(row);
-                Input::Desk(self.desk.reserve_channel(channel, &limits, tokens, self.now))
+                Input::Desk(self.desk.reserve_channel(
+                    channel,
+                    &terms(&limits),
+                    call.asker(),
+                    &call.channel_claim(),
+                    self.now,
+                ))
             }
-            Effect::SettleChannel { row, reserved, used } => {
+            Effect::SettleChannel { row, used, .. } => {
                 let (channel, limits) = limits(row);
-                return self
-                    .desk
-                    .settle_channel(channel, &limits, reserved, used.as_ref(), self.now);
+                return self.desk.settle_channel(
+                    channel,
+                    &terms(&limits),
+                    call.asker(),
+                    &call.channel_claim(),
+                    used.as_ref(),
+                    self.now,
+                );
             }
             Effect::Observe(observation) => return self.fleet.observe(observation, self.now),
             Effect::Record { .. } => {
@@ -213,4 +224,8 @@ impl Live {
             self.serve(call, &effect, script);
         }
     }
+}
+
+fn terms(limits: &Limits) -> tieline_core::Terms<'_> {
+    tieline_core::Terms { limits, quota: None }
 }

@@ -99,6 +99,7 @@ fn fate() -> impl Strategy<Value = Fate> {
         free_at: told.then(|| START.plus(Span::from_s(s))),
         in_flight: false,
         owner: BucketOwner::Channel,
+        shed: false,
     });
     let rows = (
         prop::array::uniform8(prop_oneof![8 => Just(None), 1 => denied.clone().prop_map(Some)]),

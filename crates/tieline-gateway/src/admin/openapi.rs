@@ -20,6 +20,8 @@ use super::routes::{Answer, Operation, operations};
 pub(super) struct LimitsSchema {
     /// Calls in flight at one time.
     concurrency: Option<u32>,
+    /// How much calls matter when not all can be served: `critical_plus`, `critical`, `sheddable_plus` or `sheddable`.
+    criticality: Option<String>,
     /// Budget of a day, UTC, in nano-USD.
     #[schemars(with = "Option<String>")]
     nano_per_day: Option<u64>,

@@ -140,6 +140,7 @@ impl Fate {
                 ..Limits::default()
             },
             media_tokens_max: None,
+            quota: None,
             models: named(way.models).map(served).collect(),
             name: format!("c{ix}").into(),
             operator_jurisdiction: code(way.operator),
@@ -412,9 +413,15 @@ impl<'f> World<'f> {
                     let payers = call.intake().subject.payers(None);
                     Input::Desk(self.desk.reserve(&payers, &claim))
                 }
-                Effect::ReserveChannel { row, tokens } => {
+                Effect::ReserveChannel { row, .. } => {
                     let (channel, limits) = limits(row);
-                    Input::Desk(self.desk.reserve_channel(channel, &limits, tokens, self.now))
+                    Input::Desk(self.desk.reserve_channel(
+                        channel,
+                        &terms(&limits),
+                        call.asker(),
+                        &call.channel_claim(),
+                        self.now,
+                    ))
                 }
                 Effect::Record { .. } => Input::Recorded { taken: true },
                 Effect::Dial { row, .. } => {
@@ -425,10 +432,16 @@ impl<'f> World<'f> {
                     self.fleet.observe(observation, self.now);
                     continue;
                 }
-                Effect::SettleChannel { row, reserved, used } => {
+                Effect::SettleChannel { row, used, .. } => {
                     let (channel, limits) = limits(row);
-                    self.desk
-                        .settle_channel(channel, &limits, reserved, used.as_ref(), self.now);
+                    self.desk.settle_channel(
+                        channel,
+                        &terms(&limits),
+                        call.asker(),
+                        &call.channel_claim(),
+                        used.as_ref(),
+                        self.now,
+                    );
                     continue;
                 }
                 Effect::SettleKey { charged, claim, used } => {
@@ -492,4 +505,8 @@ fn failover_never_widens_access() {
         counts.iter().all(|count| *count > 20),
         "dials, panics, spared: {counts:?}"
     );
+}
+
+fn terms(limits: &Limits) -> tieline_core::Terms<'_> {
+    tieline_core::Terms { limits, quota: None }
 }

@@ -23,6 +23,11 @@ fn bound() -> Nano {
     Nano((ask().body.len() as u64 + 1_024) * 1_000 + OUTPUT * 2_000)
 }
 
+/// One attempt a call, so that one bill is all that a call can cost.
+fn plan(channel: &Channel) -> Plan {
+    Plan::new(vec![house::openai("a", channel)]).settings(|settings| settings.attempts_max = 1)
+}
+
 fn day(nano: u64) -> Limits {
     Limits {
         nano_per_day: Some(Nano(nano)),
@@ -34,7 +39,7 @@ fn day(nano: u64) -> Limits {
 async fn of_200_calls_against_a_budget_for_10_exactly_10_are_charged() {
     let gate = Gate::new();
     let channel = Channel::start(Act::auto().gate_before_head(&gate)).unwrap();
-    let plan = Plan::new(vec![house::openai("a", &channel)]).key(TIGHT, day(10 * bound().0));
+    let plan = plan(&channel).key(TIGHT, day(10 * bound().0));
     let house = plan.start().await;
     let mut callers = Vec::new();
     for _ in 0..200 {
@@ -89,7 +94,7 @@ async fn of_200_calls_against_a_budget_for_10_exactly_10_are_charged() {
 async fn a_burst_never_spends_more_than_its_budget() {
     let channel = Channel::start(Auto::default()).unwrap();
     let budget = 3 * bound().0;
-    let plan = Plan::new(vec![house::openai("a", &channel)]).key(TIGHT, day(budget));
+    let plan = plan(&channel).key(TIGHT, day(budget));
     let house = plan.start().await;
     let mut callers = Vec::new();
     for _ in 0..100 {
@@ -113,7 +118,7 @@ async fn a_burst_never_spends_more_than_its_budget() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_without_an_output_limit_gets_the_pool_s() {
     let channel = Channel::start(Auto::default()).unwrap();
-    let mut plan = Plan::new(vec![house::openai("a", &channel)]).settings(|s| s.output_tokens_max = 321);
+    let mut plan = plan(&channel).settings(|s| s.output_tokens_max = 321);
     plan.pool_limits = day(1_000_000_000);
     let house = plan.start().await;
     let open = Ask::chat(r#"{"model":"chat","messages":[{"role":"user","content":"x"}]}"#);
@@ -131,7 +136,7 @@ async fn a_request_without_an_output_limit_gets_the_pool_s() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_party_is_limited_over_all_its_keys_at_once_and_from_the_next_call_on() {
     let channel = Channel::start(Auto::default()).unwrap();
-    let plan = Plan::new(vec![house::openai("a", &channel)]).key(TIGHT, Limits::default());
+    let plan = plan(&channel).key(TIGHT, Limits::default());
     let house = plan.start().await;
     let body = r#"{"limits":{"requests_per_minute":2},"party":"p_1"}"#;
     let reply = house
@@ -206,7 +211,7 @@ async fn answers_and_refusals_say_what_is_left_in_the_caller_s_dialect() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_s_budget_outlives_a_reload() {
     let channel = Channel::start(Auto::default()).unwrap();
-    let mut plan = Plan::new(vec![house::openai("a", &channel)]);
+    let mut plan = plan(&channel);
     plan.pool_limits = day(bound().0 + 1_000);
     let house = plan.start().await;
     let ask = || {
@@ -273,7 +278,7 @@ async fn a_crash_loses_nothing_that_was_charged_and_leaves_nothing_reserved() {
     let gate = Gate::new();
     let held = tieline_testkit::Script::new().then(Act::auto());
     let channel = Channel::start(held.otherwise(Act::auto().gate_before_head(&gate))).unwrap();
-    let plan = Plan::new(vec![house::openai("a", &channel)]).key(TIGHT, day(7 * bound().0));
+    let plan = plan(&channel).key(TIGHT, day(7 * bound().0));
     let house = plan.clone().start().await;
     assert_eq!(house.ask(ask()).await.status(), 200);
     house.quiet().await;
@@ -320,7 +325,7 @@ async fn a_restart_goes_on_counting_where_the_ledger_ended() {
         requests_per_day: Some(3),
         ..Limits::default()
     };
-    let plan = Plan::new(vec![house::openai("a", &channel)]).key(TIGHT, limits);
+    let plan = plan(&channel).key(TIGHT, limits);
     let house = plan.clone().start().await;
     assert_eq!(house.ask(ask()).await.status(), 200);
     assert_eq!(

@@ -324,6 +324,7 @@ impl Way {
             dialect: self.dialect,
             limits: self.limits,
             media_tokens_max: None,
+            quota: None,
             models: self.models.iter().map(served).collect(),
             name: self.name.into(),
             provider: self.provider().name().into(),

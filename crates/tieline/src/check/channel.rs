@@ -78,6 +78,7 @@ fn channel(
         .map(|at| at.as_ref().and_then(|at| value::jurisdiction(at, sink)));
     let limits = raw.limits.as_ref().map(|at| &at.value);
     let limits = limits.map_or_else(Limits::default, |raw| limits!(raw, sink));
+    let quota = super::limits::quota(raw.quota.as_ref(), sink);
     let media = raw.media_tokens_max.as_ref();
     let media_tokens_max = value::number_if_stated(media, "media_tokens_max", 100_000_000, sink);
     let connections_max = value::number(
@@ -122,6 +123,7 @@ fn channel(
             name,
             operator_jurisdiction,
             provider: provider.name.into(),
+            quota,
             region,
             region_country,
         },

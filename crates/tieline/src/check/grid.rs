@@ -243,6 +243,8 @@ macro_rules! settings {
             call_ms: ms(&raw.call_ms, "call_ms", base.call_ms, CALL_MS_MAX),
             choice: raw.choice.as_ref().map_or(base.choice, |at| choice(at.value)),
             connect_ms: ms(&raw.connect_ms, "connect_ms", base.connect_ms, CALL_MS_MAX / 6),
+            criticality: (raw.criticality.as_ref())
+                .map_or(base.criticality, |at| limits::criticality(at.value)),
             first_content_ms: ms(
                 &raw.first_content_ms,
                 "first_content_ms",

@@ -1,10 +1,10 @@
 //! Limits of channels and pools. Those of keys and parties are no part of the configuration.
 
-use tieline_core::{Limits, Nano};
+use tieline_core::{Criticality, Limits, Nano, Quota, QuotaModel};
 
 use crate::diagnose::{Code, Diagnostic, Sink, shown};
 use crate::raw::At;
-use crate::raw::shape::RawPoolLimits;
+use crate::raw::shape::{RawCriticality, RawPoolLimits, RawQuota, RawQuotaModel};
 
 /// 2^53 - 1, the largest integer that every reader of the grid's JSON keeps exact.
 pub(super) const TOKENS_MAX: u64 = (1 << 53) - 1;
@@ -30,6 +30,58 @@ macro_rules! limits {
     }};
 }
 pub(super) use limits;
+
+/// A channel's quota; none after an error that leaves none to go on with.
+pub(super) fn quota(raw: Option<&At<RawQuota>>, sink: &mut Sink) -> Option<Quota> {
+    let at = raw?;
+    let raw = &at.value;
+    if !raw.seen.contains(&"model") {
+        sink.push(
+            Diagnostic::error(Code::KeyMissing, "the quota has no `model`")
+                .at(at.span, "wants `model`")
+                .hint("say whose rules count, such as `model = \"bedrock\"`"),
+        );
+    }
+    let mut number = |at: &Option<At<u64>>, key: &str, max: u64| {
+        super::value::number_if_stated(at.as_ref(), key, max, sink)
+    };
+    let requests = number(&raw.requests_per_minute, "requests_per_minute", u32::MAX.into());
+    let burn = number(&raw.output_burn, "output_burn", 100);
+    let fit = |n: Option<u64>| n.and_then(|n| u32::try_from(n).ok());
+    Some(Quota {
+        input_tokens_per_minute: number(
+            &raw.input_tokens_per_minute,
+            "input_tokens_per_minute",
+            TOKENS_MAX,
+        ),
+        output_burn: fit(burn),
+        output_tokens_per_minute: number(
+            &raw.output_tokens_per_minute,
+            "output_tokens_per_minute",
+            TOKENS_MAX,
+        ),
+        requests_per_minute: fit(requests),
+        tokens_in_flight: number(&raw.tokens_in_flight, "tokens_in_flight", TOKENS_MAX),
+        tokens_per_minute: number(&raw.tokens_per_minute, "tokens_per_minute", TOKENS_MAX),
+        model: match raw.model.as_ref()?.value {
+            RawQuotaModel::Anthropic => QuotaModel::Anthropic,
+            RawQuotaModel::Azure => QuotaModel::Azure,
+            RawQuotaModel::Bedrock => QuotaModel::Bedrock,
+            RawQuotaModel::Openai => QuotaModel::Openai,
+            RawQuotaModel::SelfHosted => QuotaModel::SelfHosted,
+            RawQuotaModel::Vertex => QuotaModel::Vertex,
+        },
+    })
+}
+
+pub(super) const fn criticality(raw: RawCriticality) -> Criticality {
+    match raw {
+        RawCriticality::Critical => Criticality::Critical,
+        RawCriticality::CriticalPlus => Criticality::CriticalPlus,
+        RawCriticality::Sheddable => Criticality::Sheddable,
+        RawCriticality::SheddablePlus => Criticality::SheddablePlus,
+    }
+}
 
 /// The limits of a pool; none stated are none.
 pub(super) fn of_pool(raw: Option<&At<RawPoolLimits>>, sink: &mut Sink) -> Limits {

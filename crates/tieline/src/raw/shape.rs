@@ -193,8 +193,10 @@ raw_table! {
         components: List<String>,
         /// Where the credential is found.
         credential: RawCredential,
-        /// What its operator allows.
+        /// What its operator allows, counted by what calls use.
         limits: RawLimits,
+        /// What its operator allows, counted by the operator's own rules.
+        quota: RawQuota,
         /// Input tokens that one picture, sound or document of a request is counted as there, at most; 1 to 100,000,000.
         /// What a budget reserves for it, unless the model's `context` is less. Default 1,048,576.
         media_tokens_max: u64,
@@ -235,6 +237,24 @@ raw_table! {
         tokens_per_minute: u64,
     }
 
+    /// Calls are counted as the operator counts them; what its response headers say is left corrects the count.
+    RawQuota {
+        /// Whose rules count.
+        model: RawQuotaModel,
+        /// Requests in a minute.
+        requests_per_minute: u64,
+        /// Tokens in a minute, of prompt and answer together.
+        tokens_per_minute: u64,
+        /// Tokens of prompts in a minute, without what is read from the cache.
+        input_tokens_per_minute: u64,
+        /// Tokens of answers in a minute.
+        output_tokens_per_minute: u64,
+        /// Tokens of all calls in flight, prompts and output limits together: the memory of a server of one's own.
+        tokens_in_flight: u64,
+        /// What a token of output weighs, in tokens; 1 to 100. Bedrock counts 5 for many models. Default 1.
+        output_burn: u64,
+    }
+
     /// What all calls that ask for the pool may use together.
     RawPoolLimits {
         /// Calls in flight.
@@ -273,6 +293,8 @@ raw_table! {
         choice: RawChoice,
         /// To open a connection, in ms; 1 to 600,000. Default 2,000.
         connect_ms: u64,
+        /// How much calls matter when not all can be served. Default `critical_plus`.
+        criticality: RawCriticality,
         /// From the dial to the first content, in ms; 1 to 3,600,000. Default 20,000.
         first_content_ms: u64,
         /// From the dial to the status line, in ms; 1 to 3,600,000. Default 20,000.
@@ -309,6 +331,8 @@ raw_table! {
         choice: RawChoice,
         /// To open a connection, in ms.
         connect_ms: u64,
+        /// How much calls matter when not all can be served.
+        criticality: RawCriticality,
         /// From the dial to the first content, in ms.
         first_content_ms: u64,
         /// From the dial to the status line, in ms.
@@ -506,6 +530,32 @@ raw_choice! {
         Optional "optional",
         /// A client without one is turned away in the handshake.
         Required "required",
+    }
+
+    RawCriticality {
+        /// Never shed: only a hard limit refuses them.
+        CriticalPlus "critical_plus",
+        /// Shed when a limit of the channel is used to 98 %.
+        Critical "critical",
+        /// Shed at 90 %.
+        SheddablePlus "sheddable_plus",
+        /// Shed at 80 %.
+        Sheddable "sheddable",
+    }
+
+    RawQuotaModel {
+        /// Input without what is read from the cache, and output, each by its own limit, as used.
+        Anthropic "anthropic",
+        /// Prompt and output limit together, on arrival; requests over 10 s.
+        Azure "azure",
+        /// Prompt and output limit together on arrival, corrected to what was used, where output weighs `output_burn` times.
+        Bedrock "bedrock",
+        /// The larger of prompt and output limit, on arrival.
+        Openai "openai",
+        /// Prompt and output limit of all calls in flight.
+        SelfHosted "self_hosted",
+        /// Shared capacity without a fixed quota: nothing is counted.
+        Vertex "vertex",
     }
 
     RawUnknownPrice {

@@ -230,8 +230,8 @@ fn a_budget_survives_a_kill_in_mid_call() {
     let body = |output: u32| {
         format!(r#"{{"model":"chat","max_tokens":{output},"messages":[{{"role":"user","content":"hi"}}]}}"#)
     };
-    // Both candidates may be billed: 1 + 3 USD for a million tokens of input, 2 + 6 for output.
-    let bound = (body(1_000).len() as u64 + 1_024) * 4_000 + 1_000 * 8_000;
+    // Of three attempts two may be billed by the dearer: 1 + 2 × 3 USD for a million tokens of input, 2 + 2 × 6 for output.
+    let bound = (body(1_000).len() as u64 + 1_024) * 7_000 + 1_000 * 14_000;
     let budget = 2 * bound - 1;
     let server = folder.serve();
     let usd = format!("{}.{:09}", budget / 1_000_000_000, budget % 1_000_000_000);

@@ -61,7 +61,7 @@ fn row() -> impl Strategy<Value = Row> {
         })
 }
 
-fn worlds() -> impl Strategy<Value = World> {
+fn settings() -> impl Strategy<Value = Settings> {
     let unknown_price = prop_oneof![
         Just(UnknownPrice::Hold),
         Just(UnknownPrice::Record),
@@ -73,7 +73,7 @@ fn worlds() -> impl Strategy<Value = World> {
         prop_oneof![Just(0_u32), Just(700)],
         prop_oneof![Just(0_u32), Just(4)],
     );
-    let settings = (1_u8..5, any::<bool>(), call_ms, unknown_price, resume, hold).prop_map(
+    (1_u8..5, any::<bool>(), call_ms, unknown_price, resume, hold).prop_map(
         |(attempts_max, strict, call_ms, unknown_price, resume, (hold_ms, hold_tokens))| Settings {
             attempts_max,
             call_ms,
@@ -83,7 +83,10 @@ fn worlds() -> impl Strategy<Value = World> {
             unknown_price,
             ..if strict { STRICT } else { DEFAULTS }
         },
-    );
+    )
+}
+
+fn worlds() -> impl Strategy<Value = World> {
     let ruling = prop_oneof![6 => Just(Ruling::Allow), 1 => Just(Ruling::Hold), 1 => Just(Ruling::Deny)];
     let health = prop_oneof![
         4 => Just(Health::Closed),
@@ -104,7 +107,7 @@ fn worlds() -> impl Strategy<Value = World> {
         prop::array::uniform3(row()),
     );
     (
-        settings,
+        settings(),
         rows,
         limit(),
         prop::bool::weighted(0.9),

@@ -16,19 +16,19 @@ fn budgeted(settings: Settings) -> World {
 }
 
 fn claimed(world: &World) -> Nano {
-    let claims = world.seen.iter().filter_map(|effect| match effect {
+    let mut claims = world.seen.iter().filter_map(|effect| match effect {
         Effect::ReserveKey { claim } => Some(claim.nano),
         _ => None,
     });
-    claims.last().unwrap()
+    claims.next_back().unwrap()
 }
 
 fn charged(world: &World) -> Nano {
-    let charges = world.seen.iter().filter_map(|effect| match effect {
+    let mut charges = world.seen.iter().filter_map(|effect| match effect {
         Effect::SettleKey { charged, .. } => Some(*charged),
         _ => None,
     });
-    charges.last().unwrap()
+    charges.next_back().unwrap()
 }
 
 #[test]
@@ -41,9 +41,10 @@ fn the_bound_sums_over_the_attempts_that_may_be_billed() {
         assert_eq!(claimed(&budgeted(settings).run("")), Nano(expected));
     };
     check(1, ONE_ATTEMPT);
-    // Two of the three candidates have a price.
+    // Two of the three candidates have a price, and each may be asked twice.
     check(2, 2 * ONE_ATTEMPT);
-    check(3, 2 * ONE_ATTEMPT);
+    check(4, 4 * ONE_ATTEMPT);
+    check(8, 4 * ONE_ATTEMPT);
     assert_eq!(
         claimed(&World::new(DEFAULTS).run("")),
         Nano(0),
@@ -69,7 +70,7 @@ fn a_request_without_an_output_limit_gets_one_under_a_budget_alone() {
     assert_eq!(world.call.output_tokens_injected(), None, "it states one");
     world.call.intake.output_tokens_max = None;
     assert_eq!(world.call.output_tokens_injected(), Some(50));
-    assert_eq!(claimed(&world.run("")), Nano(2 * (1_424_000 + 100_000)));
+    assert_eq!(claimed(&world.run("")), Nano(3 * (1_424_000 + 100_000)));
     let mut world = World::new(DEFAULTS);
     world.call.intake.output_tokens_max = None;
     assert_eq!(world.call.output_tokens_injected(), None);

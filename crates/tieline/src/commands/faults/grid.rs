@@ -49,6 +49,7 @@ impl Base {
         };
         let channel = |name: &str, model: &str| ChannelRecord {
             media_tokens_max: None,
+            quota: None,
             components: vec![format!("cloud:{name}").into()],
             dialect: Dialect::OpenaiChat,
             limits: Limits::default(),
