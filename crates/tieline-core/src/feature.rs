@@ -128,7 +128,6 @@ impl FeatureSet {
         Self(self.0 & other.0)
     }
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
     pub const fn is_empty(&self) -> bool {
         self.0 == 0
     }

@@ -595,89 +595,8 @@ impl Call {
         self.emit(Effect::SettleChannel { row, reserved, used });
     }
 
-    /// Nothing more can be tried: say what was in the way.
-    pub(super) fn refuse_for_want_of_candidates(&mut self) {
-        if self.released {
-            return self.finish(Ending::Broken(answer_cut()));
-        }
-        let problem = match self.attempts.last().and_then(|attempt| attempt.ended) {
-            // Every candidate says that it cannot do this request: so it is the request, in the words of the last.
-            Some((_, AttemptEnd::Fault(fault))) if self.all_faults(FaultKind::Incapable) => {
-                if fault.status.is_some() {
-                    return self.finish(Ending::Relayed);
-                }
-                Problem::plain(Code::TranslationImpossible)
-            }
-            Some((_, AttemptEnd::Fault(fault))) => self.attempts_problem(fault),
-            _ => self.admission_problem(),
-        };
-        self.refuse(problem);
-    }
-
-    fn admission_problem(&self) -> Problem {
-        if !self.plan.any_allowed()
-            && let Some(verdict) = self.plan.refusing_verdict()
-        {
-            return verdict_problem(verdict);
-        }
-        if self.plan.any_limited() {
-            let free_at = self.plan.limited_until();
-            let retry = free_at.map_or(Retry::Free, |at| Retry::After(at.since(self.now)));
-            return Problem::plain(Code::ChannelsBusy).with_retry(retry);
-        }
-        if self.plan.any_unpriced() {
-            return Problem::plain(Code::PriceUnknown);
-        }
-        // What is allowed is cut, and a cut lasts: if an officer could open another way, that is the one to ask.
-        match (self.plan.next_at(self.now), self.plan.refusing_verdict()) {
-            (None, Some(verdict)) if verdict.ruling == Ruling::Hold => verdict_problem(verdict),
-            (next_at, _) => {
-                let wait = next_at.map_or(Span::default(), |at| at.since(self.now));
-                Problem::plain(Code::NoChannel).with_retry(Retry::After(wait.max(Span::from_s(1))))
-            }
-        }
-    }
-
-    fn attempts_problem(&self, last: Fault) -> Problem {
-        if self.all_faults(FaultKind::Rate) {
-            let wait = Span::from_ms(last.retry_after_ms.unwrap_or(1_000));
-            return Problem::plain(Code::ChannelsBusy).with_retry(Retry::After(wait));
-        }
-        // Where the attempts are spent, another round of the caller's would only multiply them.
-        let retry = if self.is_spent() || self.plan.any_barred() {
-            Retry::Never
-        } else {
-            Retry::Free
-        };
-        if self.all_faults(FaultKind::Garbage) {
-            return Problem::plain(Code::AnswerUnreadable).with_retry(retry);
-        }
-        let tried = self.attempts.len();
-        let plural = if tried == 1 {
-            "attempt was"
-        } else {
-            "attempts were"
-        };
-        let limit = last
-            .limit
-            .map_or_else(String::new, |limit| format!(" (`{}` passed)", limit.setting()));
-        let says = format!(
-            "{tried} {plural} made and failed; the last fault was `{}`{limit}.",
-            last.kind.name()
-        );
-        Problem::new(Code::ChannelsFailed, says).with_retry(retry)
-    }
-
-    /// Whether every attempt that failed did so in this way.
-    fn all_faults(&self, kind: FaultKind) -> bool {
-        self.attempts.iter().all(|attempt| match attempt.ended {
-            Some((_, AttemptEnd::Fault(fault))) => fault.kind == kind,
-            _ => true,
-        })
-    }
-
     /// End the call with a problem; one that was not decided yet is recorded as a refusal first.
-    fn refuse(&mut self, problem: Problem) {
+    pub(super) fn refuse(&mut self, problem: Problem) {
         if self.released {
             return self.finish(Ending::Broken(problem));
         }
@@ -806,7 +725,7 @@ fn unknown_name(name: Option<&str>) -> Problem {
     }
 }
 
-fn verdict_problem(verdict: &Verdict) -> Problem {
+pub(super) fn verdict_problem(verdict: &Verdict) -> Problem {
     let code = if verdict.ruling == Ruling::Hold {
         Code::Held
     } else {

@@ -17,6 +17,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod wait;
+mod want;
 
 use std::sync::Arc;
 
@@ -42,6 +43,10 @@ pub use replay::{Difference, replay};
 pub use step::{Fact, Judged, Loss, MARKS_MAX, Step};
 
 /// A fact from the world.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a view of eight rows, without an allocation in a decision"
+)]
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The caller went away.

@@ -9,8 +9,8 @@
 //! last attempt goes to another failure domain if there is one, whatever the order.
 //!
 //! If none is ready: one that is full, then one that failed this call and may be asked again, then (panic) one whose
-//! breaker is open for its share of faults, then one that lacks what the request asks for, whose words the caller gets. One that failed in a row gets probes alone. Panic ignores breakers; policy and
-//! cuts never are.
+//! breaker is open for its share of faults, then one that lacks what the request asks for, whose words the caller gets.
+//! One that failed in a row gets probes alone. Panic ignores breakers; policy and cuts never are.
 
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
 //! Going on with an answer that broke off after part of it was delivered.
 //!
-//! Where the pool wants it, and only for text: not once a call of a tool, a thought or a stop was seen, nor where the answer
-//! has to fit a form. The next attempt is an attempt like any other (judged, reserved, recorded), that is asked for the
-//! rest: by prefill where model and channel are known to take it, else by the same request where the call is deterministic
-//! and the model the same, else by an instruction. What a channel says against such a request is no fault of the caller's.
+//! Where the pool wants it, and only for text: not once a call of a tool, a thought or a stop was seen, nor where the
+//! answer has to fit a form. The next attempt is an attempt like any other (judged, reserved, recorded), that is asked
+//! for the rest: by prefill where model and channel are known to take it, else by the same request where the call is
+//! deterministic and the model the same, else by an instruction. What a channel says against such a request is no fault
+//! of the caller's.
 
 use super::machine::{answer_cut, legal_block};
 use super::{Call, Ending};

@@ -1,12 +1,12 @@
 //! The auditor: watches every call of a run, what it is told and what it does, and says which law was broken. It keeps its
 //! own account of everything and asks the machines nothing, so that a defect of theirs cannot hide itself.
 //!
-//! Laws, by name: *ends* (one decision, one outcome, one reply), *bounded* (no wait beyond its limits), *policy* (nothing sent
-//! to what is forbidden), *cut* (nothing dialled that is out), *breaker*, *rest*, *retries* and *attempts* (what is dialled,
-//! when and how often), *final* (nothing after a fault that settles the matter), *silence* (nothing after a refusal, no
-//! second answer after the first byte), *strict* (no byte before the decision is durable), *reservations* (reserved is settled
-//! or outstanding), *money*, *willing* (no refusal, and no panic, while something could serve), *replay* (decided again, the
-//! same), *scope*.
+//! Laws, by name: *ends* (one decision, one outcome, one reply), *bounded* (no wait beyond its limits), *policy* (nothing
+//! sent to what is forbidden), *cut* (nothing dialled that is out), *breaker*, *rest*, *retries* and *attempts* (what is
+//! dialled, when and how often), *final* (nothing after a fault that settles the matter), *silence* (nothing after a
+//! refusal, no second answer after the first byte), *strict* (no byte before the decision is durable), *reservations*
+//! (reserved is settled or outstanding), *money*, *willing* (no refusal, and no panic, while something could serve),
+//! *replay* (decided again, the same), *scope*.
 //!
 //! Bounds: [`FINDINGS_MAX`] findings of a run.
 

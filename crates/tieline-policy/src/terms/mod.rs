@@ -1,4 +1,5 @@
-//! Terms: licences, signed statements, officers' clearances and channels' legal blocks, and the facts that follow from them for each party.
+//! Terms: licences, signed statements, officers' clearances and channels' legal blocks, and the facts that follow from
+//! them for each party.
 //!
 //! Contract. A term that is not yet valid, has expired or was revoked asserts nothing; outside of its scope it counts for
 //! nothing. What follows from a term stands in the party's facts with the term's digest, so that a decision names every
@@ -25,8 +26,8 @@ use crate::evidence::{Evidence, EvidenceKind};
 use crate::facts::{FactName, PartyFacts};
 use crate::limits::{Block, Clearance, Limit};
 
-/// Licences, statements, clearances and blocks of one registry: two for each of its parties. 262,144 × about 1 KB is 256 MB,
-/// which is the least that so many papers take.
+/// Licences, statements, clearances and blocks of one registry: two for each of its parties. 262,144 × about 1 KB is 256
+/// MB, which is the least that so many papers take.
 pub const TERMS_MAX: usize = 2 * crate::PARTIES_MAX;
 
 /// Licences, statements and clearances that were checked together.

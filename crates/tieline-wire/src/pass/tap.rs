@@ -157,9 +157,8 @@ impl Tap {
             self.note(&facts, marks);
             return Told::Pass;
         }
-        let facts = match self.facts(data) {
-            Ok(facts) => facts,
-            Err(_) => return self.unreadable(event),
+        let Ok(facts) = self.facts(data) else {
+            return self.unreadable(event);
         };
         self.template.learn(data, &facts);
         if facts.error || (event.name == Some(b"error") && !facts.answer) {
@@ -395,8 +394,8 @@ impl RawUsage {
         }
     }
 
-    /// Disjoint counters. OpenAI counts sound, pictures and cached tokens within the prompt, Anthropic beside it; both count reasoning
-    /// within the answer, except servers (xAI) whose own total shows that they count it beside.
+    /// Disjoint counters. OpenAI counts sound, pictures and cached tokens within the prompt, Anthropic beside it; both
+    /// count reasoning within the answer, except servers (xAI) whose own total shows that they count it beside.
     fn disjoint(self, dialect: Dialect) -> Usage {
         let [cache_read, cache_write, input, output, reasoning] = [
             self.cache_read,

@@ -1,5 +1,5 @@
-//! A caller that notes what it sees and when: status, headers, first byte, first content, the longest gap, how it ended, and
-//! what an application would make of the bytes.
+//! A caller that notes what it sees and when: status, headers, first byte, first content, the longest gap, how it ended,
+//! and what an application would make of the bytes.
 //!
 //! Bounds: an answer of at most [`BODY_BYTES_MAX`], and a call of at most the time that it is given.
 
