@@ -60,10 +60,7 @@ pub struct DecisionEntry {
 }
 
 /// The request as the decision saw it.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts, each named where it is read"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of the request")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntakeRecord {
