@@ -63,18 +63,17 @@ fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
-/// A copy of every file that git knows. Files that are there and equal are left alone, so that a second run builds little.
+/// A fresh copy of every file that git knows; what an earlier run left is gone.
 fn copied(root: &Path, copy: &Path) -> Result<()> {
+    if copy.exists() {
+        std::fs::remove_dir_all(copy).with_context(|| format!("cannot remove {}", copy.display()))?;
+    }
     for name in repo::files(root)? {
-        let (from, to) = (root.join(&name), copy.join(&name));
-        let bytes = std::fs::read(&from).with_context(|| format!("cannot read {name}"))?;
-        if std::fs::read(&to).is_ok_and(|there| there == bytes) {
-            continue;
-        }
+        let to = copy.join(&name);
         if let Some(folder) = to.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        std::fs::write(&to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
+        std::fs::copy(root.join(&name), &to).with_context(|| format!("cannot write {}", to.display()))?;
     }
     Ok(())
 }

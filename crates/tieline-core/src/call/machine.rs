@@ -35,7 +35,7 @@ impl Call {
             (_, Input::ClientGone) => self.client_gone(),
             (_, Input::Loss(losses)) => self.lost(&losses),
             (Stage::Judge { rows }, Input::Verdicts(verdicts)) => self.judged(rows, verdicts),
-            (Stage::Look, Input::View(view)) => self.looked(view),
+            (Stage::Look { kept }, Input::View(view)) => self.looked(kept, view),
             (Stage::ReserveKey, Input::Desk(reply)) => self.key_reserved(reply),
             (Stage::ReserveChannel { row }, Input::Desk(reply)) => self.channel_reserved(row, reply),
             (Stage::Record { row }, Input::Recorded { taken }) => self.recorded(row, taken),
@@ -83,7 +83,7 @@ impl Call {
         self.plan.judge(rows, &verdicts);
         self.step(Fact::Verdicts(verdicts.into_iter().map(Judged).collect()));
         if self.plan.any_allowed() {
-            self.stage = Stage::Look;
+            self.stage = Stage::Look { kept: None };
             self.emit(Effect::Look);
         } else {
             self.plan.look_at_verdicts();
@@ -91,7 +91,7 @@ impl Call {
         }
     }
 
-    fn looked(&mut self, view: View) {
+    fn looked(&mut self, kept: Option<u8>, view: View) {
         let again = !self.attempts.is_empty();
         self.plan.see(&view);
         if self.released {
@@ -100,6 +100,13 @@ impl Call {
         self.plan
             .look(again, self.intake.features, self.rng.draw(), self.now);
         self.step(Fact::View(view));
+        if let Some(row) = kept {
+            if self.plan.is_ready(row) {
+                self.plan.mark(row, Why::Chosen);
+                return self.dial(row);
+            }
+            self.release_channel(Some(row));
+        }
         if self.reserved_key.is_some() {
             return self.try_next();
         }
@@ -315,7 +322,9 @@ impl Call {
         }
         self.step(Fact::Durable);
         if let Stage::Durable { row } = self.stage {
-            return self.dial(row);
+            // While the ledger wrote, the lane may have been cut, or be probed by another call.
+            self.stage = Stage::Look { kept: Some(row) };
+            return self.emit(Effect::Look);
         }
         self.release_if_ready();
         if std::mem::take(&mut self.end_waits) {
@@ -459,16 +468,14 @@ impl Call {
     }
 
     fn timer(&mut self) {
-        let Some(mut why) = self.due() else { return };
+        let Some((at, why)) = self.deadline() else { return };
+        if self.now < at {
+            return;
+        }
         self.step(Fact::Timer);
         if why == WakeFor::Release {
             self.hold_is_over = true;
-            self.release_if_ready();
-            // After a long sleep another limit has passed as well.
-            match self.due() {
-                Some(next) => why = next,
-                None => return,
-            }
+            return self.release_if_ready();
         }
         let attempt = u8::try_from(self.attempts.len().saturating_sub(1)).unwrap_or(u8::MAX);
         if self.stage == Stage::Attempt {
@@ -483,12 +490,6 @@ impl Call {
             WakeFor::Whole => TimeLimit::Whole,
         };
         self.attempt_failed(Fault::timeout(limit));
-    }
-
-    /// Which deadline has passed.
-    fn due(&self) -> Option<WakeFor> {
-        let (at, why) = self.deadline()?;
-        (at <= self.now).then_some(why)
     }
 
     fn call_limit(&mut self) {
@@ -608,7 +609,7 @@ impl Call {
     }
 
     pub(super) fn finish(&mut self, ending: Ending) {
-        if let Stage::Durable { row } = self.stage {
+        if let Stage::Durable { row } | Stage::Look { kept: Some(row) } = self.stage {
             self.release_channel(Some(row));
         }
         self.settle_key();

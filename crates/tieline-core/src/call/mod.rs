@@ -269,7 +269,10 @@ enum Stage {
     Judge {
         rows: u8,
     },
-    Look,
+    /// `kept` is the row on which a reservation stands already.
+    Look {
+        kept: Option<u8>,
+    },
     /// The decision's entry was handed over; then the attempt on `row` follows.
     Record {
         row: Option<u8>,

@@ -210,6 +210,12 @@ impl Plan {
             .find_map(|why| self.choose_among(why, turn))
     }
 
+    /// Whether nothing stands against a row as it was last seen.
+    pub(crate) fn is_ready(&self, row: u8) -> bool {
+        let row = self.rows.get(usize::from(row));
+        row.is_some_and(|row| matches!(row.why, Why::Standby | Why::Full))
+    }
+
     /// When the first of the allowed rows that cannot be dialled yet can be. `None` if none ever can; this instant if
     /// nobody can tell, for a probe is under way.
     pub(crate) fn next_at(&self, now: Tick) -> Option<Tick> {

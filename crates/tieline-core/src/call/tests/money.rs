@@ -105,6 +105,25 @@ fn a_call_is_charged_what_it_cost_or_what_it_can_have_cost() {
 }
 
 #[test]
+fn what_changed_while_the_ledger_wrote_is_seen_before_the_request_leaves() {
+    let mut world = budgeted(DEFAULTS).run("");
+    assert!(!world.words.iter().any(|word| word.starts_with("dial")));
+    world.out[0] = true;
+    let world = world.run("durable, content, usage 90, end");
+    assert!(
+        world.after_dial().starts_with("dial-0-row1"),
+        "{}",
+        world.after_dial()
+    );
+    world.check_laws();
+    // Who leaves in between has what was reserved given back.
+    let mut world = budgeted(DEFAULTS).run("");
+    world.slow = true;
+    let world = world.run("durable, gone");
+    world.check_laws();
+}
+
+#[test]
 fn without_a_budget_nothing_of_money_is_recorded_and_what_is_known_is_counted() {
     let world = World::new(DEFAULTS).run("content, usage 90, end");
     assert_eq!(charged(&world), Nano(190_000));
