@@ -27,6 +27,8 @@ TOKENS = 16
 # Anthropic's client has no argument for what its newest models do not take; older ones, and ours, take it.
 COLD = {"temperature": 0}
 A, B = "local-a", "local-b"
+# The catalogue of faults takes half a minute on two idle cores.
+FAULTS_SECONDS_MAX = 300
 
 
 # -- Asking.
@@ -499,6 +501,16 @@ def the_story_of_june_is_a_command(house: House) -> None:
     assert report["log"]["other_verifier_accepts"] is True, report["log"]
 
 
+def no_fault_of_the_catalogue_is_noticed_but_honestly(house: House) -> None:
+    done = house.run("faults", "--fast", "--json", seconds=FAULTS_SECONDS_MAX)
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    failed = [(row["scenario"], row["failures"]) for row in rows if row["failures"]]
+    assert done.code == 0, (failed, done.err)
+    assert failed == []
+    assert len({row["scenario"] for row in rows}) >= 40
+    assert {row["resume"] for row in rows if row["resumes"]} == {"off", "same_model"}
+
+
 def drill_replay_agrees_with_every_recorded_call(house: House) -> None:
     report = house.good("drill", "replay", "--json").json()
     assert report["differences"] == [], report["differences"]
@@ -688,6 +700,7 @@ CASES = [
     a_verifier_that_others_wrote_accepts_the_export,
     a_directive_goes_from_a_file_into_force_and_back,
     the_story_of_june_is_a_command,
+    no_fault_of_the_catalogue_is_noticed_but_honestly,
     drill_replay_agrees_with_every_recorded_call,
     drill_n_minus_1_says_what_breaks,
     grid_shows_the_chokepoints,

@@ -78,10 +78,12 @@ class House:
                 self.process.kill()
                 self.process.wait(STOP_SECONDS_MAX)
 
-    def run(self, *arguments: str, state: Path | None = None) -> Done:
+    def run(
+        self, *arguments: str, state: Path | None = None, seconds: int = COMMAND_SECONDS_MAX
+    ) -> Done:
         """Run a command on the state folder, or on another."""
         command = [self.binary, "--dir", state or self.state, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
         return Done(done.returncode, done.stdout, done.stderr)
 
     def good(self, *arguments: str) -> Done:

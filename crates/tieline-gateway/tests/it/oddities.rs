@@ -51,7 +51,7 @@ async fn an_event_that_is_no_json_is_left_out() {
     for near in DIALECTS {
         for far in DIALECTS {
             for place in [first_content(far), first_content(far) + 1] {
-                let noise = Step::Frame(Bytes::from_static(b"data: proxy timed out\n\n"));
+                let noise = Step::Frame(Bytes::from_static(b"data: proxy: timed out\n\n"));
                 let act = Act::stream(frames(far)).before_frame(place, noise);
                 is_whole(near, far, act, None).await;
             }

@@ -57,7 +57,7 @@ mod tests {
     fn what_may_be_a_piece_of_the_answer_is_not_taken_for_noise() {
         for (data, expected) in [
             ("", false),
-            ("proxy timed out", false),
+            ("proxy: timed out", false),
             ("<html>", false),
             ("{oops", false),
             (r#"{"choices":[{"index":0,"delta":{"content":"Hel"#, true),

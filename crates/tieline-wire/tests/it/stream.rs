@@ -486,7 +486,7 @@ fn completeness_needs_a_reason_or_the_terminator() {
 fn an_event_that_is_no_json_is_left_out_unless_content_may_stand_in_it() {
     let holds = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\n\n";
     for (bad, fault) in [
-        ("data: proxy timed out\n\n", None),
+        ("data: proxy: timed out\n\n", None),
         ("data: {oops\n\n", None),
         ("data: {\"choices\":[],\"usage\":{\n\n", None),
         (holds, Some(FaultKind::Garbage)),

@@ -17,6 +17,7 @@ mod checking;
 mod damage;
 mod directives;
 mod drilling;
+mod faults;
 mod folder;
 mod help;
 mod http;

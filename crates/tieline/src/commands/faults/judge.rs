@@ -262,11 +262,11 @@ fn expectations(evidence: &Evidence, got: &Got, outcome: &OutcomeEntry, expect: 
     let mut differs = Vec::new();
     let reading = got.reading(evidence.form.dialect);
     let seen = saw(got, &reading, evidence.form.stream);
-    let is_resumed =
-        matches!(expect.told, Told::Broken(_)) && evidence.form.resume != Resume::Off && seen == Saw::Whole;
     let channel = got.header("x-tieline-channel").unwrap_or_default();
     let told = match expect.told {
-        _ if is_resumed => true,
+        Told::Broken(_) if evidence.form.resume != Resume::Off => {
+            return resumed_differs(evidence, outcome, expect, seen);
+        }
         Told::Broken(code) => seen == Saw::Broken && reading.code.as_deref() == Some(code),
         Told::Error(status, code) => {
             // Anthropic's dialect has a status of its own for what others call 503.
@@ -286,13 +286,33 @@ fn expectations(evidence: &Evidence, got: &Got, outcome: &OutcomeEntry, expect: 
             phrase(got, &reading, evidence.form.stream)
         ));
     }
-    if is_resumed || !told {
+    if !told {
         return differs;
     }
     differs.extend(tries_differ(evidence, outcome, expect, channel));
     differs.extend(wait_differs(evidence, got, expect));
     differs.extend(bill_differs(evidence, outcome, expect));
     differs
+}
+
+/// Of an answer that broke off, and that the pool wants to be gone on with.
+fn resumed_differs(evidence: &Evidence, outcome: &OutcomeEntry, expect: &Expect, seen: Saw) -> Vec<String> {
+    let answered = outcome
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.fault.is_none())
+        .count();
+    let wanted = match evidence.form.resume {
+        // Whether another model can go on, the scenario does not say.
+        Resume::Pool if !expect.resumable => seen,
+        _ if expect.resumable => Saw::Whole,
+        _ => Saw::Broken,
+    };
+    let fits = seen == wanted && answered == usize::from(seen == Saw::Whole);
+    let attempts = outcome.attempts.len();
+    let says =
+        || format!("expected {wanted:?} by resuming, and the caller saw {seen:?} after {attempts} attempts");
+    (!fits).then(says).into_iter().collect()
 }
 
 fn tries_differ(

@@ -59,10 +59,16 @@ pub(in crate::commands) struct CallRow {
     pub(in crate::commands) status: u16,
     pub(in crate::commands) text_bytes: u64,
     pub(in crate::commands) total_ms: u64,
-    /// Tokens as the ledger has them: input and output; null is unknown.
-    pub(in crate::commands) usage: Option<(u64, u64)>,
+    /// Tokens as the ledger has them; null is unknown.
+    pub(in crate::commands) usage: Option<UsageRow>,
     /// In a few words.
     pub(in crate::commands) words: String,
+}
+
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub(in crate::commands) struct UsageRow {
+    pub(in crate::commands) input: u64,
+    pub(in crate::commands) output: u64,
 }
 
 /// One attempt as the ledger has it.
@@ -180,9 +186,10 @@ fn call(evidence: &Evidence, got: &Got, outcome: Option<&tieline_core::record::O
         status: got.status,
         text_bytes: reading.text.len() as u64,
         total_ms: millis(got.total),
-        usage: outcome
-            .and_then(|outcome| outcome.usage)
-            .map(|usage| (usage.input, usage.output)),
+        usage: outcome.and_then(|outcome| outcome.usage).map(|usage| UsageRow {
+            input: usage.input,
+            output: usage.output,
+        }),
         words: judge::phrase(got, &reading, evidence.form.stream),
     }
 }

@@ -78,6 +78,8 @@ pub(super) enum Caller {
 #[derive(Clone, Debug)]
 pub(super) struct Expect {
     pub(super) bill: Bill,
+    /// Of a broken answer: whether the next channel of the same model goes on with it, where the pool wants that.
+    pub(super) resumable: bool,
     /// What the answer says, where it is served.
     pub(super) text: String,
     pub(super) told: Told,
@@ -204,6 +206,7 @@ impl Expect {
         tries.push((faults.len(), None));
         Self {
             bill: Bill::Known,
+            resumable: false,
             text: script::text(),
             told: Told::Whole(faults.len()),
             tries: Tries::Each(tries),
@@ -215,6 +218,7 @@ impl Expect {
     pub(super) fn error(status: u16, code: &'static str, least: usize, kinds: &'static [FaultKind]) -> Self {
         Self {
             bill: Bill::Nothing,
+            resumable: false,
             text: String::new(),
             told: Told::Error(status, code),
             tries: Tries::All(least, kinds),
@@ -226,6 +230,7 @@ impl Expect {
     pub(super) fn relayed(status: u16, kind: FaultKind) -> Self {
         Self {
             bill: Bill::Nothing,
+            resumable: false,
             text: String::new(),
             told: Told::Relayed(status),
             tries: Tries::Each(vec![(0, Some(kind))]),
@@ -233,15 +238,22 @@ impl Expect {
         }
     }
 
-    /// Content came and then this fault; the stream ends with the dialect's error event.
+    /// Content came and then this fault; the stream ends with the dialect's error event, unless it is resumed.
     pub(super) fn broken(kind: FaultKind) -> Self {
         Self {
             bill: Bill::Any,
+            resumable: true,
             text: script::text(),
             told: Told::Broken("answer_cut"),
             tries: Tries::Each(vec![(0, Some(kind))]),
             wait: Wait::Prompt,
         }
+    }
+
+    /// No channel of the same model can go on.
+    pub(super) const fn not_resumed(mut self) -> Self {
+        self.resumable = false;
+        self
     }
 
     pub(super) fn text(mut self, text: &str) -> Self {

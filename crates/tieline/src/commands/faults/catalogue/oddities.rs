@@ -170,7 +170,7 @@ pub(super) fn usage() -> Vec<Scenario> {
 
 /// An event whose data is no JSON, and in which no content could stand.
 fn bad_event() -> Step {
-    Step::Frame(Bytes::from_static(b"data: proxy timed out\n\n"))
+    Step::Frame(Bytes::from_static(b"data: proxy: timed out\n\n"))
 }
 
 /// The stream without its terminator; usage came.

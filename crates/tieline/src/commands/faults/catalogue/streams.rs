@@ -80,14 +80,14 @@ pub(super) fn all() -> Vec<Scenario> {
             "cut-then-prefill-refused",
             "The first channel cuts the stream; the next one's model takes no prefill, and another's does.",
             |cue| cut(cue, 3, Cut::Reset),
-            |_| Expect::broken(FaultKind::Reset),
+            |_| Expect::broken(FaultKind::Reset).not_resumed(),
         )
         .rest(|cue| if cue.role == 1 { no_prefill(cue) } else { good(cue) }),
         new(
             "cut-everywhere",
             "Every channel resets the connection after some content.",
             |cue| cut(cue, 2, Cut::Reset),
-            |_| Expect::broken(FaultKind::Reset),
+            |_| Expect::broken(FaultKind::Reset).not_resumed(),
         )
         .everywhere(),
     ]
