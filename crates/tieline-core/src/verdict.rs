@@ -33,6 +33,9 @@ impl Rule {
     /// How the id of a confidential rule begins: it tells two such rules apart, and nothing else about them.
     pub const SEALED: &str = "sealed/";
 
+    /// The id of the rule that a channel's legal refusal makes: it holds the party on the model over every channel.
+    pub const LEGAL_BLOCK: &str = "default/legal-block";
+
     /// Whether even the rule's id is withheld from callers.
     pub fn is_sealed(&self) -> bool {
         self.id.starts_with(Self::SEALED)

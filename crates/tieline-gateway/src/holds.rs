@@ -8,9 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tieline_core::{Tick, Verdict};
+use tieline_core::{Rule, Tick, Verdict};
 use tieline_note::{jcs, sha256};
-use tieline_policy::LEGAL_BLOCK;
 use tokio::sync::{Notify, watch};
 
 use crate::shared::Shared;
@@ -35,8 +34,8 @@ pub(crate) struct Holds {
 /// after it.
 pub(crate) fn hold(party: &str, model: &str, verdict: &Verdict, now: Tick) -> HoldRow {
     let mut rules: Vec<String> = verdict.rules.iter().map(|rule| rule.id.to_string()).collect();
-    if rules.iter().any(|rule| rule == LEGAL_BLOCK) {
-        rules = vec![LEGAL_BLOCK.to_owned()];
+    if rules.iter().any(|rule| rule == Rule::LEGAL_BLOCK) {
+        rules = vec![Rule::LEGAL_BLOCK.to_owned()];
     }
     rules.sort();
     rules.dedup();
@@ -48,7 +47,7 @@ pub(crate) fn legal_block(party: &str, model: &str, refusal: LegalRefusal) -> Ho
     let at = Tick(refusal.at_us);
     HoldRow {
         refusal: Some(refusal),
-        ..open(party, model, vec![LEGAL_BLOCK.to_owned()], at)
+        ..open(party, model, vec![Rule::LEGAL_BLOCK.to_owned()], at)
     }
 }
 
@@ -145,7 +144,7 @@ pub(crate) async fn flush(shared: &Arc<Shared>) {
 
 #[cfg(test)]
 mod tests {
-    use tieline_core::{Rule, Ruling};
+    use tieline_core::Ruling;
 
     use super::*;
 
@@ -176,7 +175,7 @@ mod tests {
             channel: "a".into(),
             status: None,
         };
-        let block = of("p_1", "m", &["a/b", LEGAL_BLOCK]);
+        let block = of("p_1", "m", &["a/b", Rule::LEGAL_BLOCK]);
         assert_eq!(block.ticket, legal_block("p_1", "m", refusal).ticket);
         for other in [
             of("p_2", "m", &["a/a", "a/b"]),

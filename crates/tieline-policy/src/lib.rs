@@ -65,7 +65,7 @@ pub use evidence::{Evidence, EvidenceKind};
 pub use explain::{Chain, ChainRule, Deciding, Opening, Stands, chain, chain_under};
 pub use facts::{Action, BadFactName, ChannelFacts, Class, FactName, Facts, Kind, ModelFacts, PartyFacts};
 pub use fuzz::{fuzz_order, fuzz_pack};
-pub use limits::{Block, COUNTED_MAX, Clearance, LEGAL_BLOCK, Limit, TermScope};
+pub use limits::{Block, COUNTED_MAX, Clearance, Limit, TermScope};
 pub use lint::{COMBINATIONS_MAX, Lint, LintKind, Lints, lint};
 pub use matrix::{Cell, Column, Matrix};
 pub use names::Names;

@@ -80,9 +80,6 @@ pub struct Block {
     pub ticket: Arc<str>,
 }
 
-/// The rule of the engine that a [`Block`] makes.
-pub const LEGAL_BLOCK: &str = "default/legal-block";
-
 /// What a scope is held against: one question.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
@@ -200,7 +197,7 @@ impl Block {
     /// The verdict with the block laid over it: a hold at least. A denial stays one, and names the block as well.
     #[must_use]
     pub fn over(&self, mut verdict: Verdict) -> Verdict {
-        if verdict.rules.iter().any(|rule| &*rule.id == LEGAL_BLOCK) {
+        if verdict.rules.iter().any(|rule| &*rule.id == Rule::LEGAL_BLOCK) {
             return verdict;
         }
         let rule = self.rule();
@@ -226,7 +223,7 @@ impl Block {
             .map_or_else(String::new, |status| format!(", status {status}"));
         Rule {
             citation: Arc::from(format!("legal refusal by the channel {}{status}", self.channel)),
-            id: Arc::from(LEGAL_BLOCK),
+            id: Arc::from(Rule::LEGAL_BLOCK),
             reason: Arc::from(
                 "A channel refused this model to the party on legal grounds, so it is held over every channel until an \
                  officer has decided.",

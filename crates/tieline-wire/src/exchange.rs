@@ -247,13 +247,12 @@ impl Bridge {
                     out.fail(kind, Bytes::copy_from_slice(frame));
                     *failed = true;
                 }
-                Some((_, Told::Noise)) => {}
+                None | Some((_, Told::Noise)) => {}
                 Some((event, _)) => {
                     let name = event.name.and_then(|name| std::str::from_utf8(name).ok());
                     translator.feed_event(name, &event.data, told);
                     *failed = told.fault.is_some();
                 }
-                None => {}
             }
             !*failed
         });

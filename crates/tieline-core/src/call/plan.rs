@@ -160,6 +160,13 @@ impl Plan {
         self.rows.iter().any(|row| row.is_open() && row.is_allowed())
     }
 
+    /// The verdict that decides a call of which a legal block leaves nothing to try, whatever was tried before it.
+    pub(crate) fn blocking_verdict(&self) -> Option<&Arc<Verdict>> {
+        let is_block = |rule: &Rule| &*rule.id == Rule::LEGAL_BLOCK;
+        self.refusing_verdict()
+            .filter(|verdict| !self.any_allowed() && verdict.rules.iter().any(is_block))
+    }
+
     /// The verdict that decides a call that nothing is allowed for: a hold if an officer could still open a way, else the
     /// first deny.
     pub(crate) fn refusing_verdict(&self) -> Option<&Arc<Verdict>> {

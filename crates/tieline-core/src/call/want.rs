@@ -13,15 +13,17 @@ impl Call {
         if self.released {
             return self.finish(Ending::Broken(answer_cut()));
         }
-        let problem = match self.attempts.last().and_then(|attempt| attempt.ended) {
+        let last = self.attempts.last().and_then(|attempt| attempt.ended);
+        let problem = match (self.plan.blocking_verdict(), last) {
+            (Some(verdict), _) => verdict_problem(verdict),
             // Every candidate says that it cannot do this request: so it is the request, in the words of the last.
-            Some((_, AttemptEnd::Fault(fault))) if self.all_faults(FaultKind::Incapable) => {
+            (None, Some((_, AttemptEnd::Fault(fault)))) if self.all_faults(FaultKind::Incapable) => {
                 if fault.status.is_some() {
                     return self.finish(Ending::Relayed);
                 }
                 Problem::plain(Code::TranslationImpossible)
             }
-            Some((_, AttemptEnd::Fault(fault))) => self.attempts_problem(fault),
+            (None, Some((_, AttemptEnd::Fault(fault)))) => self.attempts_problem(fault),
             _ => self.admission_problem(),
         };
         self.refuse(problem);

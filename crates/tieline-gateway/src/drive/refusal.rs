@@ -3,8 +3,7 @@
 
 use http::HeaderValue;
 use tieline_core::grid::Candidate;
-use tieline_core::{Code, Problem};
-use tieline_policy::LEGAL_BLOCK;
+use tieline_core::{Code, Problem, Rule};
 
 use super::Drive;
 use crate::state::{HoldRow, LegalRefusal};
@@ -37,7 +36,7 @@ impl Drive {
         // What an officer grants, the whole party has: it must not rest on the token of one person. A legal block rests on
         // none.
         let lapse = self.call.intake().subject.lapse;
-        let is_block = verdict.rules.iter().any(|rule| &*rule.id == LEGAL_BLOCK);
+        let is_block = verdict.rules.iter().any(|rule| &*rule.id == Rule::LEGAL_BLOCK);
         if lapse.is_some_and(|lapse| lapse.is_of_person) && !is_block {
             return problem;
         }

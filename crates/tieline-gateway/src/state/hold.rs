@@ -1,6 +1,6 @@
 //! The queue of holds: what waits for an officer, and what the officer said last.
 //!
-//! A legal block is a hold whose only rule is the engine's [`LEGAL_BLOCK`]. It is in force from when it is written until
+//! A legal block is a hold whose only rule is the engine's [`Rule::LEGAL_BLOCK`]. It is in force from when it is written until
 //! an officer grants it, and again when a channel refuses the party once more; a refusal by the officer leaves it.
 
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension as _, Row, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tieline_core::Tick;
-use tieline_policy::{Block, LEGAL_BLOCK};
+use tieline_core::{Rule, Tick};
+use tieline_policy::Block;
 
 use super::{State, StateError, from_json, json, us};
 
@@ -125,7 +125,7 @@ impl State {
         }
         let count = self.db.query_row(
             "SELECT COUNT(*) FROM hold WHERE rules = ?1",
-            [json(&[LEGAL_BLOCK])?],
+            [json(&[Rule::LEGAL_BLOCK])?],
             |row| us(row, 0),
         )?;
         if count >= blocks_max {
@@ -190,7 +190,7 @@ impl State {
 
 impl HoldRow {
     pub fn is_legal_block(&self) -> bool {
-        matches!(self.rules.as_slice(), [only] if only == LEGAL_BLOCK)
+        matches!(self.rules.as_slice(), [only] if only == Rule::LEGAL_BLOCK)
     }
 
     /// The block that such a hold is, and on whom.
@@ -304,7 +304,7 @@ mod tests {
                 channel: "a".into(),
                 status: Some(403),
             }),
-            rules: vec![LEGAL_BLOCK.into()],
+            rules: vec![Rule::LEGAL_BLOCK.into()],
             ticket: "h_1".into(),
         };
         let said = |grant| Disposition {

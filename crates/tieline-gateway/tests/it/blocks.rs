@@ -3,14 +3,14 @@
 
 use serde_json::{Value, json};
 use tieline_core::Dialect::{self, AnthropicMessages, OpenaiChat};
-use tieline_core::FaultKind;
 use tieline_core::record::Outcome;
+use tieline_core::{Code, FaultKind};
 use tieline_testkit::{Act, Auto, Channel, Gate, Script, canned};
 
 use crate::caller::{Ask, Caller, Reply};
 use crate::house::{self, ALLOWED, AUDITOR, HELD, House, LIMIT, OFFICER, POOL, Plan};
 use crate::identity;
-use crate::ledger::{Book, attempts};
+use crate::ledger::{Book, attempts, ended};
 
 const RULE: &str = "default/legal-block";
 
@@ -195,21 +195,28 @@ async fn a_legal_refusal_in_mid_answer_ends_the_stream_and_is_a_block() {
             format!("{begun}\n\n").into_bytes(),
             canned::OPENAI_REGION.frame().into(),
         ];
-        let first = Channel::start(Act::stream(frames)).unwrap();
+        let gate = Gate::new();
+        let first = Channel::start(Act::stream(frames).gate_before_frame(1, &gate)).unwrap();
         let second = Channel::start(Auto::default()).unwrap();
         let plan =
             plan(&first, &second).settings(|settings| settings.resume = tieline_core::grid::Resume::Pool);
         let house = plan.start().await;
-        let broken = house.ask(for_first(dialect, true)).await;
-        assert!(
-            broken.text().contains("Hel") && broken.text().contains("held"),
-            "{}",
-            broken.text()
-        );
+        let mut caller = Caller::connect(house.listen).await;
+        caller.send(&for_first(dialect, true)).await;
+        let head = caller.head().await;
+        gate.open();
+        let (chunks, end) = caller.rest().await;
+        let broken = Reply { chunks, end, head };
+        assert_eq!(broken.said(), "Hel");
+        assert!(broken.text().contains("\"held\""), "{}", broken.text());
         let quoted = ticket(&house.ask(for_first(dialect, false)).await, dialect);
         assert!(broken.text().contains(&quoted), "{}", broken.text());
         assert_eq!(dialled(&first, &second), (1, 0));
-        house.stop().await;
+        drop(caller);
+        let book = house.stop().await;
+        let (_, outcome) = book.call_at(0);
+        assert_eq!(ended(outcome), (Outcome::Broken, Some(Code::Held)));
+        assert_eq!(attempts(outcome), [("a", Some(FaultKind::Legal))]);
     }
 }
 
