@@ -46,8 +46,8 @@ pub struct DecisionEntry {
     pub intake: IntakeRecord,
     /// The candidates in the order of the pool, each with why it is or is not tried.
     pub plan: Vec<PlanRecord>,
-    /// Money reserved of the budgets of everybody who pays, in nano-USD as a decimal string: an upper bound of what the call
-    /// can cost. Absent where nobody has a budget.
+    /// Money reserved of the budgets of everybody who pays, in nano-USD as a decimal string: an upper bound of what the
+    /// call can cost. Absent where nobody has a budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved_nano: Option<Nano>,
     /// Tokens reserved for everybody who pays.
@@ -138,7 +138,8 @@ pub struct PlanRecord {
 pub struct OutcomeEntry {
     pub at: Tick,
     pub attempts: Vec<AttemptRecord>,
-    /// What was charged to the budgets of everybody who pays. Where the cost is unknown, it is what the call could have cost.
+    /// What was charged to the budgets of everybody who pays. Where the cost is unknown, it is what the call could have
+    /// cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charged_nano: Option<Nano>,
     /// Why it was not served, if it was not.

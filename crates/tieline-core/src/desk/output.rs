@@ -1,8 +1,8 @@
 //! How much output the calls of a party have had of a model lately: the 90th percentile of a logarithmic histogram, for
 //! reservations of rates. Integers; old calls count half after each [`SEEN_MAX`].
 //!
-//! Bounds: [`HISTOGRAMS_MAX`] of 128 bytes and their keys, some 3 MB. Beyond it there is no estimate, and the output limit is
-//! reserved.
+//! Bounds: [`HISTOGRAMS_MAX`] of 128 bytes and their keys, some 3 MB. Beyond it there is no estimate, and the output
+//! limit is reserved.
 
 use std::collections::BTreeMap;
 

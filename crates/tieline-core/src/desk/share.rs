@@ -1,6 +1,7 @@
 //! Scarcity: which classes of calls are shed when a channel's quota runs out, and whose turn it is within a class.
 //!
-//! Classes are shed in order, from the fill of the fullest bucket on: sheddable at 80 %, sheddable plus at 90 %, critical at
+//! Classes are shed in order, from the fill of the fullest bucket on: sheddable at 80 %, sheddable plus at 90 %,
+//! critical at
 //! 98 %, critical plus at the hard limit alone. Within a class the party that was served least goes first ("Fairness in
 //! Serving Large Language Models", arXiv 2401.00588: virtual token counters, lifted when a party comes back): while one
 //! that was served less waits, one that was served more is put off. Nobody is put off while nobody waits, so no capacity

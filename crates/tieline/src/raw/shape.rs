@@ -299,8 +299,8 @@ raw_table! {
         first_content_ms: u64,
         /// From the dial to the status line, in ms; 1 to 3,600,000. Default 20,000.
         head_ms: u64,
-        /// How long the first part of a stream is kept back, in ms, so that an answer cut within it is begun anew unseen; 0 to
-        /// 60,000. Default 0: not at all.
+        /// How long the first part of a stream is kept back, in ms, so that an answer cut within it is begun anew
+        /// unseen; 0 to 60,000. Default 0: not at all.
         hold_ms: u64,
         /// How many content events of a stream are kept back; whichever of the two is over first ends it. 0 to 10,000.
         /// Default 0.
@@ -548,7 +548,8 @@ raw_choice! {
         Anthropic "anthropic",
         /// Prompt and output limit together, on arrival; requests over 10 s.
         Azure "azure",
-        /// Prompt and output limit together on arrival, corrected to what was used, where output weighs `output_burn` times.
+        /// Prompt and output limit together on arrival, corrected to what was used, where output weighs `output_burn`
+        /// times.
         Bedrock "bedrock",
         /// The larger of prompt and output limit, on arrival.
         Openai "openai",

@@ -1,8 +1,8 @@
 //! What the calls of a ledger used and cost, summed by what is asked for. A function of the entries alone, in integers: the
 //! sums of any division are the sums of the ledger, to the nano-dollar.
 //!
-//! An attempt whose cost nobody knows is counted apart and adds nothing to the sum; so is a call that a crash cut off, which
-//! counts as one attempt on the candidate that was chosen for it.
+//! An attempt whose cost nobody knows is counted apart and adds nothing to the sum; so is a call that a crash cut off,
+//! which counts as one attempt on the candidate that was chosen for it.
 //! Bounds: [`ROWS_MAX`] rows; decisions whose outcome is still to be read, as many as calls were in flight at once.
 
 use std::collections::{BTreeMap, HashMap};
@@ -281,7 +281,8 @@ mod tests {
     }
 
     proptest! {
-        /// However the sums are divided, they are those of the ledger, to the nano-dollar; what is unknown is never 0 of it.
+        /// However the sums are divided, they are those of the ledger, to the nano-dollar; what is unknown is never 0 of
+        /// it.
         #[test]
         fn the_sums_are_the_ledger_s(calls in prop::collection::vec(made(), 0..40), by in prop::sample::subsequence(
             vec![By::Party, By::Key, By::Model, By::Channel, By::Day], 0..=5))
