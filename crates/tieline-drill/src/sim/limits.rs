@@ -249,9 +249,12 @@ fn rate(bucket: Bucket, limits: &Limits) -> Option<(u64, u128)> {
         Bucket::TokensPerMinute => limits.tokens_per_minute.map(|limit| (limit, MINUTE_NS)),
         Bucket::RequestsPerDay => limits.requests_per_day.map(|limit| (limit.into(), DAY_NS)),
         Bucket::TokensPerDay => limits.tokens_per_day.map(|limit| (limit, DAY_NS)),
-        Bucket::BudgetPerDay | Bucket::BudgetPerMonth | Bucket::BudgetPerWeek | Bucket::Concurrency => None,
-        // Of shares and of operators' own quotas, which the worlds do not have.
-        Bucket::FairShare
+        // Beside money and calls in flight, shares and operators' own quotas, which the worlds do not have.
+        Bucket::BudgetPerDay
+        | Bucket::BudgetPerMonth
+        | Bucket::BudgetPerWeek
+        | Bucket::Concurrency
+        | Bucket::FairShare
         | Bucket::InputTokensPerMinute
         | Bucket::OutputTokensPerMinute
         | Bucket::TokensInFlight => None,

@@ -74,15 +74,13 @@ impl Drive {
         model.map_or("", |model| &model.name)
     }
 
-    fn quoting(&mut self, ticket: &str, problem: Problem) -> Problem {
+    fn quoting(&mut self, ticket: &str, mut problem: Problem) -> Problem {
         self.ticket = HeaderValue::from_str(ticket).ok();
         let says = format!(
             "{} Ticket {ticket}: quote it to the compliance officer.",
             problem.says
         );
-        Problem {
-            says: says.into(),
-            ..problem
-        }
+        problem.says = says.into();
+        problem
     }
 }

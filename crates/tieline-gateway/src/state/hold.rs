@@ -1,7 +1,7 @@
 //! The queue of holds: what waits for an officer, and what the officer said last.
 //!
-//! A legal block is a hold whose only rule is the engine's [`Rule::LEGAL_BLOCK`]. It is in force from when it is written until
-//! an officer grants it, and again when a channel refuses the party once more; a refusal by the officer leaves it.
+//! A legal block is a hold whose only rule is the engine's [`Rule::LEGAL_BLOCK`]. It is in force from when it is written
+//! until an officer grants it, and again when a channel refuses the party once more; a refusal by the officer leaves it.
 
 use std::sync::Arc;
 
