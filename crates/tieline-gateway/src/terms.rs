@@ -76,7 +76,7 @@ pub enum TermError {
     #[error("a grant ends after now and within twelve months; a refusal has no end")]
     Until,
     #[error(
-        "the hold `{0}` is a legal block, which a grant ends for good; leave `until` out, and deny it if it is to stand"
+        "the hold `{0}` is a legal block, which a grant ends for good; leave `until` out, and refuse it if it is to stand"
     )]
     UntilOfBlock(String),
     #[error("{0}")]

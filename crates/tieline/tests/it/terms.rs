@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use serde_json::json;
-use tieline_gateway::{HoldRow, State};
+use tieline_gateway::{HoldRow, LegalRefusal, State};
 
 use crate::folder::{Folder, LIMIT};
 
@@ -182,4 +182,40 @@ fn holds_and_terms_of_a_stopped_server() {
     server.chat_with(&server.key).must_be(200);
     server.stop();
     folder.check("holds_and_terms_of_a_stopped_server");
+}
+
+#[test]
+fn a_legal_block_is_shown_and_ended() {
+    let mut folder = Folder::demo();
+    folder.serve().stop();
+    let id = folder.first_party();
+    let hold = HoldRow {
+        calls: 1,
+        disposition: None,
+        model: "m1".into(),
+        opened_us: 1_781_284_860_000_000,
+        party: id.clone(),
+        refusal: Some(LegalRefusal {
+            at_us: 1_781_284_860_000_000,
+            channel: "a".into(),
+            status: Some(403),
+        }),
+        rules: vec!["default/legal-block".into()],
+        ticket: "h_0123456789abcdef".into(),
+    };
+    State::open(folder.path()).unwrap().put_hold(&hold).unwrap();
+    folder.run(&["hold", "show", "h_0123456789abcdef"]);
+    folder.run(&["party", "show", &id]);
+    let dispose = [
+        "hold",
+        "dispose",
+        "h_0123456789abcdef",
+        "--grant",
+        "--reason",
+        "Seen.",
+    ];
+    folder.run(&[&dispose[..], &["--until", "2026-12-31"]].concat());
+    folder.run(&dispose);
+    folder.run(&["party", "show", &id]);
+    folder.check("a_legal_block_is_shown_and_ended");
 }
