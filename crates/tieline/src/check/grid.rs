@@ -226,8 +226,14 @@ fn model<'a>(
 macro_rules! settings {
     ($raw:expr, $base:expr, $sink:expr) => {{
         let (raw, base): (_, &Settings) = ($raw, $base);
-        let hold_ms = held(&raw.hold_ms, "hold_ms", base.hold_ms, 60_000, $sink);
-        let hold_tokens = held(&raw.hold_tokens, "hold_tokens", base.hold_tokens, 10_000, $sink);
+        let hold_ms = held(raw.hold_ms.as_ref(), "hold_ms", base.hold_ms, 60_000, $sink);
+        let hold_tokens = held(
+            raw.hold_tokens.as_ref(),
+            "hold_tokens",
+            base.hold_tokens,
+            10_000,
+            $sink,
+        );
         let mut ms = |at: &Option<At<u64>>, key: &str, default: u32, max: u64| {
             let stated = value::number(at.as_ref(), key, u64::from(default), 1, max, $sink);
             u32::try_from(stated).unwrap_or(default)
@@ -298,8 +304,8 @@ const fn record(raw: RawRecord) -> RecordMode {
 }
 
 /// A part of an answer that is kept back; none is 0.
-fn held(at: &Option<At<u64>>, key: &str, default: u32, max: u64, sink: &mut Sink) -> u32 {
-    let stated = value::number(at.as_ref(), key, u64::from(default), 0, max, sink);
+fn held(at: Option<&At<u64>>, key: &str, default: u32, max: u64, sink: &mut Sink) -> u32 {
+    let stated = value::number(at, key, u64::from(default), 0, max, sink);
     u32::try_from(stated).unwrap_or(default)
 }
 

@@ -103,7 +103,7 @@ pub(super) fn lists<'a>(
     sink: &mut Sink,
 ) -> (Lists<'a>, BTreeMap<Arc<str>, PriceListRecord>) {
     let (mut lists, mut records) = (Lists::new(), BTreeMap::new());
-    for (name, list) in raw.into_iter().flat_map(|entries| entries.iter()) {
+    for (name, list) in raw.into_iter().flat_map(Entries::iter) {
         let record = record(name, list, sink);
         let mut prices = BTreeMap::new();
         for (model, table) in list.models.iter().flat_map(|at| at.value.iter()) {
@@ -189,34 +189,33 @@ pub(super) fn named(
             (list.and_then(|list| list.price), None)
         }
         name => {
-            match names.prices.get(name) {
-                Some(list) => {
-                    let price = list.get(model.value.as_str());
-                    if price.is_none() && names.models.contains_key(model.value.as_str()) {
-                        sink.push(
+            if let Some(list) = names.prices.get(name) {
+                let price = list.get(model.value.as_str());
+                if price.is_none() && names.models.contains_key(model.value.as_str()) {
+                    sink.push(
                         Diagnostic::error(
                             Code::PriceListMissing,
                             format!("the list `{name}` has no price of `{}`", shown(&model.value)),
                         )
                         .at(word.span, "the price of what?")
-                        .hint("add the model to the list, or write the channel's own price, or `\"unknown\"`"),
+                        .hint(
+                            "add the model to the list, or write the channel's own price, or `\"unknown\"`",
+                        ),
                     );
-                    }
-                    (price.copied().flatten(), Some(Arc::from(name)))
                 }
-                None => {
-                    let known = WORDS.into_iter().chain(names.prices.keys().copied());
-                    sink.push(
-                        Diagnostic::error(Code::PriceBad, format!("`{}` is not a price", shown(name)))
-                            .at(
-                                word.span,
-                                "one of `list` or `unknown`, the name of a list, or a table",
-                            )
-                            .did_you_mean(nearest(name, known))
-                            .hint("for example `price = { input = \"3.00\", output = \"15.00\" }`"),
-                    );
-                    none
-                }
+                (price.copied().flatten(), Some(Arc::from(name)))
+            } else {
+                let known = WORDS.into_iter().chain(names.prices.keys().copied());
+                sink.push(
+                    Diagnostic::error(Code::PriceBad, format!("`{}` is not a price", shown(name)))
+                        .at(
+                            word.span,
+                            "one of `list` or `unknown`, the name of a list, or a table",
+                        )
+                        .did_you_mean(nearest(name, known))
+                        .hint("for example `price = { input = \"3.00\", output = \"15.00\" }`"),
+                );
+                none
             }
         }
     }

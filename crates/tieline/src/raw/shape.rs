@@ -596,6 +596,7 @@ raw_choice! {
 
 /// What a channel charges: a word or a table.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one for each model of a file")]
 pub(crate) enum RawPrice {
     Word(At<String>),
     Table(RawPriceTable),

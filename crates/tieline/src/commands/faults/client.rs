@@ -147,22 +147,23 @@ async fn next(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
 
 fn request(ask: &Ask) -> http::Request<Full<Bytes>> {
     let messages = json!([{ "role": "user", "content": "What is a tie line?" }]);
-    let mut body = json!({ "messages": messages, "model": ask.pool, "stream": ask.stream });
+    let (pool, stream) = (&ask.pool, ask.stream);
+    let body = match ask.dialect {
+        Dialect::OpenaiChat if stream => {
+            let options = json!({ "include_usage": true });
+            json!({ "messages": messages, "model": pool, "stream": stream, "stream_options": options })
+        }
+        Dialect::OpenaiChat => json!({ "messages": messages, "model": pool, "stream": stream }),
+        Dialect::AnthropicMessages => {
+            json!({ "max_tokens": 64, "messages": messages, "model": pool, "stream": stream })
+        }
+    };
     let (path, name, key) = match ask.dialect {
         Dialect::OpenaiChat => {
-            if ask.stream {
-                body["stream_options"] = json!({ "include_usage": true });
-            }
-            (
-                "/v1/chat/completions",
-                "authorization",
-                format!("Bearer {}", ask.key),
-            )
+            let key = format!("Bearer {}", ask.key);
+            ("/v1/chat/completions", "authorization", key)
         }
-        Dialect::AnthropicMessages => {
-            body["max_tokens"] = json!(64);
-            ("/v1/messages", "x-api-key", ask.key.clone())
-        }
+        Dialect::AnthropicMessages => ("/v1/messages", "x-api-key", ask.key.clone()),
     };
     let mut request = http::Request::new(Full::new(Bytes::from(body.to_string())));
     *request.method_mut() = http::Method::POST;

@@ -127,7 +127,7 @@ impl Base {
     }
 
     /// The grid of one run.
-    pub(super) fn grid(&self, form: &Form) -> GridRecord {
+    pub(super) fn grid(&self, form: Form) -> GridRecord {
         let mut grid = self.grid.clone();
         for pool in &mut grid.pools {
             pool.settings.resume = form.resume;

@@ -289,7 +289,7 @@ fn table(by: &[By], sums: &Sums) -> Result<()> {
             .collect()
     };
     for (group, sum) in &sums.rows {
-        lines.push(line(group.iter().map(|value| value.to_string()).collect(), sum));
+        lines.push(line(group.iter().map(ToString::to_string).collect(), sum));
     }
     if !by.is_empty() {
         let label = |at: usize| if at == 0 { "total" } else { "" }.to_owned();
