@@ -1,5 +1,5 @@
-//! The simulator alone, without the rest of the house: `sim SEEDS [FIRST]`. Exit 1 if a law was broken. `tieline drill sim` is
-//! the command for people; this one builds in seconds, for the mutants of `cargo xtask mutants`.
+//! The simulator alone, without the rest of the house: `sim SEEDS [FIRST]`. Exit 1 if a law was broken. `tieline drill
+//! sim` is the command for people; this one builds in seconds, for the mutants of `cargo xtask mutants`.
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -5,9 +5,9 @@
 //! serialisable structs with a `schema`, each with a `text` for a terminal.
 //!
 //! *Replay* feeds the recorded inputs to the live core and must agree exactly. *What-if* ([`n_minus_1`]) lets the live
-//! `Call`, `Fleet` and `Desk` decide again under a cut. *Structure* ([`structure`]) reads the grid alone. Every number is
-//! exact, or labelled with what it assumes; an unknown is never zero. *Simulation* ([`simulate`]) plays random worlds around the
-//! same machines, and audits them.
+//! `Call`, `Fleet` and `Desk` decide again under a cut. *Structure* ([`structure`]) reads the grid alone. Every number
+//! is exact, or labelled with what it assumes; an unknown is never zero. *Simulation* ([`simulate`]) plays random
+//! worlds around the same machines, and audits them.
 
 mod archive;
 mod concentration;

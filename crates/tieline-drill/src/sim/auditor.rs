@@ -1,19 +1,21 @@
 //! The auditor: watches every call of a run, what it is told and what it does, and says which law was broken. It keeps its
 //! own account of everything and asks the machines nothing, so that a defect of theirs cannot hide itself.
 //!
-//! Laws, by name: *ends* (one decision, one outcome, one reply), *bounded* (no wait beyond its limits), *policy* (nothing sent
-//! to what is forbidden), *cut* (nothing dialled that is out), *breaker*, *rest*, *retries* and *attempts* (what is dialled,
-//! when and how often), *final* (nothing after a fault that settles the matter), *silence* (nothing after a refusal, no
-//! second answer after the first byte), *strict* (no byte before the decision is durable), *reservations* (reserved is settled
-//! or outstanding), *money*, *willing* (no refusal, and no panic, while something could serve), *replay* (decided again, the
-//! same), *scope*.
+//! Laws, by name: *ends* (one decision, one outcome, one reply), *bounded* (no wait beyond its limits), *policy*
+//! (nothing sent to what is forbidden), *cut* (nothing dialled that is out), *breaker*, *rest*, *retries* and
+//! *attempts* (what is dialled, when and how often), *final* (nothing after a fault that settles the matter), *silence*
+//! (nothing after a refusal, no second answer after the first byte), *strict* (no byte before the decision is durable),
+//! *reservations* (reserved is settled or outstanding), *money*, *willing* (no refusal, and no panic, while something
+//! could serve), *replay* (decided again, the same), *scope*.
 //!
 //! Bounds: [`FINDINGS_MAX`] findings of a run.
 
 use std::collections::BTreeMap;
 
 use tieline_core::call::{Reply, WakeFor};
-use tieline_core::{Call, Claim, Code, DeskReply, Effect, FaultKind, Input, Ruling, Span, Tick, Usage, View};
+use tieline_core::{
+    Call, Claim, Code, DeskReply, Effect, FaultKind, Health, Input, Ruling, Span, Tick, Usage, View,
+};
 
 use super::lanes::{End, Lane, Lanes};
 use super::limits::{Desks, Owner};
@@ -234,8 +236,23 @@ impl Auditor {
             }
         }
         call.seen_out = out;
+        let rows = call.candidates.iter().zip(&view.rows);
+        let mut served = rows.filter(|(lane, _)| truth.serves(**lane));
+        let unlike = served.find(|(lane, row)| (row.health == Health::Closed) == self.lanes.is_open(**lane));
+        let unlike = unlike.map(|(lane, row)| {
+            let is = if self.lanes.is_open(*lane) {
+                "open"
+            } else {
+                "closed"
+            };
+            let seems = row.health;
+            format!("the breaker of {} seems {seems:?}, and is {is}", name(*lane))
+        });
         if let Some(says) = wrong {
             self.find("reservations", Some(no), now, says);
+        }
+        if let Some(says) = unlike {
+            self.find("breaker", Some(no), now, says);
         }
     }
 

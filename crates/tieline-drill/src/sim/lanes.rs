@@ -1,6 +1,6 @@
-//! The auditor's own account of lanes: what a breaker, a rest and a retry budget must have come to, from what was dialled and
-//! how it ended. It is told by the run and not by the core's observations, so that a core which forgets to observe is
-//! found out.
+//! The auditor's own account of lanes: what a breaker, a rest and a retry budget must have come to, from what was
+//! dialled and how it ended. It is told by the run and not by the core's observations, so that a core which forgets to
+//! observe is found out.
 //!
 //! The waits of a breaker are jittered by the core; here they are bounds: no probe before half of the wait.
 
@@ -106,11 +106,18 @@ impl Lanes {
         !open && self.objection(lane, again, now).is_none()
     }
 
-    /// Whether too many of its attempts fail, and it is no time for a probe yet. Later nobody can tell from outside which of
-    /// the attempts on such a lane was its probe, for others may go there as well.
+    /// Whether too many of its attempts fail, and it is no time for a probe yet. Later nobody can tell from outside
+    /// which of the attempts on such a lane was its probe, for others may go there as well.
     pub(super) fn is_ailing(&self, lane: Lane, now: Tick) -> bool {
         let open = self.lanes.get(&lane).and_then(|account| account.open.as_ref());
         open.is_some_and(|open| open.is_ailing && now.since(open.since).0 < WAIT_FIRST.0 / 2)
+    }
+
+    /// Whether its breaker is open, for whichever reason.
+    pub(super) fn is_open(&self, lane: Lane) -> bool {
+        self.lanes
+            .get(&lane)
+            .is_some_and(|account| account.open.is_some())
     }
 
     pub(super) fn in_flight(&self, lane: Lane) -> u32 {

@@ -1,5 +1,6 @@
-//! The ledger of a run: entries in order, each durable at some instant, and what a crash leaves of them. What was not durable
-//! is gone; a decision that is left without its outcome is closed as lost, as the gateway does at its next start.
+//! The ledger of a run: entries in order, each durable at some instant, and what a crash leaves of them. What was not
+//! durable is gone; a decision that is left without its outcome is closed as lost, as the gateway does at its next
+//! start.
 //!
 //! Bounds: two entries for each call of the load.
 

@@ -1,5 +1,5 @@
-//! The auditor's own account of limits: what is reserved and in flight for each owner, and how full its buckets are. A reply
-//! of the desk that lets more through than the limits allow is wrong, and so is one that refuses what fits.
+//! The auditor's own account of limits: what is reserved and in flight for each owner, and how full its buckets are. A
+//! reply of the desk that lets more through than the limits allow is wrong, and so is one that refuses what fits.
 //!
 //! Debts are kept as time, in ns with 20 binary places, so that they outlive a change of the limit as the desk's do.
 

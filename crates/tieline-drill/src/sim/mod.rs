@@ -1,10 +1,11 @@
-//! The simulator: random worlds around the real machines. From a seed it draws a grid, keys, rules, channels that fail in
-//! every way the core knows, a load, and what happens meanwhile (orders, cuts, reloads, crashes, jumps of the clock, a ledger
-//! that is full or stops), and plays all of it on an event heap with the live `Call`, `Fleet` and `Desk` ([`shell`]). An
-//! auditor watches every call and knows the laws ([`auditor`]).
+//! The simulator: random worlds around the real machines. From a seed it draws a grid, keys, rules, channels that fail
+//! in every way the core knows, a load, and what happens meanwhile (orders, cuts, reloads, crashes, jumps of the clock,
+//! a ledger that is full or stops), and plays all of it on an event heap with the live `Call`, `Fleet` and `Desk`
+//! ([`shell`]). An auditor watches every call and knows the laws ([`auditor`]).
 //!
-//! Nothing here reads a clock, a socket or a random source: a seed is the whole run, and each run is made twice and must come
-//! to the same bytes. What is left out: the wire, for an answer is marks here; continuing an answer elsewhere.
+//! Nothing here reads a clock, a socket or a random source: a seed is the whole run, and each run is made twice and
+//! must come to the same bytes. What is left out: the wire, for an answer is marks here; continuing an answer
+//! elsewhere.
 //!
 //! Bounds: those of [`load`], [`world`] and [`shell`]; a run takes a few milliseconds.
 

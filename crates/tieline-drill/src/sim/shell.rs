@@ -1,6 +1,7 @@
-//! The shell of a run: an event heap in place of sockets and a clock, around the real `Call`, `Fleet` and `Desk`. It does what
-//! the gateway's drive loop does, in its order: effects are drained and answered at once, a request passes a gate in the
-//! moment in which it leaves, orders reach attempts under way, a reload moves the board, a crash forgets every call.
+//! The shell of a run: an event heap in place of sockets and a clock, around the real `Call`, `Fleet` and `Desk`. It
+//! does what the gateway's drive loop does, in its order: effects are drained and answered at once, a request passes a
+//! gate in the moment in which it leaves, orders reach attempts under way, a reload moves the board, a crash forgets
+//! every call.
 //!
 //! Bounds: [`EVENTS_MAX`] events, and the calls of the load.
 

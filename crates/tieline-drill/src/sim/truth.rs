@@ -1,5 +1,5 @@
-//! What is so in the world of a run at this moment: who may use what, what is cut, which grid is in force. The shell acts on
-//! it, and the auditor judges by it.
+//! What is so in the world of a run at this moment: who may use what, what is cut, which grid is in force. The shell
+//! acts on it, and the auditor judges by it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

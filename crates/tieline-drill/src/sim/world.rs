@@ -1,5 +1,6 @@
-//! The world of a run, drawn from its seed: the grids that reloads move among, keys, the moods of channels, and what happens
-//! around the calls. Each seed switches some features on and others off, so that rare things meet each other often.
+//! The world of a run, drawn from its seed: the grids that reloads move among, keys, the moods of channels, and what
+//! happens around the calls. Each seed switches some features on and others off, so that rare things meet each other
+//! often.
 //!
 //! Things are known by number, and their names are made of it: channel `c3`, model `m0`, pool `p1`, key `k2`.
 //! Bounds: [`CHANNELS_MAX`], [`MODELS_MAX`], [`TURNS_MAX`] of each kind.
