@@ -247,8 +247,23 @@ impl Auditor {
             }
         }
         call.seen_out = out;
+        let rows = call.candidates.iter().zip(&view.rows);
+        let mut served = rows.filter(|(lane, _)| truth.serves(**lane));
+        let unlike = served.find(|(lane, row)| (row.health == Health::Closed) == self.lanes.is_open(**lane));
+        let unlike = unlike.map(|(lane, row)| {
+            let is = if self.lanes.is_open(*lane) {
+                "open"
+            } else {
+                "closed"
+            };
+            let seems = row.health;
+            format!("the breaker of {} seems {seems:?}, and is {is}", name(*lane))
+        });
         if let Some(says) = wrong {
             self.find("reservations", Some(no), now, says);
+        }
+        if let Some(says) = unlike {
+            self.find("breaker", Some(no), now, says);
         }
     }
 

@@ -113,6 +113,13 @@ impl Lanes {
         open.is_some_and(|open| open.is_ailing && now.since(open.since).0 < WAIT_FIRST.0 / 2)
     }
 
+    /// Whether its breaker is open, for whichever reason.
+    pub(super) fn is_open(&self, lane: Lane) -> bool {
+        self.lanes
+            .get(&lane)
+            .is_some_and(|account| account.open.is_some())
+    }
+
     pub(super) fn in_flight(&self, lane: Lane) -> u32 {
         self.lanes.get(&lane).map_or(0, |account| account.in_flight)
     }
