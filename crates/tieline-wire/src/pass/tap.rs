@@ -157,9 +157,8 @@ impl Tap {
             self.note(&facts, marks);
             return Told::Pass;
         }
-        let facts = match self.facts(data) {
-            Ok(facts) => facts,
-            Err(_) => return self.unreadable(event),
+        let Ok(facts) = self.facts(data) else {
+            return self.unreadable(event);
         };
         self.template.learn(data, &facts);
         if facts.error || (event.name == Some(b"error") && !facts.answer) {

@@ -62,7 +62,10 @@ fn a_broken_answer_is_shown_under_both_settings_of_resume() {
 fn the_settings_of_one_s_own_pool_are_tried() {
     let folder = Folder::new();
     let written = folder.read("tieline.toml");
-    folder.write("tieline.toml", &format!("{written}\n[defaults]\nattempts_max = 1\n"));
+    folder.write(
+        "tieline.toml",
+        &format!("{written}\n[defaults]\nattempts_max = 1\n"),
+    );
     let config = folder.dir.path().join("tieline.toml");
     let config = config.to_str().unwrap();
     let (rows, code) = rows(&["--fast", "--json", "--only", "server-error", "--config", config]);

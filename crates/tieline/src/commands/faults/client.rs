@@ -1,5 +1,5 @@
-//! A caller that notes what it sees and when: status, headers, first byte, first content, the longest gap, how it ended, and
-//! what an application would make of the bytes.
+//! A caller that notes what it sees and when: status, headers, first byte, first content, the longest gap, how it ended,
+//! and what an application would make of the bytes.
 //!
 //! Bounds: an answer of at most [`BODY_BYTES_MAX`], and a call of at most the time that it is given.
 
@@ -146,22 +146,23 @@ async fn next(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
 }
 
 fn request(ask: &Ask) -> http::Request<Full<Bytes>> {
-    let messages = json!([{ "role": "user", "content": "What is a tie line?" }]);
-    let mut body = json!({ "messages": messages, "model": ask.pool, "stream": ask.stream });
-    let (path, name, key) = match ask.dialect {
+    let (messages, model, stream) = (
+        json!([{ "role": "user", "content": "What is a tie line?" }]),
+        &ask.pool,
+        ask.stream,
+    );
+    let (path, name, key, body) = match ask.dialect {
         Dialect::OpenaiChat => {
-            if ask.stream {
-                body["stream_options"] = json!({ "include_usage": true });
+            let mut body = json!({ "messages": messages, "model": model, "stream": stream });
+            if let Some(body) = body.as_object_mut().filter(|_| stream) {
+                body.insert("stream_options".to_owned(), json!({ "include_usage": true }));
             }
-            (
-                "/v1/chat/completions",
-                "authorization",
-                format!("Bearer {}", ask.key),
-            )
+            let key = format!("Bearer {}", ask.key);
+            ("/v1/chat/completions", "authorization", key, body)
         }
         Dialect::AnthropicMessages => {
-            body["max_tokens"] = json!(64);
-            ("/v1/messages", "x-api-key", ask.key.clone())
+            let body = json!({ "max_tokens": 64, "messages": messages, "model": model, "stream": stream });
+            ("/v1/messages", "x-api-key", ask.key.clone(), body)
         }
     };
     let mut request = http::Request::new(Full::new(Bytes::from(body.to_string())));

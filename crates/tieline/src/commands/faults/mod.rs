@@ -164,7 +164,7 @@ async fn play(cli: &Cli, runs: Vec<(Scenario, Form)>, base: &Base) -> Result<Vec
 
 /// One run, from an empty folder to the verdict.
 async fn one(scenario: &Scenario, form: &Form, base: &Base) -> Result<FaultRow> {
-    let grid = base.grid(form);
+    let grid = base.grid(*form);
     let settings = base.settings();
     let house = House::start(&grid, scenario, form.stream).await?;
     let ask = Ask {
