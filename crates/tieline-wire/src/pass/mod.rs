@@ -2,8 +2,8 @@
 //!
 //! Contract: bytes leave only at the ends of events, so that an error event can be written between any two of them. Left
 //! out are the usage chunk that the caller did not ask for, and what is no JSON and no piece of the answer; where a piece
-//! of it may stand in such an event, the stream is at fault. Added is the terminator of an answer that said how it
-//! stopped and whose channel sent none. Nothing else is changed, and no text is kept.
+//! of it may stand in such an event, the stream is at fault. Added is the terminator of an answer that said how it stopped
+//! and whose channel sent none. Nothing else is changed, and no text is kept.
 
 mod anthropic_messages;
 mod broken;

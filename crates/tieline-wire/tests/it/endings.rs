@@ -4,7 +4,8 @@ use bytes::Bytes;
 use tieline_core::{Dialect, FaultKind};
 
 use crate::stream::{
-    ANTHROPIC, ASKS, ASKS_NOT, CHAT, MESSAGES, OPENAI, STOP, TEXT, USAGE, anthropic, between, exchange, run,
+    ANTHROPIC, ASKS, ASKS_MESSAGES, ASKS_NOT, CHAT, DONE, MESSAGE_STOP, MESSAGES, OPENAI, STOP, TEXT, USAGE,
+    anthropic, between, drive, exchange, openai, run,
 };
 
 /// What follows the last blank line goes to the caller only if it is an event but for that line.
@@ -54,6 +55,48 @@ fn half_an_event_after_the_stop_is_left_out() {
             (true, expected)
         );
     }
+}
+
+#[test]
+fn an_event_that_is_no_json_is_left_out_unless_content_may_stand_in_it() {
+    let holds = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\n\n";
+    for (bad, fault) in [
+        ("data: proxy: timed out\n\n", None),
+        ("data: {oops\n\n", None),
+        ("data: {\"choices\":[],\"usage\":{\n\n", None),
+        (holds, Some(FaultKind::Garbage)),
+    ] {
+        for far in [OPENAI, ANTHROPIC] {
+            let stream = [TEXT, bad, TEXT, STOP, DONE].concat();
+            let all = drive(between(far, OPENAI, ASKS_MESSAGES), [stream.as_bytes()]);
+            assert_eq!((all.fault, all.complete), (fault, fault.is_none()), "{bad}");
+            if far == OPENAI && fault.is_none() {
+                assert_eq!(all.bytes, [TEXT, TEXT, STOP, DONE].concat().as_bytes(), "{bad}");
+            }
+        }
+    }
+    // After the end there is no answer left to have a hole.
+    let all = openai(&[TEXT, STOP, holds, DONE].concat());
+    assert_eq!((all.fault, all.complete), (None, true));
+    assert_eq!(all.bytes, [TEXT, STOP, DONE].concat().as_bytes());
+    // JSON of an unknown shape is not ours to judge.
+    let all = openai(&[TEXT, "data: []\n\n", STOP, DONE].concat());
+    assert_eq!(all.bytes, [TEXT, "data: []\n\n", STOP, DONE].concat().as_bytes());
+}
+
+#[test]
+fn a_whole_answer_is_terminated_though_its_channel_does_not() {
+    let start = "event: message_start\ndata: {\"type\":\"message_start\"}\n\n";
+    let stop = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n";
+    let all = anthropic(&[start, stop].concat());
+    assert_eq!(all.bytes, [start, stop, MESSAGE_STOP].concat().as_bytes());
+    let all = openai(&[TEXT, STOP].concat());
+    assert_eq!(all.bytes, [TEXT, STOP, DONE].concat().as_bytes());
+    // The last event, here the usage, lacks its blank line.
+    let all = openai(&[TEXT, STOP, USAGE.trim_end()].concat());
+    assert_eq!(all.bytes, [TEXT, STOP, USAGE, DONE].concat().as_bytes());
+    // What is not whole is not terminated.
+    assert_eq!(openai(TEXT).bytes, TEXT.as_bytes());
 }
 
 /// Whether a whole answer of `far` is one, asked for in `near`.

@@ -146,22 +146,23 @@ async fn next(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
 }
 
 fn request(ask: &Ask) -> http::Request<Full<Bytes>> {
-    let messages = json!([{ "role": "user", "content": "What is a tie line?" }]);
-    let (pool, stream) = (&ask.pool, ask.stream);
-    let body = match ask.dialect {
-        Dialect::OpenaiChat if stream => {
-            let options = json!({ "include_usage": true });
-            json!({ "messages": messages, "model": pool, "stream": stream, "stream_options": options })
-        }
-        Dialect::OpenaiChat => json!({ "messages": messages, "model": pool, "stream": stream }),
-        Dialect::AnthropicMessages => {
-            json!({ "max_tokens": 64, "messages": messages, "model": pool, "stream": stream })
-        }
-    };
-    let (path, name, key) = match ask.dialect {
+    let (messages, model, stream) = (
+        json!([{ "role": "user", "content": "What is a tie line?" }]),
+        &ask.pool,
+        ask.stream,
+    );
+    let (path, name, key, body) = match ask.dialect {
         Dialect::OpenaiChat => {
+            let mut body = json!({ "messages": messages, "model": model, "stream": stream });
+            if let Some(body) = body.as_object_mut().filter(|_| stream) {
+                body.insert("stream_options".to_owned(), json!({ "include_usage": true }));
+            }
             let key = format!("Bearer {}", ask.key);
-            ("/v1/chat/completions", "authorization", key)
+            ("/v1/chat/completions", "authorization", key, body)
+        }
+        Dialect::AnthropicMessages => {
+            let body = json!({ "max_tokens": 64, "messages": messages, "model": model, "stream": stream });
+            ("/v1/messages", "x-api-key", ask.key.clone(), body)
         }
         Dialect::AnthropicMessages => ("/v1/messages", "x-api-key", ask.key.clone()),
     };

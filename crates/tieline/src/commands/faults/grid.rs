@@ -91,10 +91,10 @@ impl Base {
     /// The user's pool: its models, the first channels that serve them, and its settings.
     pub(super) fn of(theirs: &GridRecord, pool: Option<&str>) -> Result<Self> {
         let named = |record: &&PoolRecord| pool.is_none_or(|name| &*record.name == name);
-        let names: Vec<&str> = theirs.pools.iter().map(|pool| &*pool.name).collect();
+        let pools: Vec<&str> = theirs.pools.iter().map(|pool| &*pool.name).collect();
         let Some(pool) = theirs.pools.iter().find(named) else {
             return Err(Failure::input("the configuration has no such pool")
-                .with_hint(format!("its pools are: {}", names.join(", "))));
+                .with_hint(format!("its pools are: {}", pools.join(", "))));
         };
         let mut grid = GridRecord {
             // Numbers of calls, and what they cost, are not what is tried here.

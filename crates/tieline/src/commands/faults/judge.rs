@@ -359,7 +359,7 @@ fn wait_differs(evidence: &Evidence, got: &Got, expect: &Expect) -> Option<Strin
     } else {
         ms(settings.whole_ms)
     };
-    let last = if evidence.form.stream {
+    let limit = if evidence.form.stream {
         ms(settings.first_content_ms)
     } else {
         first
@@ -367,7 +367,7 @@ fn wait_differs(evidence: &Evidence, got: &Got, expect: &Expect) -> Option<Strin
     let (least, most) = match expect.wait {
         Wait::Prompt => (Duration::ZERO, Duration::ZERO),
         // At least one; how many attempts are made is said elsewhere.
-        Wait::First(times) => (first, last * times),
+        Wait::First(times) => (first, limit * times),
         Wait::Idle => (ms(settings.idle_ms), ms(settings.idle_ms)),
         Wait::Reading => (ms(settings.idle_ms) * 2, ms(settings.idle_ms) * 2),
     };

@@ -113,6 +113,13 @@ pub(super) fn spoiled() -> Vec<Scenario> {
             |_| Expect::served_after(&[FaultKind::Transient]),
         )
         .only_streams(),
+    ]
+}
+
+/// What came is not what was asked for, or cannot be read.
+pub(super) fn misread() -> Vec<Scenario> {
+    let new = |name, says, first, expect| Scenario::new("answer", name, says, first, expect);
+    vec![
         new(
             "empty-answer",
             "The first channel answers 200 with nothing in it.",

@@ -14,12 +14,17 @@ pub(super) fn all() -> Vec<Scenario> {
     [
         refusals::passing(),
         refusals::lasting(),
+        refusals::everywhere(),
         refusals::final_ones(),
+        refusals::incapable(),
         connections::all(),
         answers::silent(),
         answers::spoiled(),
+        answers::misread(),
         streams::all(),
+        streams::told(),
         oddities::flawed(),
+        oddities::misshapen(),
         oddities::usage(),
         callers::all(),
     ]

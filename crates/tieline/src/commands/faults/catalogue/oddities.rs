@@ -56,6 +56,13 @@ pub(super) fn flawed() -> Vec<Scenario> {
             |_| Expect::served_after(&[]),
         )
         .only_streams(),
+    ]
+}
+
+/// Events that are too long, come in pieces, or come twice; an end that is not told in another way.
+pub(super) fn misshapen() -> Vec<Scenario> {
+    let new = |name, says, first, expect| Scenario::new("oddity", name, says, first, expect);
+    vec![
         new(
             "no-terminator-silent",
             "The answer says how it stopped, and the connection stays open in silence.",
@@ -158,10 +165,10 @@ pub(super) fn usage() -> Vec<Scenario> {
                 } else {
                     noise
                 });
-                let noisy = events(cue.far, &plain())
+                let mixed = events(cue.far, &plain())
                     .into_iter()
                     .flat_map(|frame| [frame, noise.clone()]);
-                Act::stream(noisy)
+                Act::stream(mixed)
             },
             |_| Expect::served_after(&[]),
         )

@@ -118,6 +118,13 @@ pub(super) fn lasting() -> Vec<Scenario> {
             |_| Expect::error(429, "channels_busy", 2, &[FaultKind::Rate]),
         )
         .everywhere(),
+    ]
+}
+
+/// The trouble is everywhere.
+pub(super) fn everywhere() -> Vec<Scenario> {
+    let new = |name, says, first, expect| Scenario::new("lasting", name, says, first, expect);
+    vec![
         new(
             "rate-limit-bare-everywhere",
             "Every channel answers 429 without Retry-After.",
@@ -174,19 +181,40 @@ pub(super) fn final_ones() -> Vec<Scenario> {
         new(
             "request-refused",
             "The first channel answers 400: the request is wrong, and would be everywhere.",
-            |cue| error(cue, canned::OPENAI_INVALID_REQUEST, canned::ANTHROPIC_INVALID_REQUEST).act(),
+            |cue| {
+                error(
+                    cue,
+                    canned::OPENAI_INVALID_REQUEST,
+                    canned::ANTHROPIC_INVALID_REQUEST,
+                )
+                .act()
+            },
             |_| Expect::relayed(400, FaultKind::Client),
         ),
         new(
             "context-overflow",
             "The prompt overflows the first model; the pool has a model with a larger context.",
-            |cue| error(cue, canned::OPENAI_CONTEXT_LENGTH, canned::ANTHROPIC_CONTEXT_LENGTH).act(),
+            |cue| {
+                error(
+                    cue,
+                    canned::OPENAI_CONTEXT_LENGTH,
+                    canned::ANTHROPIC_CONTEXT_LENGTH,
+                )
+                .act()
+            },
             |_| Expect::served_after(&[FaultKind::Context]),
         ),
         new(
             "context-overflow-everywhere",
             "The prompt overflows every model.",
-            |cue| error(cue, canned::OPENAI_CONTEXT_LENGTH, canned::ANTHROPIC_CONTEXT_LENGTH).act(),
+            |cue| {
+                error(
+                    cue,
+                    canned::OPENAI_CONTEXT_LENGTH,
+                    canned::ANTHROPIC_CONTEXT_LENGTH,
+                )
+                .act()
+            },
             |_| {
                 let each = vec![(0, Some(FaultKind::Context)), (1, Some(FaultKind::Context))];
                 Expect::relayed(400, FaultKind::Context).tries(Tries::Each(each))
@@ -205,6 +233,13 @@ pub(super) fn final_ones() -> Vec<Scenario> {
                 Dialect::AnthropicMessages => Expect::served_after(&[]).text(""),
             },
         ),
+    ]
+}
+
+/// What no other model may or can do.
+pub(super) fn incapable() -> Vec<Scenario> {
+    let new = |name, says, first, expect| Scenario::new("final", name, says, first, expect);
+    vec![
         new(
             "content-refused-in-answer",
             "The first channel's answer ends as refused; no other model is tried.",

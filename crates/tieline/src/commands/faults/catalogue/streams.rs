@@ -50,6 +50,13 @@ pub(super) fn all() -> Vec<Scenario> {
             |cue| cut(cue, 1, Cut::Silence),
             |_| Expect::broken(FaultKind::Timeout).wait(Wait::Idle),
         ),
+    ]
+}
+
+/// The channel says what is wrong, or several channels break.
+pub(super) fn told() -> Vec<Scenario> {
+    let new = |name, says, first, expect| Scenario::new("stream", name, says, first, expect).resumes();
+    vec![
         new(
             "stall-late",
             "The first channel falls silent before the last content.",
