@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use tieline_core::call::{Reply, WakeFor};
 use tieline_core::{
-    Call, Claim, Code, DeskReply, Effect, FaultKind, Input, Method, Ruling, Span, Tick, Usage, View,
+    Call, Claim, Code, DeskReply, Effect, FaultKind, Health, Input, Method, Ruling, Span, Tick, Usage, View,
 };
 
 use super::lanes::{End, Lane, Lanes};

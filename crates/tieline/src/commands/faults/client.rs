@@ -164,7 +164,6 @@ fn request(ask: &Ask) -> http::Request<Full<Bytes>> {
             let body = json!({ "max_tokens": 64, "messages": messages, "model": model, "stream": stream });
             ("/v1/messages", "x-api-key", ask.key.clone(), body)
         }
-        Dialect::AnthropicMessages => ("/v1/messages", "x-api-key", ask.key.clone()),
     };
     let mut request = http::Request::new(Full::new(Bytes::from(body.to_string())));
     *request.method_mut() = http::Method::POST;

@@ -71,7 +71,6 @@ pub(super) fn silent() -> Vec<Scenario> {
 }
 
 /// What came is no answer, or not the whole of one.
-#[expect(clippy::too_many_lines, reason = "a table of scenarios")]
 pub(super) fn spoiled() -> Vec<Scenario> {
     let new = |name, says, first, expect| Scenario::new("answer", name, says, first, expect);
     vec![

@@ -10,7 +10,6 @@ use super::super::script::{
     Cue, PIECES, answer, content_at, events, frames, gated, give, good, plain, stop_at, text,
 };
 
-#[expect(clippy::too_many_lines, reason = "a table of scenarios")]
 pub(super) fn flawed() -> Vec<Scenario> {
     let new = |name, says, first, expect| Scenario::new("oddity", name, says, first, expect);
     vec![

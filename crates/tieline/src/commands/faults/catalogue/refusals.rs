@@ -75,7 +75,6 @@ pub(super) fn passing() -> Vec<Scenario> {
 }
 
 /// The trouble goes on, at one channel or at all.
-#[expect(clippy::too_many_lines, reason = "a table of scenarios")]
 pub(super) fn lasting() -> Vec<Scenario> {
     let new = |name, says, first, expect| Scenario::new("lasting", name, says, first, expect);
     vec![
@@ -174,7 +173,6 @@ pub(super) fn everywhere() -> Vec<Scenario> {
 }
 
 /// What is the request's own fault, or must not be routed around.
-#[expect(clippy::too_many_lines, reason = "a table of scenarios")]
 pub(super) fn final_ones() -> Vec<Scenario> {
     let new = |name, says, first, expect| Scenario::new("final", name, says, first, expect);
     vec![

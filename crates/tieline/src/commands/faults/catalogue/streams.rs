@@ -6,7 +6,6 @@ use tieline_testkit::{Cut, canned};
 use super::super::scenario::{Expect, Scenario, Wait};
 use super::super::script::{Cue, PIECES, content_at, cut, error, frames, gated, good, no_prefill, replaced};
 
-#[expect(clippy::too_many_lines, reason = "a table of scenarios")]
 pub(super) fn all() -> Vec<Scenario> {
     let new = |name, says, first, expect| Scenario::new("stream", name, says, first, expect).resumes();
     vec![
