@@ -4,9 +4,12 @@ use bytes::Bytes;
 use tieline_core::{Dialect, FaultKind};
 
 use crate::stream::{
-    ANTHROPIC, ASKS, ASKS_MESSAGES, ASKS_NOT, CHAT, DONE, MESSAGE_STOP, MESSAGES, OPENAI, STOP, TEXT, USAGE,
-    anthropic, between, drive, exchange, openai, run,
+    ANTHROPIC, ASKS, ASKS_NOT, CHAT, DONE, MESSAGE_STOP, MESSAGES, OPENAI, STOP, TEXT, USAGE, anthropic,
+    between, drive, exchange, openai, run,
 };
+
+/// A request of either dialect.
+const ASKS_MESSAGES: &str = r#"{"model":"m","stream":true,"max_tokens":9,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"a"}]}"#;
 
 /// What follows the last blank line goes to the caller only if it is an event but for that line.
 #[test]

@@ -43,8 +43,6 @@ pub(crate) fn between(near: Dialect, far: Dialect, body: &'static str) -> Exchan
 
 /// The caller asks for usage, so nothing is left out.
 pub(crate) const ASKS: &str = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#;
-/// A request of either dialect.
-pub(crate) const ASKS_MESSAGES: &str = r#"{"model":"m","stream":true,"max_tokens":9,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"a"}]}"#;
 pub(crate) const ASKS_NOT: &str = r#"{"model":"m","stream":true}"#;
 
 /// Everything that a stream yields, marks folded.
