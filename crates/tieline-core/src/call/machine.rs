@@ -468,14 +468,16 @@ impl Call {
     }
 
     fn timer(&mut self) {
-        let Some((at, why)) = self.deadline() else { return };
-        if self.now < at {
-            return;
-        }
+        let Some(mut why) = self.due() else { return };
         self.step(Fact::Timer);
         if why == WakeFor::Release {
             self.hold_is_over = true;
-            return self.release_if_ready();
+            self.release_if_ready();
+            // After a long sleep another limit has passed as well.
+            match self.due() {
+                Some(next) => why = next,
+                None => return,
+            }
         }
         let attempt = u8::try_from(self.attempts.len().saturating_sub(1)).unwrap_or(u8::MAX);
         if self.stage == Stage::Attempt {
@@ -490,6 +492,12 @@ impl Call {
             WakeFor::Whole => TimeLimit::Whole,
         };
         self.attempt_failed(Fault::timeout(limit));
+    }
+
+    /// Which deadline has passed.
+    fn due(&self) -> Option<WakeFor> {
+        let (at, why) = self.deadline()?;
+        (at <= self.now).then_some(why)
     }
 
     fn call_limit(&mut self) {
