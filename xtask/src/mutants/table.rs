@@ -128,8 +128,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant(
         "a-legal-block-is-routed-around",
         "call/machine.rs",
-        "FaultKind::Legal => {",
-        "FaultKind::Legal if self.gone => {",
+        "FaultKind::Legal => return self.finish",
+        "FaultKind::Legal if self.gone => return self.finish",
     ),
     mutant(
         "filters-are-shopped-for",
@@ -271,7 +271,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant(
         "a-denial-is-not-recorded",
         "call/machine.rs",
-        "self.step(Fact::Desk(reply));\n        match reply {\n            DeskReply::Denied { bucket, free_at, .. } => {\n                self.plan",
-        "match reply {\n            DeskReply::Denied { bucket, free_at, .. } => {\n                self.plan",
+        "self.step(Fact::Desk(reply));\n        match reply {\n            DeskReply::Denied {\n                bucket,\n                free_at,\n                shed,",
+        "match reply {\n            DeskReply::Denied {\n                bucket,\n                free_at,\n                shed,",
     ),
 ];
