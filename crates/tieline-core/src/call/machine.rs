@@ -105,7 +105,9 @@ impl Call {
                 self.plan.mark(row, Why::Chosen);
                 return self.dial(row);
             }
+            // Rules may have changed as well since the others were judged.
             self.release_channel(Some(row));
+            return self.ask_for_verdicts();
         }
         if self.reserved_key.is_some() {
             return self.try_next();

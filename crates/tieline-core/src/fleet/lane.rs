@@ -213,7 +213,6 @@ impl Lane {
         if kind == FaultKind::Overload {
             self.overloaded(now);
         }
-        let was_open = self.open.is_some();
         match &mut self.open {
             // A probe that meets any fault of the channel's, a rate limit included, has not shown health.
             Some(open) if was_probe => {
@@ -222,23 +221,6 @@ impl Lane {
             }
             None => self.open_if_due(call, kind, now),
             Some(_) => {}
-        }
-        if was_open {
-            self.die_if_due(call, kind, now);
-        }
-    }
-
-    /// One that ails and then fails in a row is dead like any other: only probes go there.
-    fn die_if_due(&mut self, call: CallId, kind: FaultKind, now: Tick) {
-        let Some(open) = self.open.as_mut().filter(|open| open.is_ailing && kind.hurts()) else {
-            return;
-        };
-        self.consecutive = self.consecutive.saturating_add(1);
-        if self.consecutive >= CONSECUTIVE_MAX {
-            open.is_ailing = false;
-            open.since = now;
-            open.until = open.until.max(now.plus(jittered(open.wait, call)));
-            open.probe = None;
         }
     }
 

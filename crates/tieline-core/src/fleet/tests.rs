@@ -199,23 +199,6 @@ fn an_ailing_lane_is_open_but_not_dead_and_closes_by_its_probe() {
 }
 
 #[test]
-fn a_lane_that_ails_and_then_fails_in_a_row_is_dead() {
-    let mut bench = Bench::new();
-    for n in 0..20 {
-        bench.see(Seen::Dial { again: false }, START);
-        let fault = Seen::Fault(FaultKind::Overload, None);
-        bench.see(if n < 8 { Seen::Done } else { fault }, START);
-    }
-    assert_eq!(bench.health(START), Health::Ailing);
-    bench.fail(CONSECUTIVE_MAX - 1, START);
-    assert_eq!(bench.health(START), Health::Ailing);
-    bench.fail(1, START);
-    assert_eq!(bench.health(START), Health::Open);
-    let probe = START.plus(Span::from_s(1));
-    assert_eq!((bench.health(probe), bench.free_at(probe)), (Health::Probe, None));
-}
-
-#[test]
 fn an_overload_cuts_what_a_lane_takes_at_once() {
     let mut bench = Bench::new();
     bench.dial(100, START);
@@ -485,18 +468,10 @@ mod laws {
                     if counts {
                         self.landed.push((now, false));
                     }
-                    if let Some((since, until, wait_s, probe)) = &mut self.open {
+                    if let Some((_, until, wait_s, _)) = &mut self.open {
                         if was_probe {
                             *wait_s = (*wait_s * 2).min(16);
                             *until = opened(*wait_s);
-                        }
-                        if self.is_ailing && hurts {
-                            self.row += 1;
-                            if self.row >= 5 {
-                                (*since, *probe) = (now, None);
-                                *until = (*until).max(opened(*wait_s));
-                                self.is_ailing = false;
-                            }
                         }
                         return;
                     }

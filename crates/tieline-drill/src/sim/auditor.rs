@@ -443,7 +443,8 @@ impl Auditor {
                     self.find("bounded", Some(no), now, says);
                 }
                 // Where the clock jumped ahead, other facts may come before the timer.
-                if now >= over_at && !answers_due && matches!(call.cause, Cause::Timer) {
+                let was_woken = matches!(call.cause, Cause::Timer) && call.cause_at == now;
+                if now >= over_at && !answers_due && was_woken {
                     self.find("bounded", Some(no), now, "its time is over and it goes on");
                 }
                 if why == WakeFor::Again && call.waits.until != Some(at) {

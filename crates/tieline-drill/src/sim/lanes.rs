@@ -225,7 +225,6 @@ impl Account {
         if ails {
             self.count(Count::Bad, now);
         }
-        let was_open = self.open.is_some();
         match &mut self.open {
             Some(open) if probed => {
                 open.wait = Span(open.wait.0 * 2).min(WAIT_MAX);
@@ -246,19 +245,6 @@ impl Account {
                         wait: WAIT_FIRST,
                     });
                 }
-            }
-        }
-        // One that ails and then fails in a row is dead.
-        if let Some(open) = self
-            .open
-            .as_mut()
-            .filter(|open| was_open && hurts && open.is_ailing)
-        {
-            self.row += 1;
-            if self.row >= ROW {
-                open.is_ailing = false;
-                (open.since, open.probe) = (now, None);
-                open.may_probe = open.may_probe.max(now.plus(Span(open.wait.0 / 2)));
             }
         }
     }

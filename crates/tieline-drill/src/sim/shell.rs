@@ -709,6 +709,7 @@ fn watched(call: &Call, arrival: &Arrival, now: Tick) -> Watched {
         budgeted: intake.subject.has_budget() || of_pool.is_some_and(|pool| pool.limits.has_budget()),
         candidates: call.candidates().iter().map(|c| lane(&grid, *c)).collect(),
         cause: Cause::Other,
+        cause_at: now,
         charged: None,
         closes: 0,
         decision: None,

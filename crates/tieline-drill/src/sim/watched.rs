@@ -22,6 +22,8 @@ pub(super) struct Watched {
     pub(super) candidates: Vec<Lane>,
     /// The last fact that it was told.
     pub(super) cause: Cause,
+    /// And when it was told.
+    pub(super) cause_at: Tick,
     pub(super) closes: u32,
     pub(super) decision: Option<Vec<u8>>,
     pub(super) decisions: u32,
@@ -148,6 +150,7 @@ impl Watched {
 
     /// Take note of a fact that the call is about to be told.
     pub(super) fn told(&mut self, input: &Input, now: Tick) {
+        self.cause_at = now;
         self.cause = match input {
             Input::End { complete: false } => Cause::End,
             Input::End { complete: true } | Input::Durable => Cause::Whole,
