@@ -414,7 +414,16 @@ impl Evidence {
     /// The outcomes in the order of the calls.
     pub(super) fn outcomes(&self) -> Vec<&OutcomeEntry> {
         let ids = self.book.decisions.keys();
-        ids.filter_map(|id| self.book.outcomes.get(id)).collect()
+        let mut outcomes: Vec<_> = ids.filter_map(|id| self.book.outcomes.get(id)).collect();
+        // Ids of calls within one millisecond do not sort by their start; the answers name theirs.
+        let named: Option<Vec<&str>> = self.got.iter().map(|got| got.header("x-tieline-call")).collect();
+        if let Some(named) = named {
+            outcomes.sort_by_key(|outcome| {
+                let id = outcome.id.to_string();
+                named.iter().position(|name| *name == id).unwrap_or(named.len())
+            });
+        }
+        outcomes
     }
 
     /// Channels in the order in which they were first tried.
