@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 use tieline_core::grid::{Candidate, Resume};
-use tieline_core::{Ask, CallId, Code, Dialect, Intake, Span, Subject};
-use tieline_wire::{Far, Head, resume};
+use tieline_core::{Ask, CallId, Code, Dialect, Feature, Intake, Span, Subject};
+use tieline_wire::{Head, resume};
 
+use crate::outgoing::far;
 use crate::shared::{Live, Shared};
 
 pub(crate) struct Asked<'r> {
@@ -36,10 +37,9 @@ impl Asked<'_> {
         };
         let stream = self.head.is_some_and(|head| head.stream);
         let (deadline, patience) = waits(self.headers, stream);
-        let (is_deterministic, prefill) = if stream {
-            resumes(self.live, &ask, self.body)
-        } else {
-            (false, 0)
+        let (is_deterministic, prefill) = match self.head.filter(|head| head.stream) {
+            Some(head) => resumes(self.live, &ask, head, self.body),
+            None => (false, 0),
         };
         Intake {
             affinity: affinity(self.shared, &subject.party, self.body),
@@ -86,7 +86,7 @@ fn waits(headers: &HeaderMap, is_stream: bool) -> (Option<Span>, Option<Span>) {
 
 /// What the core has to know of a stream that another channel may have to go on with: whether the same request has the same
 /// answer, and which candidates are known to take a prefill. Looked at only where the pool wants it.
-fn resumes(live: &Live, ask: &Ask, body: &Bytes) -> (bool, u8) {
+fn resumes(live: &Live, ask: &Ask, head: &Head, body: &Bytes) -> (bool, u8) {
     let Some((candidates, settings)) = live.snapshot.candidates(ask) else {
         return (false, 0);
     };
@@ -95,19 +95,17 @@ fn resumes(live: &Live, ask: &Ask, body: &Bytes) -> (bool, u8) {
     }
     let takes = |candidate: &Candidate| -> Option<bool> {
         let wiring = live.wirings.get(usize::from(candidate.channel.0))?;
-        Some(resume::accepts_prefill(&Far {
-            dialect: wiring.dialect,
-            model_name: &live.snapshot.served(*candidate)?.name,
-            output_tokens_injected: None,
-            provider: wiring.provider,
-        }))
+        let model_name = &live.snapshot.served(*candidate)?.name;
+        Some(resume::accepts_prefill(&far(wiring, model_name, None)))
     };
     let bits = candidates
         .iter()
         .zip(0_u8..)
         .filter(|(candidate, _)| takes(candidate) == Some(true));
     let prefill = bits.fold(0, |bits, (_, row)| bits | 1 << row);
-    (resume::is_deterministic(body), prefill)
+    // The scan saw a temperature, or there is none to be read.
+    let is_sampled = head.features.contains(Feature::Sampling);
+    (is_sampled && resume::is_deterministic(body), prefill)
 }
 
 /// Channels cache prompts of 1,024 tokens and more, some 4 KiB; whose first 2 KiB are the same belong together.

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::change::{self, When};
-use crate::members::{Before, MemberError, read_keys};
+use crate::members::MemberError;
 use crate::recorder::Event;
 use crate::shared::Shared;
 use crate::state::{HoldRow, State, StateError};
@@ -90,12 +90,7 @@ fn lay(shared: &Shared, hold: &HoldRow, call: &str) {
 
 /// In the state file and in the ledger, and then in force.
 fn write(shared: &Shared, state: &State, hold: &HoldRow, call: &str) -> Result<(), BlockError> {
-    let (registry, keys) = (shared.registry.load_full(), shared.keys.load());
-    let before = Before {
-        keys: &keys,
-        registry: &registry,
-    };
-    let postures = shared.live.load().judge.load().postures().clone();
+    let registry = shared.registry.load_full();
     let when = When {
         at: Tick(hold.opened_us),
         epoch: None,
@@ -109,7 +104,7 @@ fn write(shared: &Shared, state: &State, hold: &HoldRow, call: &str) -> Result<(
                 return Err(BlockError::Full);
             }
             let next = (*registry).clone().with_terms(Arc::new(state.terms()?));
-            let keys = read_keys(state, &next, &postures, Some(before))?;
+            let keys = shared.read_keys(state, &next)?;
             Ok((next, keys))
         },
         |_, id| tell(shared, hold, call, id).map(|()| true),
@@ -138,16 +133,11 @@ fn tell(shared: &Shared, hold: &HoldRow, call: &str, id: &str) -> Result<(), Pus
 
 /// What could not be written holds in memory all the same, and waits with the holds to be written.
 fn keep(shared: &Shared, state: &State, hold: &HoldRow) {
-    let (registry, keys) = (shared.registry.load_full(), shared.keys.load());
+    let registry = shared.registry.load_full();
     let (party, block) = hold.block();
     let terms = registry.terms().as_ref().clone().with_block(party, block);
     let next = (*registry).clone().with_terms(Arc::new(terms));
-    let postures = shared.live.load().judge.load().postures().clone();
-    let before = Before {
-        keys: &keys,
-        registry: &registry,
-    };
-    match read_keys(state, &next, &postures, Some(before)) {
+    match shared.read_keys(state, &next) {
         Ok(keys) => shared.swap_facts(next, keys),
         Err(why) => tracing::error!(ticket = hold.ticket, %why, "a legal block is not in force"),
     }

@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tieline_core::{Ask, Call, Code, Dialect, Problem, Retry, Ruling, Span, Subject, Tick};
+use tieline_core::{Call, Code, Dialect, Problem, Retry, Ruling, Span, Subject, Tick};
 
 use crate::answer::Answer;
 use crate::asked::Asked;
@@ -153,14 +153,10 @@ pub(crate) fn models(
 
 /// Whether policy denies every way to serve a name. A name that no channel serves is denied by nobody.
 fn is_denied(live: &Live, name: &str, facing: &Facing<'_>) -> bool {
-    let snapshot = &live.snapshot;
-    let ways = match snapshot.resolve(name) {
-        Ask::Model(ix) => snapshot.model(ix).map(|model| &model.candidates),
-        Ask::Pool(ix) => snapshot.pool(ix).map(|pool| &pool.candidates),
-        Ask::Unknown(_) | Ask::Unreadable(_) => None,
-    };
     let is_denied = |way| live.verdict(way, facing).ruling == Ruling::Deny;
-    ways.is_some_and(|ways| !ways.is_empty() && ways.iter().copied().all(is_denied))
+    let ask = live.snapshot.resolve(name);
+    let ways = live.snapshot.candidates(&ask);
+    ways.is_some_and(|(ways, _)| !ways.is_empty() && ways.iter().copied().all(is_denied))
 }
 
 /// Whose key it is.
@@ -240,12 +236,8 @@ fn evidenced(
         bearer.archive(&shared.recorder).map_err(full)?;
         return Ok((bearer.subject.clone(), None));
     }
-    if let Some(record) = key.member.to_archive(live.judge.load().postures())
-        && let Err(error) = shared.recorder.archive_bytes(record)
-    {
-        key.member.not_archived();
-        return Err(full(error));
-    }
+    let archived = key.member.archive(live.judge.load().postures(), &shared.recorder);
+    archived.map_err(full)?;
     Ok((key.subject.clone(), bearer.err()))
 }
 

@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use tieline_core::{Limits, Scope, Subject};
+use tieline_ledger::PushError;
 use tieline_policy::{Evidence, FactName, PartyFacts, PostureError, Postures, Registry};
 
 use crate::keys::{Admin, Entry, Keys, PartyKey, Role};
+use crate::recorder::Recorder;
 use crate::state::{KeyRow, State, StateError};
 
 /// A party that has a key.
@@ -69,19 +71,25 @@ impl Member {
         }))
     }
 
-    /// The party's record as decisions cite it, the first time that this process cites it.
-    pub(crate) fn to_archive(&self, postures: &Postures) -> Option<Vec<u8>> {
+    /// Archive the party's record as decisions cite it, the first time that this process cites it.
+    ///
+    /// # Errors
+    /// The record could not be archived: the next call tries again.
+    pub(crate) fn archive(&self, postures: &Postures, recorder: &Recorder) -> Result<(), PushError> {
+        let Some(record) = self.to_archive(postures) else {
+            return Ok(());
+        };
+        let archived = recorder.archive_bytes(record).map(drop);
+        archived.inspect_err(|_| self.archived.store(false, Ordering::Relaxed))
+    }
+
+    fn to_archive(&self, postures: &Postures) -> Option<Vec<u8>> {
         let first = !self.archived.load(Ordering::Relaxed) && !self.archived.swap(true, Ordering::Relaxed);
         if !first {
             return None;
         }
         let posture = postures.posture(self.posture)?;
         Some(party_record(&self.id, posture.facts(), &[], &[]))
-    }
-
-    /// The record could not be archived: the next call tries again.
-    pub(crate) fn not_archived(&self) {
-        self.archived.store(false, Ordering::Relaxed);
     }
 }
 
@@ -93,11 +101,7 @@ pub(crate) fn read_keys(
     before: Option<Before<'_>>,
 ) -> Result<Keys, MemberError> {
     let mut keys = Keys::default();
-    let party_limits = state.party_limits()?;
-    // A party is counted where its first key is: keys stay in their order, and revoked ones stay.
-    let mut firsts = BTreeMap::<String, u32>::new();
-    for (key, desk_ix) in state.keys()?.into_iter().zip(0_u32..) {
-        let party_desk_ix = *firsts.entry(key.party.clone()).or_insert(desk_ix);
+    for (key, desk_ix, of_party) in numbered(state)? {
         if key.revoked_us.is_some() {
             keys.insert_party(key.digest, Entry::Revoked);
             continue;
@@ -111,8 +115,7 @@ pub(crate) fn read_keys(
         };
         keys.members.insert(member.id.clone(), member.clone());
         let digest = key.digest;
-        let limits = party_limits.get(&key.party).copied().unwrap_or_default();
-        let subject = subject(key, desk_ix, &member, (party_desk_ix, limits));
+        let subject = subject(key, desk_ix, &member, of_party);
         keys.insert_party(
             digest,
             Entry::Live(Arc::new(PartyKey {
@@ -130,6 +133,20 @@ pub(crate) fn read_keys(
         }
     }
     Ok(keys)
+}
+
+/// All keys in their order, revoked ones too, each with its place on the desk, and that of its party with the party's limits.
+pub(crate) fn numbered(
+    state: &State,
+) -> Result<impl Iterator<Item = (KeyRow, u32, (u32, Limits))> + use<>, StateError> {
+    let limits = state.party_limits()?;
+    // A party is counted where its first key is: keys stay in their order, and revoked ones stay.
+    let mut firsts = BTreeMap::<String, u32>::new();
+    Ok(state.keys()?.into_iter().zip(0_u32..).map(move |(key, desk_ix)| {
+        let party_desk_ix = *firsts.entry(key.party.clone()).or_insert(desk_ix);
+        let limits = limits.get(&key.party).copied().unwrap_or_default();
+        (key, desk_ix, (party_desk_ix, limits))
+    }))
 }
 
 fn find(

@@ -109,7 +109,7 @@ impl Near {
     }
 }
 
-const fn far<'a>(
+pub(crate) const fn far<'a>(
     wiring: &ChannelWiring,
     model_name: &'a str,
     output_tokens_injected: Option<u32>,

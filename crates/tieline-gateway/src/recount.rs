@@ -8,7 +8,7 @@
 //! Bounds: calls whose outcome is still to be read, at most as many as were in flight at once. A budget that is first given
 //! while the process runs counts from the start of its period or of the process, whichever is later.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use tieline_core::record::{AskRecord, DECISION_V1, OUTCOME_V1, OutcomeEntry};
 use tieline_core::{CallId, Claim, Desk, Limits, Nano, Payers, PoolIx, Snapshot, Span, Tick};
 use tieline_ledger::{LedgerError, Reader, entry};
 
+use crate::members::numbered;
 use crate::state::{State, StateError};
 
 /// Rates count in periods of a day at most.
@@ -64,21 +65,12 @@ struct Open {
 
 impl Known {
     pub(crate) fn new(state: &State, snapshot: &Arc<Snapshot>) -> Result<Self, StateError> {
-        let of_parties = state.party_limits()?;
-        let mut firsts = BTreeMap::<String, u32>::new();
-        let mut keys = HashMap::new();
-        // Numbered as the live keys are.
-        for (row, desk_ix) in state.keys()?.into_iter().zip(0_u32..) {
-            let first = *firsts.entry(row.party.clone()).or_insert(desk_ix);
-            let limits = of_parties.get(&row.party).copied().unwrap_or_default();
-            let owner = Owner {
-                key: (desk_ix, row.limits),
-                party: (first, limits),
-            };
-            keys.insert(row.id, owner);
-        }
+        let keys = numbered(state)?.map(|(row, desk_ix, party)| {
+            let key = (desk_ix, row.limits);
+            (row.id, Owner { key, party })
+        });
         Ok(Self {
-            keys,
+            keys: keys.collect(),
             snapshot: snapshot.clone(),
         })
     }

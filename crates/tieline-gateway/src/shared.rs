@@ -21,7 +21,7 @@ use crate::connector::Connector;
 use crate::holds::Holds;
 use crate::identity::Identity;
 use crate::keys::Keys;
-use crate::members::Member;
+use crate::members::{self, Before, MemberError};
 use crate::meter::{Meter, Units};
 use crate::metrics::Metrics;
 use crate::orders::Orders;
@@ -153,13 +153,15 @@ impl Shared {
         self.orders.changed();
     }
 
-    /// What the next verdicts on the party follow from. A record that cannot be archived is tried again with the next call.
-    fn archive(&self, member: &Member) {
-        if let Some(record) = member.to_archive(self.live.load().judge.load().postures())
-            && self.recorder.archive_bytes(record).is_err()
-        {
-            member.not_archived();
-        }
+    /// Keys as they follow from `next`; only with the state locked.
+    pub(crate) fn read_keys(&self, state: &State, next: &Registry) -> Result<Keys, MemberError> {
+        let postures = self.live.load().judge.load().postures().clone();
+        let (registry, keys) = (self.registry.load(), self.keys.load());
+        let before = Before {
+            keys: &keys,
+            registry: &registry,
+        };
+        members::read_keys(state, next, &postures, Some(before))
     }
 
     pub(crate) fn new_call(&self, now: Tick) -> (CallId, Seed) {
@@ -359,7 +361,8 @@ impl<'a> Facing<'a> {
                 ..facing
             };
         }
-        shared.archive(member);
+        // The next verdicts on the party follow from it. One that cannot be archived is tried again with the next call.
+        let _ = member.archive(shared.live.load().judge.load().postures(), &shared.recorder);
         Self {
             posture: member.posture,
             ..facing

@@ -16,7 +16,7 @@ use tieline_core::{Health, Limits, Snapshot, Tick};
 use super::Refusal;
 use super::openapi::{HealthSchema, LimitsSchema};
 use crate::keys::{Admin, Token};
-use crate::members::{Before, Member, MemberError, read_keys};
+use crate::members::{Member, MemberError};
 use crate::recorder::Event;
 use crate::run::apply_out;
 use crate::shared::{ChildStatus, Shared};
@@ -522,13 +522,8 @@ pub(super) async fn metrics(State(shared): Shell) -> Result<impl IntoResponse, R
 
 /// Read all keys again and swap them in; their parties stay resolved.
 fn swap_keys(shared: &Shared, state: &crate::state::State) -> Result<(), Refusal> {
-    let postures = shared.live.load().judge.load().postures().clone();
-    let (registry, before) = (shared.registry.load(), shared.keys.load());
-    let before = Before {
-        keys: &before,
-        registry: &registry,
-    };
-    let keys = read_keys(state, &registry, &postures, Some(before)).map_err(|error| unusable(&error))?;
+    let keys = shared.read_keys(state, &shared.registry.load());
+    let keys = keys.map_err(|error| unusable(&error))?;
     shared.keys.store(Arc::new(keys));
     Ok(())
 }

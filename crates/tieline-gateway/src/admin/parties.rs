@@ -20,7 +20,7 @@ use super::openapi::FactsSchema;
 use super::schemas::{FactValueSchema, KindSchema, RecordSchema, RedFlagSchema};
 use crate::change::{self, When};
 use crate::keys::Admin;
-use crate::members::{Before, party_record, read_keys};
+use crate::members::party_record;
 use crate::parties::{ChangeError, EvidenceExpiry, Import, ImportFormat, PartyChange, PartyEdit};
 use crate::shared::Shared;
 use crate::state::PartyRow;
@@ -216,13 +216,8 @@ fn changed(shared: &Shared, admin: &Admin, change: PartyChange) -> Result<PartyC
         let amended = change
             .amend(&state, &registry, now)
             .map_err(|error| refused(&error))?;
-        let before = shared.keys.load();
-        let before = Before {
-            keys: &before,
-            registry: &registry,
-        };
-        let postures = shared.live.load().judge.load().postures().clone();
-        let keys = read_keys(&state, &amended.registry, &postures, Some(before))
+        let keys = shared
+            .read_keys(&state, &amended.registry)
             .map_err(|error| unusable(&error))?;
         change::carry_out(
             shared,

@@ -17,7 +17,6 @@ use super::Refusal;
 use super::api::{failed, operation};
 use crate::change::{self, When};
 use crate::keys::Admin;
-use crate::members::{Before, read_keys};
 use crate::recorder::Event;
 use crate::reload::render;
 use crate::shared::Shared;
@@ -253,17 +252,12 @@ async fn laid(shared: Arc<Shared>, admin: Arc<Admin>, change: TermChange) -> Res
 /// Check with all other terms, write, tell, lay over the parties, swap.
 fn lay(shared: &Shared, admin: &Admin, change: &TermChange) -> Result<TermDone, Refusal> {
     let state = shared.state();
-    let (registry, keys) = (shared.registry.load_full(), shared.keys.load());
-    let before = Before {
-        keys: &keys,
-        registry: &registry,
-    };
-    let postures = shared.live.load().judge.load().postures().clone();
+    let registry = shared.registry.load_full();
     let now = shared.now();
     let write = |state: &crate::state::State| {
         let done = change.write(state, now, &admin.id)?;
         let registry = (*registry).clone().with_terms(Arc::new(state.terms()?));
-        let keys = read_keys(state, &registry, &postures, Some(before))?;
+        let keys = shared.read_keys(state, &registry)?;
         Ok::<_, TermError>((done, registry, keys, state.licence_uses()?))
     };
     let when = When { at: now, epoch: None };

@@ -42,18 +42,11 @@ impl Drive {
     pub(super) fn is_still_allowed(&mut self, row: u8) -> bool {
         self.generation = self.shared.orders.generation();
         self.wake();
-        let Some(candidate) = self.call.candidate(row) else {
+        let Some(verdict) = self.verdict_on(row) else {
             return true;
         };
-        let current = self.shared.live.load();
-        let facing = Facing::call(&self.shared, &self.live, self.call.intake(), self.facts, self.now);
-        // What is in force may ask for licences that the first verdict did not rest on.
-        let units = (&mut self.units, row);
-        let verdict = current.covered(candidate, &facing, units);
         let is_allowed = verdict.ruling == Ruling::Allow;
-        if is_allowed {
-            self.units.keep(row);
-        } else {
+        if !is_allowed {
             self.feed(Input::Ordered(verdict));
         }
         is_allowed
@@ -99,10 +92,12 @@ impl Drive {
         }
     }
 
+    /// By what is in force.
     fn verdict_on(&mut self, row: u8) -> Option<Arc<Verdict>> {
         let candidate = self.call.candidate(row)?;
         let current = self.shared.live.load();
         let facing = Facing::call(&self.shared, &self.live, self.call.intake(), self.facts, self.now);
+        // What is in force may ask for licences that the first verdict did not rest on.
         let units = (&mut self.units, row);
         let verdict = current.covered(candidate, &facing, units);
         if verdict.ruling == Ruling::Allow {
