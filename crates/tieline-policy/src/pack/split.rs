@@ -26,11 +26,7 @@ pub(crate) struct Fragment<'t> {
 /// The policies of a text; the last may lack its semicolon.
 pub(crate) fn split(text: &str) -> Vec<Fragment<'_>> {
     let mut out = Vec::new();
-    let mut scan = Scan {
-        at: 0,
-        bytes: text.as_bytes(),
-        text,
-    };
+    let mut scan = Scan::new(text);
     loop {
         scan.skip_blank();
         if scan.peek().is_none() {
@@ -43,25 +39,10 @@ pub(crate) fn split(text: &str) -> Vec<Fragment<'_>> {
 /// The attributes that a policy's text asks for with `has`, each segment of a dotted one, and where they begin.
 pub(crate) fn guards(text: &str) -> Vec<(usize, &str)> {
     let mut out = Vec::new();
-    let mut scan = Scan {
-        at: 0,
-        bytes: text.as_bytes(),
-        text,
-    };
-    while let Some(byte) = scan.peek() {
-        match byte {
-            b'"' => scan.skip_string(),
-            b'/' if scan.skip_comment() => {}
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
-                let word = scan.name(scan.at);
-                scan.at += word.len();
-                if word == "has" {
-                    scan.guarded(&mut out);
-                }
-            }
-            // A digit begins no word, and what follows it is no word of its own.
-            b'0'..=b'9' => scan.at += scan.name(scan.at).len(),
-            _ => scan.at += 1,
+    let mut scan = Scan::new(text);
+    while let Some(lexeme) = scan.lexeme() {
+        if lexeme == Lexeme::Word("has") {
+            scan.guarded(&mut out);
         }
     }
     out
@@ -70,28 +51,22 @@ pub(crate) fn guards(text: &str) -> Vec<(usize, &str)> {
 /// How many operators a policy's text has, and so how deep its tree can be at most: brackets, accesses, signs, and what
 /// stands between two expressions. Those that cannot be chained are left out.
 pub(crate) fn operators(text: &str) -> usize {
-    let mut count = 0;
-    let mut scan = Scan {
-        at: 0,
-        bytes: text.as_bytes(),
-        text,
-    };
-    while let Some(byte) = scan.peek() {
-        match byte {
-            b'"' => scan.skip_string(),
-            b'/' if scan.skip_comment() => {}
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'0'..=b'9' => {
-                let word = scan.name(scan.at);
-                count += usize::from(matches!(word, "if" | "has"));
-                scan.at += word.len().max(1);
-            }
-            _ => {
-                count += usize::from(b"&|.+-*!([{".contains(&byte));
-                scan.at += 1;
-            }
-        }
-    }
-    count
+    let mut scan = Scan::new(text);
+    let lexemes = std::iter::from_fn(|| scan.lexeme());
+    lexemes
+        .filter(|lexeme| match lexeme {
+            Lexeme::Word(word) => matches!(*word, "if" | "has"),
+            Lexeme::Byte(byte) => b"&|.+-*!([{".contains(byte),
+        })
+        .count()
+}
+
+/// What stands outside strings and comments.
+#[derive(Debug, PartialEq, Eq)]
+enum Lexeme<'t> {
+    Byte(u8),
+    /// Letters, digits and underscores; a digit before letters begins no other word.
+    Word(&'t str),
 }
 
 struct Scan<'t> {
@@ -101,6 +76,28 @@ struct Scan<'t> {
 }
 
 impl<'t> Scan<'t> {
+    const fn new(text: &'t str) -> Self {
+        let bytes = text.as_bytes();
+        Self { at: 0, bytes, text }
+    }
+
+    /// The next one, behind which the cursor then is.
+    fn lexeme(&mut self) -> Option<Lexeme<'t>> {
+        loop {
+            let byte = self.peek()?;
+            if byte == b'"' {
+                self.skip_string();
+            } else if byte.is_ascii_alphanumeric() || byte == b'_' {
+                let word = self.name(self.at);
+                self.at += word.len();
+                return Some(Lexeme::Word(word));
+            } else if !self.skip_comment() {
+                self.at += 1;
+                return Some(Lexeme::Byte(byte));
+            }
+        }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
