@@ -147,6 +147,34 @@ pub(super) fn error(cue: &Cue<'_>, openai: canned::Canned, anthropic: canned::Ca
     }
 }
 
+pub(super) fn rate_limit(cue: &Cue<'_>) -> canned::Canned {
+    error(cue, canned::OPENAI_RATE_LIMIT, canned::ANTHROPIC_RATE_LIMIT)
+}
+
+pub(super) fn server_error(cue: &Cue<'_>) -> canned::Canned {
+    error(cue, canned::OPENAI_SERVER_ERROR, canned::ANTHROPIC_SERVER_ERROR)
+}
+
+pub(super) fn overloaded(cue: &Cue<'_>) -> canned::Canned {
+    error(cue, canned::OPENAI_OVERLOADED, canned::ANTHROPIC_OVERLOADED)
+}
+
+pub(super) fn spent(cue: &Cue<'_>) -> canned::Canned {
+    error(cue, canned::OPENAI_QUOTA, canned::ANTHROPIC_SPEND_LIMIT)
+}
+
+pub(super) fn bad_key(cue: &Cue<'_>) -> canned::Canned {
+    error(cue, canned::OPENAI_KEY, canned::ANTHROPIC_KEY)
+}
+
+pub(super) fn too_long(cue: &Cue<'_>) -> canned::Canned {
+    error(
+        cue,
+        canned::OPENAI_CONTEXT_LENGTH,
+        canned::ANTHROPIC_CONTEXT_LENGTH,
+    )
+}
+
 /// An error's body under another status, without the headers that its provider sends.
 pub(super) fn bare(error: canned::Canned, status: u16) -> Act {
     Act::status(status).body(error.body)

@@ -4,10 +4,10 @@ use std::io::Write as _;
 
 use bytes::Bytes;
 use tieline_core::{Dialect, FaultKind};
-use tieline_testkit::{Act, Cut, canned};
+use tieline_testkit::{Act, Cut};
 
 use super::super::scenario::{Bill, Expect, Scenario, Wait};
-use super::super::script::{Cue, content_at, error, frames, give, good, ms, plain, replaced};
+use super::super::script::{Cue, content_at, frames, give, good, ms, plain, replaced, server_error};
 
 /// Nothing comes, or nothing that says anything.
 pub(super) fn silent() -> Vec<Scenario> {
@@ -105,10 +105,7 @@ pub(super) fn spoiled() -> Vec<Scenario> {
         new(
             "error-event-at-once",
             "The first channel answers 200 and reports an error in the stream, before any content.",
-            |cue| {
-                let error = error(cue, canned::OPENAI_SERVER_ERROR, canned::ANTHROPIC_SERVER_ERROR);
-                replaced(cue, 0, error.frame())
-            },
+            |cue| replaced(cue, 0, server_error(cue).frame()),
             |_| Expect::served_after(&[FaultKind::Transient]),
         )
         .only_streams(),

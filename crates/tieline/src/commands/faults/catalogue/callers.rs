@@ -1,10 +1,10 @@
 //! Callers who leave or read slowly, and rules that change while a call is under way.
 
 use tieline_core::FaultKind;
-use tieline_testkit::{Act, canned};
+use tieline_testkit::Act;
 
 use super::super::scenario::{Bill, Caller, Expect, Scenario, Told, Tries, Wait};
-use super::super::script::{answer, bare, content_at, error, frames, gated, give, good};
+use super::super::script::{answer, bare, content_at, frames, gated, give, good, server_error};
 
 pub(super) fn all() -> Vec<Scenario> {
     let new = |name, says, first, expect| Scenario::new("caller", name, says, first, expect);
@@ -51,10 +51,7 @@ pub(super) fn all() -> Vec<Scenario> {
         new(
             "rules-change-between-attempts",
             "A reload brings rules that deny the call while the first channel is waited for; that one fails, and no other is asked.",
-            |cue| {
-                let error = error(cue, canned::OPENAI_SERVER_ERROR, canned::ANTHROPIC_SERVER_ERROR);
-                bare(error, 500).gate_before_head(cue.gate)
-            },
+            |cue| bare(server_error(cue), 500).gate_before_head(cue.gate),
             |_| Expect::error(502, "channels_failed", 1, &[FaultKind::Transient]),
         )
         .caller(Caller::UnderNewRulesWaiting),

@@ -4,7 +4,10 @@ use tieline_core::{Dialect, FaultKind};
 use tieline_testkit::{Act, canned};
 
 use super::super::scenario::{Bill, Caller, Expect, Scenario, Told, Tries};
-use super::super::script::{bare, error, give, good, no_prefill, refusal};
+use super::super::script::{
+    bad_key, bare, error, give, good, no_prefill, overloaded, rate_limit, refusal, server_error, spent,
+    too_long,
+};
 
 /// One channel refuses; the next one serves.
 pub(super) fn passing() -> Vec<Scenario> {
@@ -13,19 +16,19 @@ pub(super) fn passing() -> Vec<Scenario> {
         new(
             "rate-limit",
             "The first channel answers 429 with Retry-After.",
-            |cue| error(cue, canned::OPENAI_RATE_LIMIT, canned::ANTHROPIC_RATE_LIMIT).act(),
+            |cue| rate_limit(cue).act(),
             |_| Expect::served_after(&[FaultKind::Rate]),
         ),
         new(
             "rate-limit-bare",
             "The first channel answers 429 without Retry-After.",
-            |cue| bare(error(cue, canned::OPENAI_RATE_LIMIT, canned::ANTHROPIC_RATE_LIMIT), 429),
+            |cue| bare(rate_limit(cue), 429),
             |_| Expect::served_after(&[FaultKind::Rate]),
         ),
         new(
             "server-error",
             "The first channel answers 500.",
-            |cue| error(cue, canned::OPENAI_SERVER_ERROR, canned::ANTHROPIC_SERVER_ERROR).act(),
+            |cue| server_error(cue).act(),
             |_| Expect::served_after(&[FaultKind::Transient]),
         ),
         new(
@@ -37,19 +40,19 @@ pub(super) fn passing() -> Vec<Scenario> {
         new(
             "unavailable",
             "The first channel answers 503.",
-            |cue| bare(error(cue, canned::OPENAI_OVERLOADED, canned::ANTHROPIC_OVERLOADED), 503),
+            |cue| bare(overloaded(cue), 503),
             |_| Expect::served_after(&[FaultKind::Overload]),
         ),
         new(
             "overloaded",
             "The first channel answers 529.",
-            |cue| bare(error(cue, canned::OPENAI_OVERLOADED, canned::ANTHROPIC_OVERLOADED), 529),
+            |cue| bare(overloaded(cue), 529),
             |_| Expect::served_after(&[FaultKind::Overload]),
         ),
         new(
             "key-refused",
             "The first channel answers 401: the operator's credential there is not valid.",
-            |cue| error(cue, canned::OPENAI_KEY, canned::ANTHROPIC_KEY).act(),
+            |cue| bad_key(cue).act(),
             |_| Expect::served_after(&[FaultKind::Auth]),
         ),
         new(
@@ -61,13 +64,13 @@ pub(super) fn passing() -> Vec<Scenario> {
         new(
             "spend-limit",
             "The account at the first channel is spent.",
-            |cue| error(cue, canned::OPENAI_QUOTA, canned::ANTHROPIC_SPEND_LIMIT).act(),
+            |cue| spent(cue).act(),
             |_| Expect::served_after(&[FaultKind::Spend]),
         ),
         new(
             "other-model",
             "Both channels of the first model answer 500; a channel of the pool's other model serves, and is named.",
-            |cue| error(cue, canned::OPENAI_SERVER_ERROR, canned::ANTHROPIC_SERVER_ERROR).act(),
+            |cue| server_error(cue).act(),
             |_| Expect::served_after(&[FaultKind::Transient, FaultKind::Transient]),
         )
         .rest(|cue| if cue.role == 1 { bare(canned::ANTHROPIC_SERVER_ERROR, 500) } else { good(cue) }),
@@ -81,12 +84,7 @@ pub(super) fn lasting() -> Vec<Scenario> {
         new(
             "unavailable-for-long",
             "The first channel answers 503 to every call of eight; each is served by another.",
-            |cue| {
-                bare(
-                    error(cue, canned::OPENAI_OVERLOADED, canned::ANTHROPIC_OVERLOADED),
-                    503,
-                )
-            },
+            |cue| bare(overloaded(cue), 503),
             |_| Expect::served_after(&[FaultKind::Overload]).tries(Tries::Any),
         )
         .caller(Caller::Times(8)),
@@ -113,7 +111,7 @@ pub(super) fn lasting() -> Vec<Scenario> {
         new(
             "rate-limit-everywhere",
             "Every channel answers 429 with Retry-After.",
-            |cue| error(cue, canned::OPENAI_RATE_LIMIT, canned::ANTHROPIC_RATE_LIMIT).act(),
+            |cue| rate_limit(cue).act(),
             |_| Expect::error(429, "channels_busy", 2, &[FaultKind::Rate]),
         )
         .everywhere(),
@@ -127,45 +125,35 @@ pub(super) fn everywhere() -> Vec<Scenario> {
         new(
             "rate-limit-bare-everywhere",
             "Every channel answers 429 without Retry-After.",
-            |cue| {
-                bare(
-                    error(cue, canned::OPENAI_RATE_LIMIT, canned::ANTHROPIC_RATE_LIMIT),
-                    429,
-                )
-            },
+            |cue| bare(rate_limit(cue), 429),
             |_| Expect::error(429, "channels_busy", 2, &[FaultKind::Rate]),
         )
         .everywhere(),
         new(
             "server-error-everywhere",
             "Every channel answers 500.",
-            |cue| error(cue, canned::OPENAI_SERVER_ERROR, canned::ANTHROPIC_SERVER_ERROR).act(),
+            |cue| server_error(cue).act(),
             |_| Expect::error(502, "channels_failed", 2, &[FaultKind::Transient]),
         )
         .everywhere(),
         new(
             "unavailable-everywhere",
             "Every channel answers 503.",
-            |cue| {
-                bare(
-                    error(cue, canned::OPENAI_OVERLOADED, canned::ANTHROPIC_OVERLOADED),
-                    503,
-                )
-            },
+            |cue| bare(overloaded(cue), 503),
             |_| Expect::error(502, "channels_failed", 2, &[FaultKind::Overload]),
         )
         .everywhere(),
         new(
             "spent-everywhere",
             "The accounts at all channels are spent.",
-            |cue| error(cue, canned::OPENAI_QUOTA, canned::ANTHROPIC_SPEND_LIMIT).act(),
+            |cue| spent(cue).act(),
             |_| Expect::error(502, "channels_failed", 2, &[FaultKind::Spend]),
         )
         .everywhere(),
         new(
             "forbidden-everywhere",
             "Every channel answers 401 to the operator's credential.",
-            |cue| error(cue, canned::OPENAI_KEY, canned::ANTHROPIC_KEY).act(),
+            |cue| bad_key(cue).act(),
             |_| Expect::error(502, "channels_failed", 2, &[FaultKind::Auth]),
         )
         .everywhere(),
@@ -192,27 +180,13 @@ pub(super) fn final_ones() -> Vec<Scenario> {
         new(
             "context-overflow",
             "The prompt overflows the first model; the pool has a model with a larger context.",
-            |cue| {
-                error(
-                    cue,
-                    canned::OPENAI_CONTEXT_LENGTH,
-                    canned::ANTHROPIC_CONTEXT_LENGTH,
-                )
-                .act()
-            },
+            |cue| too_long(cue).act(),
             |_| Expect::served_after(&[FaultKind::Context]),
         ),
         new(
             "context-overflow-everywhere",
             "The prompt overflows every model.",
-            |cue| {
-                error(
-                    cue,
-                    canned::OPENAI_CONTEXT_LENGTH,
-                    canned::ANTHROPIC_CONTEXT_LENGTH,
-                )
-                .act()
-            },
+            |cue| too_long(cue).act(),
             |_| {
                 let each = vec![(0, Some(FaultKind::Context)), (1, Some(FaultKind::Context))];
                 Expect::relayed(400, FaultKind::Context).tries(Tries::Each(each))

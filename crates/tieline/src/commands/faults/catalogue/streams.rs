@@ -1,10 +1,12 @@
 //! Streams that break after the caller has had some of them: the setting `resume` says what happens then.
 
 use tieline_core::FaultKind;
-use tieline_testkit::{Cut, canned};
+use tieline_testkit::Cut;
 
 use super::super::scenario::{Expect, Scenario, Wait};
-use super::super::script::{Cue, PIECES, content_at, cut, error, frames, gated, good, no_prefill, replaced};
+use super::super::script::{
+    PIECES, content_at, cut, frames, gated, good, no_prefill, overloaded, replaced, server_error,
+};
 
 pub(super) fn all() -> Vec<Scenario> {
     let new = |name, says, first, expect| Scenario::new("stream", name, says, first, expect).resumes();
@@ -71,10 +73,7 @@ pub(super) fn told() -> Vec<Scenario> {
         new(
             "overload-event-late",
             "The first channel reports in the stream, after content, that it is overloaded.",
-            |cue| {
-                let error = error(cue, canned::OPENAI_OVERLOADED, canned::ANTHROPIC_OVERLOADED);
-                replaced(cue, 3, error.frame())
-            },
+            |cue| replaced(cue, 3, overloaded(cue).frame()),
             |form| {
                 Expect::broken(match form.dialect {
                     // OpenAI's dialect says so by its status alone, which an event has not.
@@ -98,8 +97,4 @@ pub(super) fn told() -> Vec<Scenario> {
         )
         .everywhere(),
     ]
-}
-
-fn server_error(cue: &Cue<'_>) -> canned::Canned {
-    error(cue, canned::OPENAI_SERVER_ERROR, canned::ANTHROPIC_SERVER_ERROR)
 }
