@@ -158,8 +158,7 @@ impl Board {
 
     /// Reserve for everybody who pays for a call.
     pub fn reserve_for(&mut self, of: &Snapshot, intake: &Intake, claim: &Claim) -> DeskReply {
-        let pool = self.pool(of, intake);
-        let pool = pool.as_ref().map(|(ix, limits)| (*ix, limits));
+        let pool = pool(&self.snapshot, of, intake);
         self.desk.reserve(&intake.subject.payers(pool), claim)
     }
 
@@ -172,28 +171,15 @@ impl Board {
         used: Option<&Usage>,
         now: Tick,
     ) {
-        let pool = self.pool(of, intake);
-        let pool = pool.as_ref().map(|(ix, limits)| (*ix, limits));
+        let pool = pool(&self.snapshot, of, intake);
         self.desk
             .settle(&intake.subject.payers(pool), claim, charged, used, now);
     }
 
     /// What is left to those who pay for a call.
     pub fn rooms(&self, of: &Snapshot, intake: &Intake, now: Tick) -> Rooms {
-        let pool = self.pool(of, intake);
-        let pool = pool.as_ref().map(|(ix, limits)| (*ix, limits));
+        let pool = pool(&self.snapshot, of, intake);
         self.desk.rooms(&intake.subject.payers(pool), now)
-    }
-
-    /// The pool that a call asks for, in this grid, with the limits that it has here.
-    fn pool(&self, of: &Snapshot, intake: &Intake) -> Option<(PoolIx, Limits)> {
-        let Ask::Pool(ix) = intake.ask else { return None };
-        let here = if of.digest == self.snapshot.digest {
-            ix
-        } else {
-            self.snapshot.pool_named(&of.pool(ix)?.name)?
-        };
-        Some((here, self.snapshot.pool(here)?.limits))
     }
 
     /// A channel of another grid in this one, by its name.
@@ -216,6 +202,17 @@ impl Board {
     fn place(&self, of: &Snapshot, candidate: Candidate) -> Option<Candidate> {
         place(of, &self.snapshot, candidate)
     }
+}
+
+/// The pool that a call asks for, in the grid `here`, with the limits that it has there.
+fn pool<'a>(here: &'a Snapshot, of: &Snapshot, intake: &Intake) -> Option<(PoolIx, &'a Limits)> {
+    let Ask::Pool(ix) = intake.ask else { return None };
+    let ix = if of.digest == here.digest {
+        ix
+    } else {
+        here.pool_named(&of.pool(ix)?.name)?
+    };
+    Some((ix, &here.pool(ix)?.limits))
 }
 
 /// The candidate of `of` in `to`, by its names; itself if they are one grid.

@@ -12,7 +12,7 @@ const EPOCH_DAYS: u64 = 719_468;
 
 /// Months since the year 0, of a day since the Unix epoch. The year is counted from March, so that the leap day is its
 /// last; months then have the lengths that `(153 m + 2) / 5` sums up.
-pub(crate) fn month_of(days: u64) -> u64 {
+pub fn month_of(days: u64) -> u64 {
     let days = days + EPOCH_DAYS;
     let (era, day) = (days / ERA_DAYS, days % ERA_DAYS);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -23,7 +23,7 @@ pub(crate) fn month_of(days: u64) -> u64 {
 }
 
 /// The day since the Unix epoch on which a month since the year 0 begins; none before the epoch.
-pub(crate) fn first_day(month: u64) -> u64 {
+pub fn first_day(month: u64) -> u64 {
     let from_march = month.saturating_sub(2);
     let (years, month) = (from_march / 12, from_march % 12);
     let (era, year) = (years / 400, years % 400);
@@ -58,6 +58,8 @@ mod tests {
     fn instants_are_written_as_rfc_3339() {
         let check = |at: u64, expected: &str| assert_eq!(Tick(at).rfc3339(), expected);
         check(0, "1970-01-01T00:00:00Z");
+        check(784_111_777_000_000, "1994-11-06T08:49:37Z");
+        check(1_709_208_000_000_000, "2024-02-29T12:00:00Z");
         check(1_781_284_860_000_000, "2026-06-12T17:21:00Z");
         check(1_781_284_860_000_001, "2026-06-12T17:21:01Z");
         check(1_835_481_599_999_999, "2028-03-01T00:00:00Z");

@@ -11,7 +11,7 @@
 //! nothing iterates in hash order; unknown is never zero.
 
 pub mod board;
-mod calendar;
+pub mod calendar;
 pub mod call;
 mod desk;
 mod entropy;
@@ -58,6 +58,11 @@ pub use verdict::{Rule, Ruling, Verdict};
 /// Eight rows of five integers keep a recorded view under 256 bytes, and no pool that people have written so far lists
 /// more than eight (model, channel) pairs; the configuration check refuses one that does.
 pub const ROWS_MAX: usize = 8;
+
+/// For `skip_serializing_if`.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
 
 /// A SHA-256 digest, as 32 raw bytes; written as 64 lower-case hexadecimal digits.
 pub type Digest32 = [u8; 32];

@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Usage {
     /// Sound of the prompt, neither read from nor written to a cache.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub audio: u64,
     /// Sound of the answer.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub audio_output: u64,
     /// Prompt tokens read from the channel's cache.
     pub cache_read: u64,
     /// Prompt tokens written to the channel's cache.
     pub cache_write: u64,
     /// Pictures of the prompt that the channel counts apart.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub image: u64,
     /// Prompt tokens neither read from nor written to a cache.
     pub input: u64,
@@ -64,14 +64,6 @@ pub enum Mark {
     Tool,
     /// Usage as known so far; the last one counts.
     Usage(Usage),
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's `skip_serializing_if` gives a reference"
-)]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 impl Usage {

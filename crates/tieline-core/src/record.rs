@@ -92,7 +92,7 @@ pub struct IntakeRecord {
     pub is_deterministic: bool,
     pub key: Arc<str>,
     /// Pictures, sounds and documents in the request.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub media: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_tokens_max: Option<u32>,
@@ -103,14 +103,9 @@ pub struct IntakeRecord {
     pub patience_us: Option<Span>,
     pub posture: u32,
     /// The candidates that were known to go on with an answer that the request ends with, as bits.
-    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub prefill: u8,
     pub stream: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-const fn is_none_of_them(bits: &u8) -> bool {
-    *bits == 0
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,14 +214,6 @@ const fn one() -> u32 {
 )]
 const fn is_one(number: &u32) -> bool {
     *number == 1
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's `skip_serializing_if` gives a reference"
-)]
-const fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 /// 32 bytes, written as 64 lower-case hexadecimal digits.

@@ -752,14 +752,6 @@ impl Whole {
     }
 
     fn asked<'a>(&'a self, facts: &'a Facts) -> Asked<'a> {
-        Asked {
-            action: facts.action,
-            channel: &self.channel,
-            channel_facts: &facts.channel,
-            end_use: facts.end_use.as_deref(),
-            model: &self.model,
-            model_facts: &facts.model,
-            region: facts.region.as_deref(),
-        }
+        Asked::of(facts, &self.channel, &self.model)
     }
 }

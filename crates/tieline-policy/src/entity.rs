@@ -8,7 +8,7 @@ use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpr
 use tieline_core::grid::Weights;
 
 use crate::country::Country;
-use crate::facts::{Action, ChannelFacts, ModelFacts, PartyFacts};
+use crate::facts::{Action, ChannelFacts, Facts, ModelFacts, PartyFacts};
 use crate::limits::Subject;
 use crate::schema::{Type, uid};
 use crate::slice::Known;
@@ -94,15 +94,26 @@ impl Prepared {
 }
 
 impl<'a> Asked<'a> {
-    /// What scopes are held against. The country is the channel's, so it counts only for the channel's own region.
+    pub(crate) fn of(facts: &'a Facts, channel: &'a Prepared, model: &'a Prepared) -> Self {
+        Self {
+            action: facts.action,
+            channel,
+            channel_facts: &facts.channel,
+            end_use: facts.end_use.as_deref(),
+            model,
+            model_facts: &facts.model,
+            region: facts.region.as_deref(),
+        }
+    }
+
+    /// What scopes are held against.
     pub(crate) fn subject(&self) -> Subject<'a> {
-        let is_own = self.channel_facts.region.as_deref() == self.region;
         Subject {
             end_use: self.end_use,
             lab: &self.model_facts.lab,
             model: &self.model_facts.name,
             region: self.region,
-            region_country: self.channel_facts.region_country.as_ref().filter(|_| is_own),
+            region_country: self.channel_facts.country_at(self.region),
         }
     }
 

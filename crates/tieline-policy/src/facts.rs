@@ -355,6 +355,13 @@ pub(crate) fn eflop(text: &str) -> Option<i64> {
 // === impl ChannelFacts ===
 
 impl ChannelFacts {
+    /// The country in which the channel processes in this region, which is known of its own region only.
+    pub(crate) fn country_at(&self, region: Option<&str>) -> Option<&Country> {
+        self.region_country
+            .as_ref()
+            .filter(|_| self.region.as_deref() == region)
+    }
+
     /// The cloud that it runs on, from its component `cloud:…`.
     pub fn cloud(&self) -> Option<&str> {
         self.components

@@ -60,15 +60,7 @@ impl Probe {
     pub(crate) fn ask(&self, facts: &Facts, now: Tick) -> Result<Found, FactsError> {
         let channel = Prepared::of_channel(&facts.channel)?;
         let model = Prepared::of_model(&facts.model)?;
-        let asked = Asked {
-            action: facts.action,
-            channel: &channel,
-            channel_facts: &facts.channel,
-            end_use: facts.end_use.as_deref(),
-            model: &model,
-            model_facts: &facts.model,
-            region: facts.region.as_deref(),
-        };
+        let asked = Asked::of(facts, &channel, &model);
         let mut found = Found::default();
         for world in &facts.party.for_question(&asked.subject(), now).worlds(now).each {
             self.ask_world(&asked, world, &mut found)?;

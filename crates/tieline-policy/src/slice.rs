@@ -416,7 +416,6 @@ fn decide(parts: &[Node], known: &Known<'_>, decisive: bool) -> Option<bool> {
 
 impl<'a> Known<'a> {
     pub(crate) fn new(facts: &'a Facts, countries: &'a Countries) -> Self {
-        let is_own = facts.channel.region == facts.region;
         Self {
             action: facts.action,
             channel: &facts.channel,
@@ -425,7 +424,7 @@ impl<'a> Known<'a> {
             model: &facts.model,
             party: &facts.party,
             region: facts.region.as_deref(),
-            region_country: facts.channel.region_country.as_ref().filter(|_| is_own),
+            region_country: facts.channel.country_at(facts.region.as_deref()),
             training_eflop: facts.model.training_eflop(),
         }
     }

@@ -1,38 +1,16 @@
 //! Days and dates of the Gregorian calendar, as replies name them; whole seconds since 1970, no clock.
 
+use tieline_core::calendar::{first_day, month_of};
+
 /// Seconds of a day.
 pub(crate) const DAY_S: u64 = 86_400;
 
-/// Days of an era of 400 years, and from the first of March of the year 0 to 1970.
-const ERA_DAYS: u64 = 146_097;
-const EPOCH_DAYS: u64 = 719_468;
-
-/// Days since 1970 of a date (Howard Hinnant's `days_from_civil`: years begin in March, so that the leap day is the last).
-/// `None` for a date before, or one that no calendar has.
+/// Days since 1970 of a date; none for one before, or one that no calendar has.
 pub(crate) fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    days.checked_sub(EPOCH_DAYS)
-}
-
-/// Year, month and day of a number of days since 1970 (`civil_from_days`).
-pub(crate) const fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days.saturating_add(EPOCH_DAYS);
-    let (era, day_of_era) = (days / ERA_DAYS, days % ERA_DAYS);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = era * 400 + year_of_era + (month <= 2) as u64;
-    (year, month, day)
+    Some(first_day(year * 12 + month - 1) + day - 1)
 }
 
 /// Seconds since 1970 of a date as HTTP writes it (RFC 9110, section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -57,13 +35,8 @@ pub(crate) fn time_of_day_s(text: &str) -> Option<u64> {
 
 /// When the month after that of `now_s` begins, in UTC.
 pub(crate) fn next_month_s(now_s: u64) -> Option<u64> {
-    let (year, month, _) = civil(now_s / DAY_S);
-    let (year, month) = if month == 12 {
-        (year + 1, 1)
-    } else {
-        (year, month + 1)
-    };
-    Some(days(year, month, 1)? * DAY_S)
+    let month = month_of(now_s / DAY_S) + 1;
+    Some(days(month / 12, month % 12 + 1, 1)? * DAY_S)
 }
 
 /// When the next day begins in California.
@@ -80,7 +53,7 @@ const PACIFIC_S: u64 = 8 * 3_600;
 /// By how much California is behind UTC: an hour less from the second Sunday of March to the first of November, at two
 /// o'clock of the time that ends (Energy Policy Act of 2005, section 110).
 fn behind_utc_s(at_s: u64) -> Option<u64> {
-    let (year, ..) = civil(at_s / DAY_S);
+    let year = month_of(at_s / DAY_S) / 12;
     let begins_s = (first_sunday(year, 3)? + 7) * DAY_S + 2 * 3_600 + PACIFIC_S;
     let ends_s = first_sunday(year, 11)? * DAY_S + 3_600 + PACIFIC_S;
     let is_summer = (begins_s..ends_s).contains(&at_s);
@@ -117,10 +90,11 @@ mod tests {
     #[test]
     fn days_and_dates_are_inverse() {
         for day in (0..60_000).step_by(13) {
-            let (year, month, date) = civil(day);
-            assert_eq!(days(year, month, date), Some(day));
+            let month = month_of(day);
+            let date = day - first_day(month) + 1;
+            assert_eq!(days(month / 12, month % 12 + 1, date), Some(day));
         }
-        assert_eq!(civil(u64::MAX / DAY_S).1.clamp(1, 12), civil(u64::MAX / DAY_S).1);
+        assert_eq!(next_month_s(u64::MAX), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tieline_core::{Dialect, FaultKind, Mark, Problem};
 use crate::convert::{self, BridgeOut, Context, StreamBridge};
 use crate::dialect::{LimitField, Target};
 use crate::frame::sse::Frames;
-use crate::json::{Edits, Head, PIECES, StreamOptions, quote_into};
+use crate::json::{Edits, Head, PIECES, StreamOptions, joined, quote_into};
 use crate::model::{Loss, Names};
 use crate::pass::{self, Out, Pass, Told};
 use crate::provider::Provider;
@@ -301,17 +301,8 @@ fn target(far: &Far<'_>) -> Target {
 fn limited(near: Dialect, body: &Bytes, head: &Head, far: &Far<'_>) -> Bytes {
     let mut edits = Edits::default();
     limit(LimitField::MaxCompletionTokens, near, head, far, &mut edits);
-    let (pieces, len) = edits.apply(body);
-    match pieces.as_slice() {
-        [whole] => whole.clone(),
-        pieces => {
-            let mut joined = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
-            for piece in pieces {
-                joined.extend_from_slice(piece);
-            }
-            Bytes::from(joined)
-        }
-    }
+    let (pieces, _) = edits.apply(body);
+    joined(&pieces)
 }
 
 /// Write the injected output limit into a request that states none, or states `null`.

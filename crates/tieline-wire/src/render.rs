@@ -10,9 +10,8 @@ use std::io::Write as _;
 use bytes::Bytes;
 use serde_json::Value;
 use smallvec::SmallVec;
-use tieline_core::{CallId, Code, Dialect, Problem, Retry};
+use tieline_core::{CallId, Code, Dialect, Problem, Retry, Tick};
 
-use crate::calendar;
 use crate::convert;
 use crate::frame::sse;
 use crate::json::quote_into;
@@ -174,7 +173,11 @@ fn card_into(dialect: Dialect, name: &str, created_s: u64, out: &mut Vec<u8>) {
             quote_into(name, out);
             out.extend_from_slice(b",\"display_name\":");
             quote_into(name, out);
-            write!(out, ",\"created_at\":\"{}\"}}", rfc3339(created_s))
+            write!(
+                out,
+                ",\"created_at\":\"{}\"}}",
+                Tick(created_s.saturating_mul(1_000_000)).rfc3339()
+            )
         }
     };
 }
@@ -294,29 +297,5 @@ fn quote_or_null(text: Option<&str>, out: &mut Vec<u8>) {
     match text {
         Some(text) => quote_into(text, out),
         None => out.extend_from_slice(b"null"),
-    }
-}
-
-/// Seconds since 1970 as RFC 3339 in UTC.
-fn rfc3339(at_s: u64) -> String {
-    let (year, month, day) = calendar::civil(at_s / calendar::DAY_S);
-    let rest = at_s % calendar::DAY_S;
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-        rest / 3_600,
-        rest / 60 % 60,
-        rest % 60
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_written() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(784_111_777), "1994-11-06T08:49:37Z");
-        assert_eq!(rfc3339(1_709_208_000), "2024-02-29T12:00:00Z");
     }
 }

@@ -18,7 +18,7 @@ use crate::subject::Ask;
 
 /// The output tokens that an estimate assumes where the request states no limit. A guess: half of recorded chat answers
 /// are shorter than a quarter of it; settling corrects it.
-pub const OUTPUT_TOKENS_ASSUMED: u64 = 1_024;
+const OUTPUT_TOKENS_ASSUMED: u64 = 1_024;
 
 /// Bytes of request body per input token that an estimate assumes: English text has about four.
 const BODY_BYTES_PER_TOKEN: u64 = 4;
@@ -128,8 +128,7 @@ impl Call {
 
     /// Tokens to reserve: an estimate of the input, and the stated or assumed limit of the output.
     pub(super) fn tokens_estimate(&self) -> u64 {
-        let input = self.intake.body_bytes / BODY_BYTES_PER_TOKEN;
-        input.saturating_add(self.output_tokens(OUTPUT_TOKENS_ASSUMED))
+        self.channel_claim().tokens()
     }
 
     fn output_tokens(&self, otherwise: u64) -> u64 {

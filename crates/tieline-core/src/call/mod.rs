@@ -37,7 +37,6 @@ use crate::subject::Intake;
 use crate::time::{Span, Tick};
 use crate::verdict::Verdict;
 
-pub use bound::OUTPUT_TOKENS_ASSUMED;
 pub use plan::{Plan, Why};
 pub use replay::{Difference, replay};
 pub use step::{Fact, Judged, Loss, MARKS_MAX, Step};

@@ -212,9 +212,10 @@ impl Plan {
 
     /// The next row to try.
     pub(crate) fn choose(&self, turn: &Turn<'_>) -> Option<u8> {
+        let failed = self.failed_domains(turn);
         [Why::Standby, Why::Full, Why::Again, Why::Ailing, Why::Lacking]
             .into_iter()
-            .find_map(|why| self.choose_among(why, turn))
+            .find_map(|why| self.choose_among(why, turn, &failed))
     }
 
     /// Whether nothing stands against a row as it was last seen.
@@ -303,13 +304,12 @@ impl Plan {
         limits.filter_map(|(_, free_at)| free_at).min()
     }
 
-    fn choose_among(&self, why: Why, turn: &Turn<'_>) -> Option<u8> {
+    fn choose_among(&self, why: Why, turn: &Turn<'_>, failed: &ComponentSet) -> Option<u8> {
         let mut rows: ArrayVec<u8, ROWS_MAX> = (self.rows.iter().zip(0_u8..))
             .filter(|(row, _)| row.why == why)
             .map(|(_, ix)| ix)
             .collect();
-        let failed = self.failed_domains(turn);
-        let apart = |row: &u8| !turn.components(*row).intersects(&failed);
+        let apart = |row: &u8| !turn.components(*row).intersects(failed);
         if turn.is_last && rows.iter().any(apart) {
             rows.retain(|row| apart(row));
         }

@@ -1,7 +1,10 @@
 //! The generic cell rate algorithm (ITU-T I.371) in integers: one number per bucket, the theoretical arrival time in ns.
 //! A bucket's burst is its whole limit, so "100 a minute" admits 100 at once and then one each 600 ms.
 
+use super::limit::Bucket;
 use crate::time::{Span, Tick};
+
+pub(super) const MINUTE: Span = Span::from_s(60);
 
 /// Theoretical arrival time, ns since the Unix epoch (2^64 ns reach the year 2554).
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,6 +15,19 @@ pub(super) struct Gcra(u64);
 pub(super) struct Rate {
     pub(super) limit: u64,
     pub(super) period: Span,
+}
+
+/// The fullest of the buckets that are at `permille` of their limit or above, and when it falls below.
+pub(super) fn fullest<'g>(
+    buckets: impl IntoIterator<Item = (Bucket, &'g mut Gcra, Option<Rate>, u64)>,
+    permille: u64,
+    now: Tick,
+) -> Option<(Bucket, Option<Tick>)> {
+    let above = buckets
+        .into_iter()
+        .filter_map(|(bucket, gcra, rate, _)| Some((bucket, gcra.above(rate?, permille, now)?)));
+    let (bucket, until) = above.max_by_key(|(_, until)| *until)?;
+    Some((bucket, Some(until)))
 }
 
 impl Gcra {

@@ -79,7 +79,7 @@ pub enum DeskReply {
         /// What stands in the way is reserved by calls in flight: the end of any of them may free it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         in_flight: bool,
-        #[serde(default, skip_serializing_if = "is_key")]
+        #[serde(default, skip_serializing_if = "crate::is_default")]
         owner: BucketOwner,
         /// There is room, but it is kept for calls that matter more, or for a party that was served less.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -97,14 +97,6 @@ pub struct Claim {
     pub nano: Nano,
     /// An estimate.
     pub tokens: u64,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's `skip_serializing_if` gives a reference"
-)]
-fn is_key(owner: &BucketOwner) -> bool {
-    *owner == BucketOwner::Key
 }
 
 impl Limits {

@@ -1,12 +1,11 @@
 //! The buckets of one owner.
 
 use super::budget::{Budget, Period, Short};
-use super::gcra::{Gcra, Rate};
+use super::gcra::{Gcra, MINUTE, Rate, fullest};
 use super::{Bucket, BucketOwner, Claim, DeskReply, Limits};
 use crate::money::Nano;
 use crate::time::{Span, Tick};
 
-const MINUTE: Span = Span::from_s(60);
 const DAY: Span = Span::from_s(86_400);
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -134,12 +133,7 @@ impl Owner {
         {
             return Some((Bucket::Concurrency, None));
         }
-        let rates = self.rates(limits, 0).into_iter();
-        let above =
-            rates.filter_map(|(bucket, gcra, rate, _)| Some((bucket, gcra.above(rate?, permille, now)?)));
-        above
-            .max_by_key(|(_, until)| *until)
-            .map(|(bucket, until)| (bucket, Some(until)))
+        fullest(self.rates(limits, 0), permille, now)
     }
 
     pub(super) fn rooms(mut self, limits: &Limits, now: Tick) -> Rooms {

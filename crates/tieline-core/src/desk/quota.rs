@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::gcra::{Gcra, Rate};
+use super::gcra::{Gcra, MINUTE, Rate, fullest};
 use super::limit::Bucket;
 use crate::mark::Usage;
 use crate::time::{Span, Tick};
@@ -83,8 +83,6 @@ struct Units {
     output: u64,
     tokens: u64,
 }
-
-const MINUTE: Span = Span::from_s(60);
 
 impl ChannelClaim {
     /// What limits of tokens without further rules count.
@@ -207,12 +205,7 @@ impl QuotaState {
         {
             return Some((Bucket::TokensInFlight, None));
         }
-        let above = self.buckets(quota, Units::default()).into_iter();
-        let above =
-            above.filter_map(|(bucket, gcra, rate, _)| Some((bucket, gcra.above(rate?, permille, now)?)));
-        above
-            .max_by_key(|(_, until)| *until)
-            .map(|(bucket, until)| (bucket, Some(until)))
+        fullest(self.buckets(quota, Units::default()), permille, now)
     }
 
     fn buckets(&mut self, quota: &Quota, units: Units) -> [(Bucket, &mut Gcra, Option<Rate>, u64); 4] {

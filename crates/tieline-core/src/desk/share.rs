@@ -107,16 +107,20 @@ impl Shares {
     /// What the party was served, lifted to the least of those that are active if it comes anew: nobody saves up turns.
     fn lifted(&mut self, asker: Asker, now: Tick) -> Option<u64> {
         self.0.retain(|_, share| now.since(share.seen_at) <= IDLE_MAX);
-        let least = self.0.values().map(|share| share.served).min().unwrap_or(0);
-        if !self.0.contains_key(&asker.party) && self.0.len() >= SHARES_MAX {
-            return None;
+        if !self.0.contains_key(&asker.party) {
+            if self.0.len() >= SHARES_MAX {
+                return None;
+            }
+            let least = self.0.values().map(|share| share.served).min().unwrap_or(0);
+            let new = Share {
+                class: asker.class,
+                seen_at: now,
+                served: least,
+                waits_until: Tick(0),
+            };
+            self.0.insert(asker.party, new);
         }
-        let share = self.0.entry(asker.party).or_insert(Share {
-            class: asker.class,
-            seen_at: now,
-            served: least,
-            waits_until: Tick(0),
-        });
+        let share = self.0.get_mut(&asker.party)?;
         (share.class, share.seen_at) = (asker.class, now);
         Some(share.served)
     }

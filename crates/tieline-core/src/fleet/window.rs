@@ -68,8 +68,11 @@ impl Window {
     /// that died to one that serves is no amplification, and has no limit.
     pub(super) fn is_barred(&self, now: Tick) -> bool {
         let (bad, _) = self.sum(now, BUCKETS_OF_RETRIES, |bucket| (bucket.bad, 0));
+        if bad == 0 {
+            return false;
+        }
         let (dialled, again) = self.sum(now, BUCKETS_OF_RETRIES, |bucket| (bucket.dialled, bucket.again));
-        bad > 0 && again >= dialled * RETRIES_PERCENT / 100 + RETRIES_MIN
+        again >= dialled * RETRIES_PERCENT / 100 + RETRIES_MIN
     }
 
     /// Ten buckets of 65,535 are far from 2^32.

@@ -143,7 +143,7 @@ pub struct Settings {
     /// To open a connection, in ms.
     pub connect_ms: u32,
     /// How much its calls matter when not all can be served.
-    #[serde(default, skip_serializing_if = "is_highest")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub criticality: Criticality,
     /// From the dial to the first content of a stream, in ms. A status line or a `message_start` is not content.
     pub first_content_ms: u32,
@@ -151,10 +151,10 @@ pub struct Settings {
     pub head_ms: u32,
     /// How long the first part of a stream is kept back, in ms, so that an answer cut within it is begun anew unseen; 0 is
     /// not at all. Ends with `hold_tokens`, if that is given too.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub hold_ms: u32,
     /// How much of a stream is kept back, in content events, of which most channels send one a token; 0 is nothing.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub hold_tokens: u32,
     /// Between two content events, in ms.
     pub idle_ms: u32,
@@ -167,7 +167,7 @@ pub struct Settings {
     pub output_tokens_max: u32,
     pub record: RecordMode,
     pub resume: Resume,
-    #[serde(default, skip_serializing_if = "UnknownPrice::is_record")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub unknown_price: UnknownPrice,
     /// From the dial to the end of an answer that is not streamed, in ms. Servers send such an answer's status line when
     /// the whole of it is made, so neither `head_ms` nor `first_content_ms` says anything of it.
@@ -182,11 +182,6 @@ pub enum Choice {
     Balanced,
     /// The first in the order of the configuration.
     InOrder,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-const fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 impl Choice {
@@ -222,14 +217,6 @@ pub enum Resume {
     SameModel,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's `skip_serializing_if` gives a reference"
-)]
-fn is_highest(criticality: &Criticality) -> bool {
-    *criticality == Criticality::CriticalPlus
-}
-
 /// What happens to a candidate whose price is unknown. While a budget is in force, none is tried, for nobody could say
 /// what it may cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,16 +229,6 @@ pub enum UnknownPrice {
     Record,
     /// It is passed over.
     Refuse,
-}
-
-impl UnknownPrice {
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde's `skip_serializing_if` gives a reference"
-    )]
-    fn is_record(&self) -> bool {
-        *self == Self::Record
-    }
 }
 
 /// Some twelve pages of text; at 15 USD per million tokens, 12 cents.

@@ -274,15 +274,7 @@ impl Weighed {
     fn side(&self, facts: &Facts, things: &Things, certain: Certain, countries: &Countries) -> Side {
         // What the call's own facts come to is for Cedar to say.
         let answers = things.0.as_ref().and_then(|(channel, model)| {
-            let asked = Asked {
-                action: facts.action,
-                channel,
-                channel_facts: &facts.channel,
-                end_use: facts.end_use.as_deref(),
-                model,
-                model_facts: &facts.model,
-                region: facts.region.as_deref(),
-            };
+            let asked = Asked::of(facts, channel, model);
             self.ask(&asked, &facts.party, countries).ok()
         });
         let (who, exempt) = answers.unwrap_or((None, None));
@@ -338,13 +330,12 @@ impl Weighed {
 
 /// What the scopes of licences and statements are held against.
 fn subject(facts: &Facts) -> Subject<'_> {
-    let is_own = facts.channel.region == facts.region;
     Subject {
         end_use: facts.end_use.as_deref(),
         lab: &facts.model.lab,
         model: &facts.model.name,
         region: facts.region.as_deref(),
-        region_country: facts.channel.region_country.as_ref().filter(|_| is_own),
+        region_country: facts.channel.country_at(facts.region.as_deref()),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::provider::Provider;
 
-/// Who words the error. Those of Bedrock, Gemini and Vertex are classified although the gateway does not carry calls in
-/// their own dialects: their words also come back through proxies that do.
+/// Who words the error. Those of Bedrock, Gemini and Vertex are classified although no provider of a configuration is one
+/// of these yet: the gateway does not carry calls in their own dialects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChannelKind {
     Anthropic,

@@ -12,5 +12,6 @@ mod text;
 pub use cursor::{Bad, Cursor, DEPTH_MAX, check};
 pub(crate) use scan::StreamOptions;
 pub use scan::{Head, scan};
+pub(crate) use splice::joined;
 pub use splice::{Edits, PIECES};
 pub use text::{Text, quote_into};

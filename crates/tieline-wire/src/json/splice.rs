@@ -57,10 +57,16 @@ impl Edits {
         }
         let len: usize = pieces.iter().map(Bytes::len).sum();
         if pieces.len() > 1 && len <= JOIN_BYTES_MAX {
-            let mut whole = Vec::with_capacity(len);
-            pieces.iter().for_each(|p| whole.extend_from_slice(p));
-            pieces = SmallVec::from_iter([Bytes::from(whole)]);
+            pieces = SmallVec::from_iter([joined(&pieces)]);
         }
         (pieces, len as u64)
+    }
+}
+
+/// The pieces as one.
+pub(crate) fn joined(pieces: &[Bytes]) -> Bytes {
+    match pieces {
+        [whole] => whole.clone(),
+        pieces => pieces.concat().into(),
     }
 }

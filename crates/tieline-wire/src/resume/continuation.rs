@@ -191,7 +191,7 @@ impl Continuation {
                 self.writer.pass(event, bytes, &mut self.losses)?;
             }
             Event::Text { at, delta } if !self.writer.is_passed(at) => {
-                let step = self.seam.feed(before(delivered), &delta);
+                let step = self.seam.feed(before(delivered), delta);
                 self.join(step, at, bytes)?;
             }
             // A block of text is opened when there is something to write to it.
@@ -395,8 +395,7 @@ impl Blocks {
             self.joined = None;
             self.writer.write(Event::Close { at: RESUMED_AT }, out, losses)?;
         }
-        self.passed.push(at);
-        self.writer.write(event, out, losses)
+        self.hide(at, event, out, losses)
     }
 
     fn close(&mut self, at: u32, out: &mut Vec<u8>, losses: &mut Losses) -> Result<(), FaultKind> {

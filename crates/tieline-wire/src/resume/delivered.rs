@@ -138,11 +138,6 @@ impl Delivered {
         }
     }
 
-    /// Whether any text was delivered.
-    pub const fn has_text(&self) -> bool {
-        !self.text.is_empty()
-    }
-
     pub(super) const fn near(&self) -> Dialect {
         self.near
     }

@@ -1,13 +1,11 @@
 //! The request for the rest of an answer: the request as the channel would get it anew, with turns at its end.
 
-use bytes::Bytes;
-use smallvec::smallvec;
 use tieline_core::{Code, Dialect, Feature, FeatureSet, Problem};
 
 use super::Method;
 use super::delivered::Delivered;
 use crate::exchange::{Far, Outgoing};
-use crate::json::{Bad, Cursor, Edits, quote_into};
+use crate::json::{Bad, Cursor, Edits, joined, quote_into};
 use crate::provider::Provider;
 
 /// What the user's turn says where the model is asked to go on.
@@ -44,10 +42,7 @@ pub(super) fn extend(
     delivered: &Delivered,
     outgoing: &mut Outgoing,
 ) -> Result<(), Problem> {
-    let body: Bytes = match outgoing.body.as_slice() {
-        [whole] => whole.clone(),
-        pieces => pieces.concat().into(),
-    };
+    let body = joined(&outgoing.body);
     let Ok(found) = Found::read(&body) else {
         return Err(impossible());
     };
@@ -66,12 +61,7 @@ pub(super) fn extend(
         let rest = limit.saturating_sub(delivered.contents()).max(1);
         edits.replace(span, rest.to_string());
     }
-    let (pieces, len) = edits.apply(&body);
-    outgoing.body = pieces;
-    if outgoing.body.is_empty() {
-        outgoing.body = smallvec![body];
-    }
-    outgoing.body_len = len;
+    (outgoing.body, outgoing.body_len) = edits.apply(&body);
     Ok(())
 }
 

@@ -82,13 +82,13 @@ impl Seam {
     }
 
     /// Takes new text.
-    pub(super) fn feed(&mut self, before: Before<'_>, delta: &str) -> Step {
+    pub(super) fn feed(&mut self, before: Before<'_>, delta: String) -> Step {
         match self.mode {
             Mode::Abandoned => Step::Abandoned,
-            Mode::Through => Step::Text(delta.to_owned()),
-            Mode::Repeat { met } => self.repeat(before.text, met, delta),
+            Mode::Through => Step::Text(delta),
+            Mode::Repeat { met } => self.repeat(before.text, met, &delta),
             Mode::Echo | Mode::Overlap => {
-                self.held.push_str(delta);
+                self.held.push_str(&delta);
                 self.decide(before, false)
             }
         }
@@ -232,7 +232,7 @@ fn join<'t>(mut seam: Seam, before: Before<'_>, pieces: impl Iterator<Item = &'t
         }
     };
     for piece in pieces.filter(|piece| !piece.is_empty()) {
-        if !take(seam.feed(before, piece)) {
+        if !take(seam.feed(before, piece.to_owned())) {
             return None;
         }
     }
