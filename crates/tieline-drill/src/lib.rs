@@ -41,4 +41,5 @@ pub use structure::{
     AskWays, ChannelNeeds, Chokepoints, ComponentLoad, ConcentrationBasis, GRID_REPORT_V1, GridReport,
     PartyGroup, Way, structure, structure_with_shares,
 };
+pub use table::{Side, table};
 pub use traffic::{Basis, CALLS_MAX, Traffic, TrafficCall, TrafficReader};

@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 use tieline_core::Nano;
 
 /// A column's side.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
     Left,
     Right,
 }
 
 /// Rows of cells as aligned lines, the head first; no line ends in a space.
-pub(crate) fn table(head: &[(&str, Side)], rows: &[Vec<String>]) -> String {
+pub fn table(head: &[(&str, Side)], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = head.iter().map(|(name, _)| name.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -177,7 +177,11 @@ fn pack_of(files: &[(&str, String)]) -> Result<Pack> {
 
 /// Adopt the demonstration pack as this program writes it, so that it may enforce; whoever changes it adopts it anew.
 pub(crate) fn adopt_demo_pack(state: &State, officer: &str, now_us: u64) -> Result<()> {
-    let pack = demo_pack()?;
+    adopt(state, &demo_pack()?, officer, now_us)
+}
+
+/// Adopt a pack in the name of the example's company.
+pub(crate) fn adopt(state: &State, pack: &Pack, officer: &str, now_us: u64) -> Result<()> {
     let row = AdoptionRow {
         adopted_us: now_us,
         digest: pack.digest(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tieline_gateway::{CertificateRule, ClaimFact, NamePattern};
 
+use super::value;
 use crate::diagnose::{Code, Diagnostic, Sink, shown};
 use crate::raw::At;
 use crate::raw::shape::{RawCertificate, RawCertificateFacts, RawConfig};
@@ -102,17 +103,8 @@ fn facts(raw: Option<&RawCertificateFacts>, sink: &mut Sink) -> Vec<(ClaimFact, 
     let mut out = Vec::new();
     for (fact, values) in rows {
         let Some(values) = values else { continue };
-        for at in values.iter().filter(|at| !fact.takes(&at.value)) {
-            sink.push(
-                bad(format!(
-                    "`{}` is no value of the fact `{}`",
-                    shown(&at.value),
-                    fact.name()
-                ))
-                .at(at.span, "what the certificate would assert"),
-            );
-        }
-        out.push((fact, values.into_iter().map(|at| at.value.clone()).collect()));
+        let place = (Code::CertificateBad, "what the certificate would assert");
+        out.push((fact, value::of_fact(fact, values, place, sink)));
     }
     out
 }

@@ -251,17 +251,8 @@ fn mapped(
 ) -> BTreeMap<String, Vec<String>> {
     let mut out = BTreeMap::new();
     for (from, to) in map.into_iter().flat_map(|at| at.value.iter()) {
-        for at in to.iter().filter(|at| !fact.takes(&at.value)) {
-            sink.push(
-                bad(format!(
-                    "`{}` is no value of the fact `{}`",
-                    shown(&at.value),
-                    fact.name()
-                ))
-                .at(at.span, "what the claim would stand for"),
-            );
-        }
-        let values = to.iter().map(|at| at.value.clone()).collect();
+        let place = (Code::IdentityBad, "what the claim would stand for");
+        let values = value::of_fact(fact, to, place, sink);
         out.insert(from.value.clone(), values);
     }
     out

@@ -26,11 +26,8 @@ pub(super) type Lists<'a> = BTreeMap<&'a str, BTreeMap<&'a str, Option<Price>>>;
 macro_rules! rates {
     ($raw:expr, $place:expr, $sink:expr) => {{
         let (raw, place, sink) = ($raw, $place, &mut *$sink);
-        for (key, is_missing) in [
-            ("input", !raw.seen.contains(&"input")),
-            ("output", !raw.seen.contains(&"output")),
-        ] {
-            if is_missing {
+        for key in ["input", "output"] {
+            if !raw.seen.contains(&key) {
                 lacks(key, place, sink);
             }
         }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use tieline_gateway::ClaimFact;
 use tieline_policy::Country;
 
 use super::checked::Endpoint;
@@ -313,6 +314,24 @@ pub(crate) fn path(base: &Path, text: &str) -> PathBuf {
         .components()
         .filter(|part| !matches!(part, Component::CurDir))
         .collect()
+}
+
+/// Values of a fact, each reported that the fact does not take.
+pub(super) fn of_fact<'a>(
+    fact: ClaimFact,
+    stated: impl IntoIterator<Item = &'a At<String>>,
+    (code, label): (Code, &'static str),
+    sink: &mut Sink,
+) -> Vec<String> {
+    let mut values = Vec::new();
+    for at in stated {
+        if !fact.takes(&at.value) {
+            let says = format!("`{}` is no value of the fact `{}`", shown(&at.value), fact.name());
+            sink.push(Diagnostic::error(code, says).at(at.span, label));
+        }
+        values.push(at.value.clone());
+    }
+    values
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::{load, up};
 
 /// What serving needs, however it was started.
 pub(super) struct Plan<'a> {
+    pub(super) checked: &'a Checked,
     pub(super) children: Option<Arc<dyn ChildControl>>,
     pub(super) config: PathBuf,
     pub(super) dir: &'a Path,
@@ -38,6 +39,7 @@ pub(super) fn run(cli: &Cli, args: &Serve) -> Result<u8> {
     }
     runtime(checked.gateway.threads)?.block_on(async {
         let plan = Plan {
+            checked: &checked,
             children: None,
             config,
             dir: &cli.dir,
@@ -73,7 +75,7 @@ where
             Ok(loaded)
         }),
         lock: plan.lock,
-        watched: watched(&plan.config),
+        watched: watched(&plan.config, plan.checked),
     };
     // Signals are taken before the ready file says that anybody may send one.
     let failed = |error: std::io::Error| Failure::found(format!("cannot wait for signals: {error}"));
@@ -142,20 +144,18 @@ async fn signalled(interrupt: &mut Signal, terminate: &mut Signal) {
 
 /// The configuration, every file of its packs, every key set and the database of countries, as they stand at the start: a
 /// change of any of them means a reload.
-fn watched(config: &Path) -> Vec<PathBuf> {
-    let (packs, sets, geoip) = load::checked(config)
-        .map(|checked| (checked.policy.packs, checked.identity, checked.geoip))
-        .unwrap_or_default();
-    let files = packs.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
+fn watched(config: &Path, checked: &Checked) -> Vec<PathBuf> {
+    let packs = checked.policy.packs.iter();
+    let files = packs.filter_map(|folder| std::fs::read_dir(folder).ok());
     let files = files.flatten().flatten().map(|entry| entry.path());
-    let sets = sets.into_iter().filter_map(|issuer| match issuer.jwks {
-        KeySource::File(path) => Some(path),
+    let sets = checked.identity.iter().filter_map(|issuer| match &issuer.jwks {
+        KeySource::File(path) => Some(path.clone()),
         KeySource::Url(_) => None,
     });
     std::iter::once(config.to_owned())
         .chain(files)
         .chain(sets)
-        .chain(geoip.map(|geoip| geoip.database))
+        .chain(checked.geoip.iter().map(|geoip| geoip.database.clone()))
         .collect()
 }
 

@@ -67,6 +67,7 @@ async fn up(
         supervisor: supervisor.clone(),
     });
     let plan = Plan {
+        checked,
         children: Some(children),
         config: folder::config(&cli.dir),
         dir: &cli.dir,

@@ -75,8 +75,6 @@ pub(super) struct Reading {
     pub(super) code: Option<String>,
     /// Events, or a body, that are no JSON.
     pub(super) malformed: usize,
-    /// Tokens of output that it reports.
-    pub(super) output_tokens: Option<u64>,
     pub(super) stop: Option<String>,
     pub(super) terminated: bool,
     pub(super) text: String,
@@ -238,15 +236,11 @@ impl Reading {
         // Nothing may follow the end of an answer, but what says it again.
         self.text.push_str(content(dialect, &value));
         self.error(dialect, &value);
-        let (stop, tokens) = match dialect {
-            Dialect::OpenaiChat => ("/choices/0/finish_reason", "/usage/completion_tokens"),
-            Dialect::AnthropicMessages => ("/delta/stop_reason", "/usage/output_tokens"),
+        let stop = match dialect {
+            Dialect::OpenaiChat => "/choices/0/finish_reason",
+            Dialect::AnthropicMessages => "/delta/stop_reason",
         };
         self.stop = self.stop.take().or_else(|| text_at(&value, stop));
-        self.output_tokens = value
-            .pointer(tokens)
-            .and_then(Value::as_u64)
-            .or(self.output_tokens);
         self.terminated |= dialect == Dialect::AnthropicMessages && event.name == Some("message_stop");
     }
 
@@ -256,17 +250,12 @@ impl Reading {
             return;
         };
         self.error(dialect, &value);
-        let (text, stop, tokens) = match dialect {
-            Dialect::OpenaiChat => (
-                "/choices/0/message/content",
-                "/choices/0/finish_reason",
-                "/usage/completion_tokens",
-            ),
-            Dialect::AnthropicMessages => ("/content/0/text", "/stop_reason", "/usage/output_tokens"),
+        let (text, stop) = match dialect {
+            Dialect::OpenaiChat => ("/choices/0/message/content", "/choices/0/finish_reason"),
+            Dialect::AnthropicMessages => ("/content/0/text", "/stop_reason"),
         };
         self.text = text_at(&value, text).unwrap_or_default();
         self.stop = text_at(&value, stop);
-        self.output_tokens = value.pointer(tokens).and_then(Value::as_u64);
         self.terminated = self.stop.is_some();
     }
 

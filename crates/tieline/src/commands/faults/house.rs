@@ -15,8 +15,8 @@ use tieline_core::grid::Settings;
 use tieline_core::record::{DECISION_V1, DecisionEntry, OUTCOME_V1, OutcomeEntry};
 use tieline_core::{CallId, GridRecord};
 use tieline_gateway::{
-    AdoptionRow, ChannelWiring, Endpoint, Gateway, GatewaySettings, Identity, IdentitySettings, KeyRow,
-    Loaded, Lock, Secret, Started, State, Token,
+    ChannelWiring, Endpoint, Gateway, GatewaySettings, Identity, IdentitySettings, KeyRow, Loaded, Lock,
+    Secret, Started, State, Token,
 };
 use tieline_ledger::{Reader, VerifyOptions};
 use tieline_policy::{Class, Country, FactValue, Pack, Status};
@@ -29,6 +29,9 @@ use super::script::Cue;
 use crate::commands::serve::now_us;
 use crate::folder;
 use crate::output::{Failure, Result};
+
+/// Who records parties and adopts packs.
+const OFFICER: &str = "tieline faults";
 
 /// To end in order, with nothing in flight.
 const STOP_MAX: Duration = Duration::from_secs(30);
@@ -134,7 +137,7 @@ impl House {
     pub(super) fn deny_all(&self) -> Result<()> {
         let pack = folder::closed_pack()?;
         let state = State::open(self.dir.path()).map_err(|error| Failure::found(error.to_string()))?;
-        adopt(&state, &pack)?;
+        folder::adopt(&state, &pack, OFFICER, now_us())?;
         *lock(&self.packs) = vec![pack];
         match &self.started {
             Some(started) => started.reload().map_err(Failure::found),
@@ -263,13 +266,13 @@ fn wiring(record: &tieline_core::grid::ChannelRecord, channel: &Channel) -> Chan
 fn furnish(dir: &TempDir) -> Result<String> {
     let failed = |error: tieline_gateway::StateError| Failure::found(error.to_string());
     let state = State::open(dir.path()).map_err(failed)?;
-    adopt(&state, &folder::demo_pack()?)?;
+    folder::adopt_demo_pack(&state, OFFICER, now_us())?;
     let place = Country::parse("DE").map_err(|error| Failure::found(error.to_string()))?;
     let facts = vec![
         FactValue::Class(Class::Enterprise),
         FactValue::Jurisdiction(place),
     ];
-    let party = folder::organisation("faults", "tieline faults", now_us(), facts)?;
+    let party = folder::organisation("faults", OFFICER, now_us(), facts)?;
     let token = Token::party(&folder::entropy()?);
     state.put_party(&party).map_err(failed)?;
     let row = KeyRow {
@@ -283,18 +286,6 @@ fn furnish(dir: &TempDir) -> Result<String> {
     };
     state.put_key(&row).map_err(failed)?;
     Ok(token.expose().to_owned())
-}
-
-fn adopt(state: &State, pack: &Pack) -> Result<()> {
-    let row = AdoptionRow {
-        adopted_us: now_us(),
-        digest: pack.digest(),
-        entity: "Example GmbH".to_owned(),
-        officer: "tieline faults".to_owned(),
-        pack: pack.manifest().id.to_string(),
-    };
-    let put = state.put_adoption(&row);
-    put.map(drop).map_err(|error| Failure::found(error.to_string()))
 }
 
 /// Free ports, and no waiting at the end.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tieline_policy::{COMBINATIONS_MAX, Epoch, Lints, Pack, PackProblem, Signers, Status, lint};
+use tieline_policy::{COMBINATIONS_MAX, Epoch, Lints, Pack, PackProblem, Status, lint};
 
 use super::bench::{plural, with_library};
 use super::report::{LintShown, PackChecked, PolicyChecked, ProblemShown, Signed};
@@ -14,12 +14,18 @@ use crate::output::{self, Failure, Result};
 
 pub(super) fn run(cli: &Cli, args: &PolicyCheck) -> Result<u8> {
     let is_configured = args.packs.is_empty();
-    let trusted = trusted(cli, is_configured)?;
+    let checked = load::checked_in(&cli.dir);
+    // Without a configuration no keys are trusted with packs, and nobody is asked for.
+    let trusted = match &checked {
+        Ok(checked) => load::pack_signers(checked).map_err(Failure::input)?,
+        Err(_) => None,
+    };
     let (folders, known, enforce) = if is_configured {
-        let checked = load::checked_in(&cli.dir)?;
-        (checked.policy.packs, Vec::new(), checked.policy.enforce)
+        let policy = checked?.policy;
+        (policy.packs, Vec::new(), policy.enforce)
     } else {
-        (args.packs.clone(), configured(cli), Status::ALL.to_vec())
+        let known = checked.map_or_else(|_| Vec::new(), |checked| checked.policy.packs);
+        (args.packs.clone(), known, Status::ALL.to_vec())
     };
     let mut problems = Vec::new();
     for folder in &folders {
@@ -53,15 +59,6 @@ pub(super) fn run(cli: &Cli, args: &PolicyCheck) -> Result<u8> {
     match checked {
         Ok(lints) => show(cli, &packs, &[], &lints),
         Err(problems) => show(cli, &packs, &problems, &Lints::default()),
-    }
-}
-
-/// Whose keys are trusted with packs; without a configuration nobody is asked for.
-fn trusted(cli: &Cli, is_configured: bool) -> Result<Option<Signers>> {
-    match load::checked_in(&cli.dir) {
-        Ok(checked) => load::pack_signers(&checked).map_err(Failure::input),
-        Err(failure) if is_configured => Err(failure),
-        Err(_) => Ok(None),
     }
 }
 

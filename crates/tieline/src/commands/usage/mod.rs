@@ -5,6 +5,7 @@ mod sums;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use tieline_core::Usage;
+use tieline_drill::Side;
 use tieline_ledger::LedgerError;
 
 pub(crate) use self::sums::By;
@@ -276,12 +277,9 @@ fn field(value: &str) -> String {
 }
 
 fn table(by: &[By], sums: &Sums) -> Result<()> {
-    let mut lines = vec![
-        by.iter()
-            .map(|by| by.name().to_owned())
-            .chain(SHOWN.map(str::to_owned))
-            .collect(),
-    ];
+    let names = by.iter().map(|by| (by.name(), Side::Left));
+    let head: Vec<_> = names.chain(SHOWN.map(|name| (name, Side::Right))).collect();
+    let mut lines = Vec::new();
     let line = |group: Vec<String>, sum: &Sum| -> Vec<String> {
         group
             .into_iter()
@@ -295,9 +293,7 @@ fn table(by: &[By], sums: &Sums) -> Result<()> {
         let label = |at: usize| if at == 0 { "total" } else { "" }.to_owned();
         lines.push(line((0..by.len()).map(label).collect(), &sums.total));
     }
-    for line in aligned(&lines, by.len()) {
-        output::line(line)?;
-    }
+    output::line(tieline_drill::table(&head, &lines))?;
     let total = &sums.total;
     if total.attempts_unknown > 0 {
         let (count, attempts) = (
@@ -339,31 +335,6 @@ fn calls_were(count: u64) -> String {
     } else {
         format!("{count} calls were")
     }
-}
-
-/// Names to the left, numbers to the right.
-fn aligned(lines: &[Vec<String>], names: usize) -> Vec<String> {
-    let columns = lines.first().map_or(0, Vec::len);
-    let width = |at: usize| {
-        lines
-            .iter()
-            .filter_map(|line| line.get(at))
-            .map(|cell| cell.chars().count())
-            .max()
-    };
-    let widths: Vec<usize> = (0..columns).map(|at| width(at).unwrap_or(0)).collect();
-    let pad = |(at, (cell, width)): (usize, (&String, &usize))| {
-        if at < names {
-            format!("{cell:<width$}")
-        } else {
-            format!("{cell:>width$}")
-        }
-    };
-    let joined = |line: &Vec<String>| {
-        let cells: Vec<String> = line.iter().zip(&widths).enumerate().map(pad).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    lines.iter().map(joined).collect()
 }
 
 pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
