@@ -135,7 +135,8 @@ pub(crate) fn read_keys(
     Ok(keys)
 }
 
-/// All keys in their order, revoked ones too, each with its place on the desk, and that of its party with the party's limits.
+/// All keys in their order, revoked ones too, each with its place on the desk, and that of its party with the party's
+/// limits.
 pub(crate) fn numbered(
     state: &State,
 ) -> Result<impl Iterator<Item = (KeyRow, u32, (u32, Limits))> + use<>, StateError> {
