@@ -386,9 +386,11 @@ impl AttemptRecord {
 }
 
 impl OutcomeEntry {
-    /// What the call used of limits of tokens; none if that is unknown.
+    /// What the call used of limits of tokens; none if that is unknown. The tokens that its key was settled for.
     pub fn used(&self) -> Option<Usage> {
         match self.attempts.last() {
+            // Put together from the parts of several attempts.
+            _ if self.attempts.iter().any(|attempt| attempt.resumes.is_some()) => self.usage,
             Some(attempt) if attempt.may_have_used() => attempt.usage,
             None if self.result == Outcome::Lost => None,
             _ => Some(Usage::default()),

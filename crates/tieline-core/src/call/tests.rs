@@ -361,6 +361,7 @@ impl World {
         if stands {
             self.check_replay();
             self.check_money();
+            self.check_recount();
         }
     }
 
@@ -384,6 +385,17 @@ impl World {
                 if granted { asked } else { 0 },
                 "the reservation on row {row}"
             );
+        }
+    }
+
+    /// A recount from the ledger counts the tokens that were settled.
+    fn check_recount(&self) {
+        let settled = self.seen.iter().find_map(|effect| match effect {
+            Effect::SettleKey { used, .. } => Some(used),
+            _ => None,
+        });
+        if let Some(used) = settled {
+            assert_eq!(self.outcome().used(), *used, "a recount after a restart");
         }
     }
 

@@ -373,10 +373,7 @@ impl Blocks {
         out: &mut Vec<u8>,
         losses: &mut Losses,
     ) -> Result<(), FaultKind> {
-        if self.passed.len() >= BLOCKS_MAX {
-            return Err(FaultKind::Garbage);
-        }
-        self.passed.push(at);
+        self.claim(at)?;
         self.writer.write(event, out, losses)
     }
 
@@ -388,14 +385,21 @@ impl Blocks {
         out: &mut Vec<u8>,
         losses: &mut Losses,
     ) -> Result<(), FaultKind> {
-        if self.passed.len() >= BLOCKS_MAX || at == RESUMED_AT {
-            return Err(FaultKind::Garbage);
-        }
+        self.claim(at)?;
         if std::mem::take(&mut self.is_open) {
             self.joined = None;
             self.writer.write(Event::Close { at: RESUMED_AT }, out, losses)?;
         }
-        self.hide(at, event, out, losses)
+        self.writer.write(event, out, losses)
+    }
+
+    /// Take a number for a block that is passed on; the one of the caller's own block is not the channel's to use.
+    fn claim(&mut self, at: u32) -> Result<(), FaultKind> {
+        if self.passed.len() >= BLOCKS_MAX || at == RESUMED_AT {
+            return Err(FaultKind::Garbage);
+        }
+        self.passed.push(at);
+        Ok(())
     }
 
     fn close(&mut self, at: u32, out: &mut Vec<u8>, losses: &mut Losses) -> Result<(), FaultKind> {
