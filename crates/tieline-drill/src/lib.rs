@@ -22,6 +22,7 @@ mod replay;
 mod sim;
 mod structure;
 mod table;
+mod timeline;
 mod traffic;
 
 pub use archive::{Blobs, open_grid};
@@ -42,4 +43,5 @@ pub use structure::{
     PartyGroup, Way, structure, structure_with_shares,
 };
 pub use table::{Side, table};
+pub use timeline::{Failure, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany};
 pub use traffic::{Basis, CALLS_MAX, Traffic, TrafficCall, TrafficReader};

@@ -1,0 +1,36 @@
+//! `tieline drill`: rehearsal over the recorded calls of a ledger, and in random worlds. One file a run; what several of
+//! them share is here.
+
+mod losses;
+mod replay;
+mod sim;
+
+use indicatif::ProgressBar;
+
+use crate::cli::{Cli, Drill};
+use crate::output::{self, Result};
+use crate::{admin_client, folder};
+
+pub(super) fn run(cli: &Cli, command: &Drill) -> Result<u8> {
+    match command {
+        Drill::Replay => replay::run(cli),
+        Drill::NMinus1(args) => losses::run(cli, args.config.as_deref()),
+        Drill::Sim(args) => sim::run(cli, args),
+    }
+}
+
+/// What a running server has queued becomes durable first, so that calls just made count.
+fn flush(cli: &Cli) {
+    if let Some(server) = folder::server(&cli.dir) {
+        let _ = admin_client::send(&cli.dir, &server, "POST", "/admin/v1/flush", None);
+    }
+}
+
+/// A bar of `length` steps; hidden where nobody watches.
+fn progress(length: u64) -> ProgressBar {
+    if output::is_terminal() {
+        ProgressBar::new(length)
+    } else {
+        ProgressBar::hidden()
+    }
+}
