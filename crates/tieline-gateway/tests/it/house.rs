@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tieline_core::grid::{
     ChannelRecord, GRID_V1, LabRecord, ModelRecord, PoolRecord, ServedRecord, Settings, Weights,
 };
-use tieline_core::{Dialect, GridRecord, Limits, Price};
+use tieline_core::{Dialect, GridRecord, Limits, Price, Quota};
 use tieline_gateway::{
     AdminKeyRow, AdoptionRow, ChannelWiring, Endpoint, Gateway, GatewaySettings, Identity, IdentitySettings,
     KeyRow, LedgerSettings, LicenceRow, Loaded, Lock, PartyRow, Secret, StartError, Started, State, Token,
@@ -90,6 +90,7 @@ pub(crate) struct Way {
     pub(crate) limits: Limits,
     pub(crate) models: Vec<&'static str>,
     pub(crate) name: &'static str,
+    pub(crate) quota: Option<Quota>,
     pub(crate) tls: bool,
 }
 
@@ -120,6 +121,7 @@ pub(crate) fn way(name: &'static str, dialect: Dialect, channel: &Channel) -> Wa
         limits: Limits::default(),
         models: vec![MODEL],
         name,
+        quota: None,
         tls: false,
     }
 }
@@ -324,7 +326,7 @@ impl Way {
             dialect: self.dialect,
             limits: self.limits,
             media_tokens_max: None,
-            quota: None,
+            quota: self.quota,
             models: self.models.iter().map(served).collect(),
             name: self.name.into(),
             provider: self.provider().name().into(),

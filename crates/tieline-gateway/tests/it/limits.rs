@@ -3,7 +3,7 @@
 use tieline_core::Dialect::{self, AnthropicMessages, OpenaiChat};
 use tieline_core::call::Why;
 use tieline_core::record::{AskRecord, Outcome};
-use tieline_core::{Bucket, Code, Limits};
+use tieline_core::{Bucket, Code, Criticality, Limits, Quota, QuotaModel};
 use tieline_testkit::{Act, Auto, Channel, Gate};
 
 use crate::caller::{Ask, Caller, End};
@@ -11,6 +11,8 @@ use crate::house::{self, LIMIT, Plan};
 use crate::ledger::{attempts, ended};
 
 const TIGHT: u8 = 20;
+const SHEDDABLE: u8 = 21;
+const CRITICAL: u8 = 22;
 
 fn channel() -> Channel {
     Channel::start(Auto::default()).unwrap()
@@ -360,6 +362,83 @@ async fn a_channel_at_its_limit_is_passed_over_without_a_dial() {
         (Why::Limited, Why::Chosen)
     );
     assert_eq!(attempts(outcome), [("b", None)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_says_that_nothing_is_left_is_passed_over_without_a_dial() {
+    let answer = r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":
+        {"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,
+        "total_tokens":2}}"#;
+    for (left, answers, why, dials) in [
+        ("0", "b", Why::Limited, 1),
+        ("1", "a", Why::Chosen, 2),
+        ("x", "a", Why::Chosen, 2),
+    ] {
+        let spent = Act::json(answer).header("x-ratelimit-remaining-requests", left);
+        let (first, second) = (Channel::start(spent).unwrap(), channel());
+        let mut wide = house::openai("a", &first);
+        wide.quota = Some(Quota {
+            input_tokens_per_minute: None,
+            model: QuotaModel::Openai,
+            output_burn: None,
+            output_tokens_per_minute: None,
+            requests_per_minute: Some(6),
+            tokens_in_flight: None,
+            tokens_per_minute: None,
+        });
+        let house = Plan::new(vec![wide, house::openai("b", &second)]).start().await;
+        assert_eq!(house.ask(Ask::plain(OpenaiChat, false)).await.said(), "Hi");
+        let reply = house.ask(Ask::plain(OpenaiChat, false)).await;
+        assert_eq!(reply.status(), 200);
+        let call = reply.call();
+        let book = house.stop().await;
+        let (decision, outcome) = book.call(call);
+        assert_eq!(decision.plan[0].why, why, "{left} left");
+        assert_eq!(attempts(outcome), [(answers, None)], "{left} left");
+        assert_eq!(first.seen_count(), dials, "{left} left");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_channel_runs_short_the_calls_that_matter_least_are_shed_first() {
+    let key = |criticality| Limits {
+        criticality: Some(criticality),
+        ..Limits::default()
+    };
+    let channel = channel();
+    let mut tight = house::openai("a", &channel);
+    tight.limits.requests_per_minute = Some(10);
+    let house = Plan::new(vec![tight])
+        .key(SHEDDABLE, key(Criticality::Sheddable))
+        .key(CRITICAL, key(Criticality::CriticalPlus))
+        .start()
+        .await;
+    // Eight of ten may go to anyone; how far the bucket has refilled meanwhile is the machine's to say.
+    let mut served_first = 0;
+    let shed = loop {
+        let reply = house.ask(Ask::plain(OpenaiChat, false).key(SHEDDABLE)).await;
+        if reply.status() != 200 {
+            break reply;
+        }
+        served_first += 1;
+        assert!(served_first < 100, "nothing is shed");
+    };
+    assert!(served_first >= 8, "{served_first}");
+    assert_eq!(shed.problem(OpenaiChat).0, 429);
+    assert_eq!(channel.seen_count(), served_first, "what is shed is not dialled");
+    let served = house.ask(Ask::plain(OpenaiChat, false).key(CRITICAL)).await;
+    assert_eq!(served.status(), 200);
+    let (shed, served) = (shed.call(), served.call());
+    let book = house.stop().await;
+    let (decision, outcome) = book.call(shed);
+    assert_eq!(decision.plan[0].why, Why::Shed);
+    assert_eq!(decision.plan[0].limited, Some(Bucket::RequestsPerMinute));
+    assert_eq!(
+        ended(outcome),
+        (Outcome::Refused, Some(Code::ChannelsBusy)),
+        "and its record says why"
+    );
+    assert_eq!(book.call(served).0.plan[0].why, Why::Chosen);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
