@@ -115,6 +115,21 @@ pub(crate) fn json_line(value: &impl Serialize) -> Result<()> {
     line(text)
 }
 
+/// One field of RFC 4180. A text that a spreadsheet would take for a formula begins with an apostrophe: names come from
+/// outside. A dash alone, for what is absent, is none.
+pub(crate) fn csv_field(text: &str) -> String {
+    let guarded = if text != "-" && text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
+    if guarded.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", guarded.replace('"', "\"\""))
+    } else {
+        guarded
+    }
+}
+
 /// Print a line of progress, if somebody watches.
 pub(crate) fn progress(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
@@ -151,6 +166,19 @@ fn written(result: io::Result<()>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_of_csv_is_no_formula_and_no_two_fields() {
+        let check = |text: &str, expected: &str| assert_eq!(csv_field(text), expected);
+        check("gpt-6", "gpt-6");
+        check("a,b", "\"a,b\"");
+        check("say \"x\"", "\"say \"\"x\"\"\"");
+        check("=1+1", "'=1+1");
+        check("-1,2", "\"'-1,2\"");
+        check("\tx", "'\tx");
+        check("-", "-");
+        check("", "");
+    }
 
     #[test]
     fn what_steers_a_terminal_is_shown_and_not_obeyed() {

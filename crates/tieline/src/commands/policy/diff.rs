@@ -13,10 +13,9 @@ use tieline_policy::{Change, Epoch, Matrix, Pack, PartyFacts, Status, diff};
 use super::super::book::Book;
 use super::against::{self, Rules, Window};
 use super::bench::{Field, Party, epoch, in_parallel, instant, instant_of, packs, parties, plural, time};
-use super::matrix::csv;
 use super::report::{CallsDiffered, ChangeShown, GroupDiffered, PolicyDiffered, ReachShown, reach_text};
 use crate::cli::{Cli, PolicyDiff};
-use crate::output::{self, Failure, Result};
+use crate::output::{self, Failure, Result, csv_field};
 use crate::{folder, load};
 
 /// What names the rules of each call's own past.
@@ -243,14 +242,17 @@ fn csv_row(
     let reach = |reach: Option<&ReachShown>| match reach {
         None => "none,,".to_owned(),
         Some(reach) => {
-            let (rules, channels) = (csv(&reach.rules.join(" ")), csv(&reach.channels.join(" ")));
+            let (rules, channels) = (
+                csv_field(&reach.rules.join(" ")),
+                csv_field(&reach.channels.join(" ")),
+            );
             format!("{},{rules},{channels}", reach.ruling)
         }
     };
     format!(
         "{what},{},{},{kind},{},{}",
-        csv(id),
-        csv(subject),
+        csv_field(id),
+        csv_field(subject),
         reach(from),
         reach(to)
     )

@@ -14,7 +14,7 @@ use super::bench::{Field, Party, epoch, in_parallel, instant, overlay, packs, pa
 use super::report::{CellShown, MatrixRow, ReachShown};
 use crate::cli::{Cli, PolicyMatrix};
 use crate::load;
-use crate::output::{self, Failure, Result};
+use crate::output::{self, Failure, Result, csv_field};
 
 /// Parties whose rows are made together: enough that a thread for each core is worth its start.
 const BATCH_PARTIES: usize = 512;
@@ -144,7 +144,11 @@ fn print(text: &mut String, format: &str, party: &Party, row: &Row, now: Tick) -
             for cell in row.iter() {
                 let reach = csv_reach(cell.reach.as_ref());
                 let would = csv_reach(cell.would.as_ref());
-                let (id, name, model) = (csv(&party.id), csv(&party.name), csv(&cell.model));
+                let (id, name, model) = (
+                    csv_field(&party.id),
+                    csv_field(&party.name),
+                    csv_field(&cell.model),
+                );
                 let _ = writeln!(text, "{id},{name},{model},{reach},{would}");
             }
         }
@@ -157,23 +161,11 @@ fn csv_reach(reach: Option<&ReachShown>) -> String {
     let Some(reach) = reach else {
         return ",,".to_owned();
     };
-    let (rules, channels) = (csv(&reach.rules.join(" ")), csv(&reach.channels.join(" ")));
+    let (rules, channels) = (
+        csv_field(&reach.rules.join(" ")),
+        csv_field(&reach.channels.join(" ")),
+    );
     format!("{},{rules},{channels}", reach.ruling)
-}
-
-/// One field of RFC 4180. A text that a spreadsheet would take for a formula is quoted by an apostrophe: names come from
-/// outside.
-pub(super) fn csv(text: &str) -> String {
-    let guarded = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    };
-    if guarded.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", guarded.replace('"', "\"\""))
-    } else {
-        guarded
-    }
 }
 
 /// A party, and a line for each outcome with its models: fifty models mostly have two or three.
@@ -207,20 +199,4 @@ fn outcome(cell: &CellShown) -> String {
         let _ = write!(text, "; would {} by {}", would.ruling, by(would));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_quoted_where_they_must_be() {
-        let check = |text: &str, expected: &str| assert_eq!(csv(text), expected);
-        check("a", "a");
-        check("a,b", "\"a,b\"");
-        check("a\"b", "\"a\"\"b\"");
-        check("=1+1", "'=1+1");
-        check("-1,2", "\"'-1,2\"");
-        check("", "");
-    }
 }

@@ -13,7 +13,7 @@ use self::sums::{Group, Sum, Sums, TooManyRows};
 use super::ledger::{failed, reader};
 use super::reports::printed;
 use crate::cli::{Cli, UsageArgs};
-use crate::output::{self, Failure, Result};
+use crate::output::{self, Failure, Result, csv_field};
 
 /// `tieline usage`.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -255,25 +255,11 @@ fn csv(by: &[By], sums: &Sums) -> Result<()> {
     let head: Vec<&str> = by.iter().map(|by| by.name()).chain(COLUMNS).collect();
     output::line(head.join(","))?;
     for (group, sum) in &sums.rows {
-        let values = group.iter().map(|value| field(value));
+        let values = group.iter().map(|value| csv_field(value));
         let cells = COLUMNS.iter().map(|column| cell(sum, column));
         output::line(values.chain(cells).collect::<Vec<_>>().join(","))?;
     }
     Ok(())
-}
-
-/// A field of CSV. What a spreadsheet would take for a formula is a name that begins with an apostrophe there.
-fn field(value: &str) -> String {
-    let guarded = if value.starts_with(['=', '+', '@']) {
-        format!("'{value}")
-    } else {
-        value.to_owned()
-    };
-    if guarded.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", guarded.replace('"', "\"\""))
-    } else {
-        guarded
-    }
 }
 
 fn table(by: &[By], sums: &Sums) -> Result<()> {
@@ -339,19 +325,4 @@ fn calls_were(count: u64) -> String {
 
 pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
     vec![("usage", printed::<UsageReport>())]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_field_of_csv_is_no_formula_and_no_two_fields() {
-        let check = |value: &str, expected: &str| assert_eq!(field(value), expected);
-        check("gpt-6", "gpt-6");
-        check("a,b", "\"a,b\"");
-        check("say \"x\"", "\"say \"\"x\"\"\"");
-        check("=1+1", "'=1+1");
-        check("-", "-");
-    }
 }
