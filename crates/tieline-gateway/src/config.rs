@@ -66,6 +66,8 @@ pub struct Secret(String);
 #[derive(Clone, Debug)]
 pub struct GatewaySettings {
     pub admin: SocketAddr,
+    /// Whether `admin` speaks TLS too, with the certificate of `tls`. It asks nobody for one: its callers have keys.
+    pub admin_is_tls: bool,
     /// Bytes of one request body.
     pub body_bytes_max: usize,
     /// To receive a request body, in ms.
@@ -126,7 +128,10 @@ impl GatewaySettings {
     /// The settings of `next` that differ and that only a start reads: those of listeners, threads and the ledger.
     pub(crate) fn waiting_for_start(&self, next: &Self) -> Vec<&'static str> {
         let differ = [
-            ("admin", self.admin != next.admin),
+            (
+                "admin",
+                (self.admin, self.admin_is_tls) != (next.admin, next.admin_is_tls),
+            ),
             ("connections_max", self.connections_max != next.connections_max),
             ("header_bytes_max", self.header_bytes_max != next.header_bytes_max),
             ("header_ms", self.header_ms != next.header_ms),
@@ -147,6 +152,7 @@ impl Default for GatewaySettings {
     fn default() -> Self {
         Self {
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin_is_tls: false,
             body_bytes_max: 32 << 20,
             body_ms: 30_000,
             calls_max: 10_000,

@@ -61,3 +61,4 @@ pub use state::{
     OutRow, PartyRow, State, StateError, StatementRow, in_force,
 };
 pub use terms::{Disposal, GRANT_SPAN, LicenceLine, StatementLine, TermChange, TermDone, TermError};
+pub use tls::admin_connector;

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tieline_core::record::OutcomeEntry;
 use tieline_core::{Board, CallId};
 use tieline_ledger::{Index, LedgerError, Log, Writer, WriterConfig};
+use tieline_note::Digest;
 use tieline_policy::Postures;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -44,7 +45,11 @@ pub struct Gateway {
 #[derive(Debug)]
 pub struct Started {
     pub admin: SocketAddr,
+    /// SHA-256 of the certificate that the admin listener shows, if it speaks TLS.
+    pub admin_pin: Option<Digest>,
     pub listen: SocketAddr,
+    /// Whether `listen` speaks TLS.
+    pub listen_is_tls: bool,
     /// Tells the public listener to wait no longer for calls to end.
     cut: watch::Sender<bool>,
     public: JoinHandle<()>,
@@ -103,13 +108,9 @@ impl Gateway {
         let loaded = (self.load)().map_err(StartError::Config)?;
         let settings = loaded.settings.clone();
         let (listen, admin) = (bind(settings.listen).await?, bind(settings.admin).await?);
-        let acceptor = match &settings.tls {
-            Some(files) => {
-                let config = tls::server_config(files).map_err(StartError::Config)?;
-                Some(TlsAcceptor::from(Arc::new(config)))
-            }
-            None => None,
-        };
+        let (acceptor, admin_acceptor) = acceptors(&settings).map_err(StartError::Config)?;
+        let files = settings.tls.as_ref().filter(|_| settings.admin_is_tls);
+        let admin_pin = files.map(tls::pin).transpose().map_err(StartError::Config)?;
         let shared = self.open(loaded, clock)?;
         note(&shared, "tieline/start/v1")?;
         let (stop, stopped) = watch::channel(false);
@@ -126,7 +127,12 @@ impl Gateway {
         let hangup = signal(SignalKind::hangup()).map_err(StartError::Signal)?;
         let public = tokio::spawn(serve::public(shared.clone(), listen, acceptor, until));
         let tasks = vec![
-            tokio::spawn(admin::serve(shared.clone(), admin, stopped.clone())),
+            tokio::spawn(admin::serve(
+                shared.clone(),
+                admin,
+                admin_acceptor,
+                stopped.clone(),
+            )),
             tokio::spawn(watch_files(shared.clone(), watched, hangup, stopped.clone())),
             tokio::spawn(write_uses(shared.clone(), stopped.clone())),
             tokio::spawn(holds::write(shared.clone(), stopped.clone())),
@@ -135,8 +141,10 @@ impl Gateway {
         ];
         Ok(Started {
             admin: addresses.1,
+            admin_pin,
             cut,
             listen: addresses.0,
+            listen_is_tls: settings.tls.is_some(),
             public,
             shared,
             stop,
@@ -193,6 +201,18 @@ impl Gateway {
             _lock: self.lock,
         }))
     }
+}
+
+/// What ends TLS on the public and on the admin listener.
+fn acceptors(settings: &GatewaySettings) -> Result<(Option<TlsAcceptor>, Option<TlsAcceptor>), String> {
+    let Some(files) = &settings.tls else {
+        return Ok((None, None));
+    };
+    let acceptor = |config| TlsAcceptor::from(Arc::new(config));
+    let admin = (settings.admin_is_tls)
+        .then(|| tls::admin_config(files))
+        .transpose()?;
+    Ok((Some(acceptor(tls::server_config(files)?)), admin.map(acceptor)))
 }
 
 impl std::fmt::Debug for Gateway {

@@ -1,13 +1,21 @@
-//! TLS by configuration: certificates of the public listener, and what to trust of channels. rustls with aws-lc-rs.
+//! TLS by configuration: certificates of the listeners, what to trust of channels, and how a command on this machine knows
+//! its own server. rustls with aws-lc-rs.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+};
+use tieline_note::{Digest, sha256};
 
 use crate::config::{ClientAuth, TlsFiles};
 
@@ -25,6 +33,98 @@ pub(crate) fn client_config(ca: Option<&Path>) -> Result<ClientConfig, String> {
             .with_root_certificates(roots)
             .with_no_client_auth(),
     )
+}
+
+/// Of the admin listener: the same certificate, nobody is asked for one, and HTTP/1.1 alone.
+pub(crate) fn admin_config(files: &TlsFiles) -> Result<ServerConfig, String> {
+    let mut config = server_config(&TlsFiles {
+        client: None,
+        ..files.clone()
+    })?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// What a client that pins the server's certificate knows it by: the SHA-256 of its DER.
+pub(crate) fn pin(files: &TlsFiles) -> Result<Digest, String> {
+    let certs = certificates(&files.cert)?;
+    let own = certs.first().map(|cert| sha256(cert));
+    own.ok_or_else(|| format!("{} holds no certificate", files.cert.display()))
+}
+
+/// Connects to an admin listener. A server with TLS is known by its certificate alone, which its state folder names,
+/// whatever name or address it is reached by and whoever signed it.
+pub fn admin_connector(pin: Option<Digest>) -> Result<HttpsConnector<HttpConnector>, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = match pin {
+        None => client_config(None)?,
+        Some(pin) => ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Pinned { pin, provider }))
+            .with_no_client_auth(),
+    };
+    let builder = HttpsConnectorBuilder::new().with_tls_config(config);
+    Ok(builder.https_or_http().enable_http1().build())
+}
+
+/// Takes one certificate, by its digest, whose key signs the handshake.
+#[derive(Debug)]
+struct Pinned {
+    pin: Digest,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if sha256(own) == self.pin {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(CertificateError::ApplicationVerificationFailure.into())
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            cert,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            cert,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
 }
 
 pub(crate) fn server_config(files: &TlsFiles) -> Result<ServerConfig, String> {

@@ -8,6 +8,8 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use tieline_gateway::admin_connector;
+use tieline_note::Digest;
 
 use crate::folder::{self, Server};
 use crate::output::{Failure, Result};
@@ -72,14 +74,21 @@ fn run(
         .map_err(|error| Failure::found(error.to_string()))?;
     let url = format!("{}{path}", server.admin);
     runtime.block_on(async {
-        let exchange = tokio::time::timeout(wait, exchange(&url, method, &key, content));
+        let exchange = exchange(&url, server.admin_certificate, method, &key, content);
+        let exchange = tokio::time::timeout(wait, exchange);
         exchange
             .await
             .map_err(|_| Failure::found(format!("{url} did not answer in {} s", wait.as_secs())))?
     })
 }
 
-async fn exchange(url: &str, method: &str, key: &str, content: (&str, Vec<u8>)) -> Result<Value> {
+async fn exchange(
+    url: &str,
+    pin: Option<Digest>,
+    method: &str,
+    key: &str,
+    content: (&str, Vec<u8>),
+) -> Result<Value> {
     let failed = |error: &dyn std::fmt::Display| Failure::found(format!("cannot reach {url}: {error}"));
     let (media_type, bytes) = content;
     let request = http::Request::builder()
@@ -89,7 +98,8 @@ async fn exchange(url: &str, method: &str, key: &str, content: (&str, Vec<u8>)) 
         .header("content-type", media_type)
         .body(Full::new(Bytes::from(bytes)))
         .map_err(|error| failed(&error))?;
-    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let connector = admin_connector(pin).map_err(|error| failed(&error))?;
+    let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
     let response = client.request(request).await.map_err(|error| failed(&error))?;
     let status = response.status();
     let body = Limited::new(response.into_body(), REPLY_BYTES_MAX)

@@ -11,6 +11,7 @@ use nix::sys::stat::{Mode, umask};
 use serde::{Deserialize, Serialize};
 use tieline_core::Tick;
 use tieline_gateway::{AdminKeyRow, AdoptionRow, KeyRow, PartyRow, State, Token};
+use tieline_note::Digest;
 use tieline_note::Signer;
 use tieline_policy::{Evidence, FactValue, Kind, Names, Pack, PartyRecord, Source};
 
@@ -22,6 +23,9 @@ use crate::output::{Failure, Result};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Server {
     pub(crate) admin: String,
+    /// SHA-256 of the certificate by which `admin` is known, where it speaks TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) admin_certificate: Option<Digest>,
     pub(crate) gateway: String,
     pub(crate) pid: u32,
 }

@@ -272,6 +272,7 @@ fn settings(checked: &Checked) -> GatewaySettings {
     let gateway = &checked.gateway;
     GatewaySettings {
         admin: gateway.admin,
+        admin_is_tls: gateway.admin_is_tls,
         body_bytes_max: gateway.body_bytes_max,
         body_ms: gateway.body_ms,
         calls_max: gateway.calls_max,

@@ -4,6 +4,7 @@
 //! what it does is an entry of the ledger that names the key's holder.
 
 mod api;
+mod listener;
 mod log;
 pub(crate) mod openapi;
 pub(crate) mod orders;
@@ -14,6 +15,7 @@ mod terms;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -21,7 +23,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
+use self::listener::TlsListener;
 use crate::keys::{Admin, Role};
 use crate::shared::Shared;
 use crate::state::StateError;
@@ -30,15 +34,28 @@ use crate::state::StateError;
 #[derive(Debug)]
 pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) String);
 
-pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    mut stop: watch::Receiver<bool>,
+) {
     let tiles = log::Tiles::default();
+    let handshake = Duration::from_millis(shared.live.load().settings.header_ms);
     let app = routes::router(&shared)
         .layer(axum::Extension(tiles.clone()))
         .with_state(shared);
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+    let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
-    });
-    if let Err(error) = server.await {
+    };
+    let ended = match tls {
+        None => axum::serve(listener, app).with_graceful_shutdown(stopped).await,
+        Some(tls) => match TlsListener::new(listener, tls, handshake) {
+            Ok(listener) => axum::serve(listener, app).with_graceful_shutdown(stopped).await,
+            Err(error) => Err(error),
+        },
+    };
+    if let Err(error) = ended {
         tracing::error!(%error, "the admin listener ended");
     }
     tiles.close().await;

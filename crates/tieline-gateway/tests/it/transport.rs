@@ -8,6 +8,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -16,6 +17,7 @@ use tieline_core::Dialect::OpenaiChat;
 use tieline_core::FaultKind;
 use tieline_core::record::Outcome;
 use tieline_gateway::TlsFiles;
+use tieline_note::sha256;
 use tieline_testkit::{Act, Auto, Channel, End, Gate};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -258,6 +260,34 @@ async fn certificates_that_cannot_be_used_are_an_error_of_the_start() {
             .any(|path| error.contains(&*path.to_string_lossy()));
         assert!(named, "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_admin_listener_by_tls_waits_for_nobody_who_says_nothing() {
+    let plan = Plan::new(Vec::new()).gateway(|gateway| {
+        gateway.tls = Some(files());
+        gateway.admin_is_tls = true;
+    });
+    let house = plan.start().await;
+    // More than as many as may be in their handshakes would keep others out until their time is over; one does not.
+    let _silent = TcpStream::connect(house.admin).await.unwrap();
+    let pin = sha256(&CertificateDer::from_pem_file(data("server.pem")).unwrap());
+    let ready = async |pin| {
+        let connector = tieline_gateway::admin_connector(pin).unwrap();
+        let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
+        let url = format!("https://{}/readyz", house.admin).parse().unwrap();
+        let answer = tokio::time::timeout(LIMIT, client.get(url))
+            .await
+            .expect("in time");
+        answer.map(|answer| answer.status().as_u16())
+    };
+    assert_eq!(ready(Some(pin)).await.unwrap(), 200);
+    assert!(
+        ready(Some(sha256(b"another"))).await.is_err(),
+        "another certificate"
+    );
+    assert!(ready(None).await.is_err(), "no authority of the web signed it");
+    house.stop_now().await;
 }
 
 /// The same way, by TLS.

@@ -1,6 +1,7 @@
 //! `tieline serve`, and what it shares with `up`: the runtime, logging, signals, the small files that say where it listens.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,7 +72,10 @@ where
         load: Box::new(move || {
             let mut loaded = load::load(&config)?;
             loaded.settings.listen = listen.unwrap_or(loaded.settings.listen);
-            loaded.settings.admin = admin.unwrap_or(loaded.settings.admin);
+            if let Some(admin) = admin {
+                loaded.settings.admin = admin;
+                loaded.settings.admin_is_tls = is_private(admin, loaded.settings.tls.is_some())?;
+            }
             Ok(loaded)
         }),
         lock: plan.lock,
@@ -90,8 +94,9 @@ where
     };
     let started = gateway.start().await.map_err(|error| cannot_start(&error))?;
     let server = || Server {
-        admin: format!("http://{}", started.admin),
-        gateway: format!("http://{}", started.listen),
+        admin: url(started.admin, started.admin_pin.is_some()),
+        admin_certificate: started.admin_pin,
+        gateway: url(started.listen, started.listen_is_tls),
         pid: std::process::id(),
     };
     folder::write_server(plan.dir, &server())?;
@@ -119,6 +124,22 @@ where
     folder::remove_server(plan.dir);
     stopped.map_err(|error| Failure::found(error.to_string()))?;
     Ok(0)
+}
+
+fn url(address: SocketAddr, is_tls: bool) -> String {
+    format!("{}://{address}", if is_tls { "https" } else { "http" })
+}
+
+/// Whether the admin listener at `admin` speaks TLS; an error where admin keys would cross a network in clear text.
+fn is_private(admin: SocketAddr, has_tls: bool) -> std::result::Result<bool, String> {
+    match (admin.ip().is_loopback(), has_tls) {
+        (true, _) => Ok(false),
+        (false, true) => Ok(true),
+        (false, false) => Err(format!(
+            "the admin listener at {admin} would be open to other machines without TLS, and admin keys cross the \
+             network in clear text; listen on 127.0.0.1, or set `tls` under `[gateway]`"
+        )),
+    }
 }
 
 fn cannot_start(error: &StartError) -> Failure {

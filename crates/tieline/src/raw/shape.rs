@@ -57,7 +57,8 @@ raw_table! {
     RawGateway {
         /// Where applications connect: `address:port`; port 0 picks a free one. Default `127.0.0.1:8080`.
         listen: String,
-        /// Where operators connect: `address:port`. Default `127.0.0.1:8081`.
+        /// Where operators connect: `address:port`. Beyond loopback it needs `tls`, and speaks TLS with that certificate.
+        /// Default `127.0.0.1:8081`.
         admin: String,
         /// TLS of `listen`, and of `admin` unless that is on this machine only.
         tls: RawTls,
