@@ -18,6 +18,7 @@ mod n_minus_1;
 mod order;
 mod pairs;
 mod party;
+mod receipts;
 mod replay;
 mod sim;
 mod structure;
@@ -34,6 +35,7 @@ pub use n_minus_1::{
 pub use order::{OrderReport, asked, order};
 pub use pairs::CALLS_OPEN_MAX;
 pub use party::PartyView;
+pub use receipts::{Receipts, TESTED_MAX, Tested};
 pub use replay::{DIFFERENCES_MAX, DifferenceRow, REPLAY_V1, Replay, ReplayReport, replay};
 pub use sim::{
     Run as SimRun, SIM_V1, SimReport, TallyReport as SimTally, Violation as SimViolation, simulate,
