@@ -22,6 +22,7 @@ mod receipts;
 mod replay;
 mod sim;
 mod structure;
+mod substitutes;
 mod table;
 mod timeline;
 mod traffic;
@@ -44,6 +45,7 @@ pub use structure::{
     AskWays, ChannelNeeds, Chokepoints, ComponentLoad, ConcentrationBasis, GRID_REPORT_V1, GridReport,
     PartyGroup, Way, structure, structure_with_shares,
 };
+pub use substitutes::{ModelLimits, Substitute, substitutes};
 pub use table::{Side, table};
 pub use timeline::{Failure, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany};
 pub use traffic::{Basis, CALLS_MAX, Traffic, TrafficCall, TrafficReader};
