@@ -64,6 +64,9 @@ pub struct DrillReceipt {
     /// and has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grid: Option<Hex32>,
+    /// What of the ledger there was to be read, if there was one: calls, receipts, what was fitted to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerCited>,
     /// The rules that it asked; absent where the traffic holds the rulings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyCited>,
@@ -101,16 +104,23 @@ pub struct PolicyCited {
     pub packs: Vec<Hex32>,
 }
 
+/// The first entries of a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerCited {
+    pub entries: u64,
+    /// The Merkle root over them, which the log's checkpoints vouch for.
+    pub root: Hex32,
+}
+
 /// The calls that were decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrafficCited {
     pub basis: TrafficBasis,
-    /// Of a ledger: the Merkle root over its first `entries` entries, which the log's checkpoints vouch for. Of a trace:
-    /// the SHA-256 of its files. Of a structure: of who may ask for what, and what is open to them.
+    /// Of a ledger: the root of what is cited of it. Of a trace: the SHA-256 of its files. Of a structure: of who may ask
+    /// for what, and what is open to them.
     pub digest: Hex32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub entries: Option<u64>,
 }
 
 /// Where calls come from.
@@ -295,6 +305,10 @@ pub(crate) mod tests {
                 version: "0.1.0".into(),
             },
             grid: Some(digest(2)),
+            ledger: Some(LedgerCited {
+                entries: 12,
+                root: digest(9),
+            }),
             policy: Some(PolicyCited {
                 directives: Some(digest(8)),
                 epoch: digest(3),
@@ -306,7 +320,6 @@ pub(crate) mod tests {
             traffic: Some(TrafficCited {
                 basis: TrafficBasis::Ledger,
                 digest: digest(9),
-                entries: Some(12),
             }),
         }
     }
@@ -326,6 +339,7 @@ pub(crate) mod tests {
             arguments: BTreeMap::new(),
             by: None,
             grid: None,
+            ledger: None,
             policy: None,
             scenario: None,
             seed: None,
@@ -371,7 +385,7 @@ pub(crate) mod tests {
                 hex("b")
             ),
             format!(
-                r#"{{"arguments":{{"config":"{0}"}},"by":"a_1","command":"n-1","engine":{{"digest":"{0}","version":"0.1.0"}},"grid":"{0}","kind":"drill","policy":{{"directives":"{0}","epoch":"{0}","packs":["{0}"]}},"result":"{0}","scenario":"{0}","seed":"18446744073709551615","traffic":{{"basis":"ledger","digest":"{0}","entries":12}}}}"#,
+                r#"{{"arguments":{{"config":"{0}"}},"by":"a_1","command":"n-1","engine":{{"digest":"{0}","version":"0.1.0"}},"grid":"{0}","kind":"drill","ledger":{{"entries":12,"root":"{0}"}},"policy":{{"directives":"{0}","epoch":"{0}","packs":["{0}"]}},"result":"{0}","scenario":"{0}","seed":"18446744073709551615","traffic":{{"basis":"ledger","digest":"{0}"}}}}"#,
                 hex("c")
             ),
         ] {
