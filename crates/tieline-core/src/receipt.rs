@@ -43,7 +43,7 @@ pub struct ReceiptEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Receipt {
-    Drill(DrillReceipt),
+    Drill(Box<DrillReceipt>),
     PoolTest(PoolTestReceipt),
 }
 
@@ -352,8 +352,8 @@ pub(crate) mod tests {
             ..test()
         };
         for body in [
-            Receipt::Drill(drill()),
-            Receipt::Drill(bare),
+            Receipt::Drill(Box::new(drill())),
+            Receipt::Drill(Box::new(bare)),
             Receipt::PoolTest(test()),
             Receipt::PoolTest(plain),
         ] {
@@ -405,7 +405,7 @@ pub(crate) mod tests {
         let drilled = |change: &dyn Fn(&mut DrillReceipt)| {
             let mut receipt = drill();
             change(&mut receipt);
-            Receipt::Drill(receipt)
+            Receipt::Drill(Box::new(receipt))
         };
         for (receipt, expected) in [
             (pool(&|r| r.total = 4), "do not add up"),
@@ -446,7 +446,7 @@ pub(crate) mod tests {
             "an unknown field"
         );
         for seed in ["-1", "", "1e3", "18446744073709551616", "+1"] {
-            let mut value = serde_json::to_value(Receipt::Drill(drill())).unwrap();
+            let mut value = serde_json::to_value(Receipt::Drill(Box::new(drill()))).unwrap();
             value["seed"] = seed.into();
             assert!(serde_json::from_value::<Receipt>(value).is_err(), "{seed}");
         }
@@ -472,7 +472,7 @@ pub(crate) mod tests {
             command: long.clone(),
             ..drill()
         };
-        for body in [Receipt::PoolTest(largest), Receipt::Drill(widest)] {
+        for body in [Receipt::PoolTest(largest), Receipt::Drill(Box::new(widest))] {
             assert_eq!(body.check(), Ok(()));
             assert!(serde_json::to_string(&entry(body)).unwrap().len() < 65_535);
         }

@@ -35,7 +35,7 @@ pub use n_minus_1::{
 };
 pub use order::{OrderReport, asked, order};
 pub use pairs::CALLS_OPEN_MAX;
-pub use party::PartyView;
+pub use party::{PartyView, structure_digest};
 pub use receipts::{Receipts, TESTED_MAX, Tested};
 pub use replay::{DIFFERENCES_MAX, DifferenceRow, REPLAY_V1, Replay, ReplayReport, replay};
 pub use sim::{
