@@ -204,6 +204,7 @@ fn grid() -> GridRecord {
         name: name.into(),
         training_flop: Some("3e24".into()),
         weights: Weights::Open,
+        ..ModelRecord::default()
     };
     let channel = |name: &str, dialect, model: &str, components: &[&str]| ChannelRecord {
         components: components.iter().map(|&component| component.into()).collect(),

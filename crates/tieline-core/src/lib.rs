@@ -25,6 +25,7 @@ mod mark;
 mod money;
 mod price;
 mod problem;
+pub mod receipt;
 pub mod record;
 mod resume;
 mod subject;

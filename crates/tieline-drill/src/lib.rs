@@ -18,9 +18,11 @@ mod n_minus_1;
 mod order;
 mod pairs;
 mod party;
+mod receipts;
 mod replay;
 mod sim;
 mod structure;
+mod substitutes;
 mod table;
 mod timeline;
 mod traffic;
@@ -33,7 +35,8 @@ pub use n_minus_1::{
 };
 pub use order::{OrderReport, asked, order};
 pub use pairs::CALLS_OPEN_MAX;
-pub use party::PartyView;
+pub use party::{PartyView, structure_digest};
+pub use receipts::{Receipts, TESTED_MAX, Tested};
 pub use replay::{DIFFERENCES_MAX, DifferenceRow, REPLAY_V1, Replay, ReplayReport, replay};
 pub use sim::{
     Run as SimRun, SIM_V1, SimReport, TallyReport as SimTally, Violation as SimViolation, simulate,
@@ -42,6 +45,7 @@ pub use structure::{
     AskWays, ChannelNeeds, Chokepoints, ComponentLoad, ConcentrationBasis, GRID_REPORT_V1, GridReport,
     PartyGroup, Way, structure, structure_with_shares,
 };
+pub use substitutes::{ModelLimits, Substitute, substitutes};
 pub use table::{Side, table};
 pub use timeline::{Failure, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany};
 pub use traffic::{Basis, CALLS_MAX, Traffic, TrafficCall, TrafficReader};

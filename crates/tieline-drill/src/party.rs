@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
+use tieline_core::record::Hex32;
 use tieline_core::{Ask, Scope, Snapshot};
+use tieline_note::{jcs, sha256};
 
 /// A party, or a key of one where its keys differ.
 #[derive(Clone)]
@@ -64,6 +66,25 @@ pub(crate) fn askings(snapshot: &Snapshot, view: &PartyView<'_>) -> Vec<Asking> 
             }
         })
         .collect()
+}
+
+/// SHA-256 of who may ask for what, and of the ways that are open to each: all that traffic rests on which nobody
+/// recorded. None if a name of the grid has no canonical JSON.
+pub fn structure_digest(snapshot: &Snapshot, parties: &[PartyView<'_>]) -> Option<Hex32> {
+    let named = |way: &Candidate| {
+        let (channel, model) = (snapshot.channel(way.channel)?, snapshot.model(way.model)?);
+        Some((channel.name.clone(), model.name.clone()))
+    };
+    let row = |asking: Asking| {
+        let ways: Vec<_> = asking.ways.iter().filter_map(named).collect();
+        (asking.name, asking.is_pool, ways)
+    };
+    let views = or_anyone(parties).into_iter().map(|view| {
+        let rows: Vec<_> = askings(snapshot, &view).into_iter().map(row).collect();
+        (view.party, rows)
+    });
+    let bytes = jcs::to_vec(&views.collect::<Vec<_>>()).ok()?;
+    Some(Hex32(sha256(&bytes).0))
 }
 
 /// `parties`, or everyone as one party where there is none.

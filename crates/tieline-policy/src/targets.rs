@@ -245,11 +245,10 @@ mod tests {
                 name: "l".into(),
             }],
             models: vec![ModelRecord {
-                context_tokens: None,
                 lab: "l".into(),
                 name: "m".into(),
-                training_flop: None,
                 weights: Weights::Closed,
+                ..ModelRecord::default()
             }],
             prices: std::collections::BTreeMap::new(),
             t: GRID_V1.into(),

@@ -104,6 +104,17 @@ pub(crate) fn admin_key(dir: &Path) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
+/// The admin key at hand as this folder knows it; none if it does not, or no longer.
+pub(crate) fn admin(dir: &Path, state: &State) -> Result<Option<AdminKeyRow>> {
+    let digest = Token::digest_of(&admin_key(dir)?);
+    let keys = state
+        .admin_keys()
+        .map_err(|error| Failure::input(error.to_string()))?;
+    Ok(keys
+        .into_iter()
+        .find(|key| key.digest == digest && key.revoked_us.is_none()))
+}
+
 /// The key of the first party, as `up` made it.
 pub(crate) fn party_key(dir: &Path) -> Option<String> {
     std::fs::read_to_string(dir.join(PARTY_KEY_FILE))

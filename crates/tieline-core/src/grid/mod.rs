@@ -5,8 +5,8 @@ mod record;
 mod snapshot;
 
 pub use record::{
-    ChannelRecord, Choice, GRID_V1, GridRecord, LabRecord, ModelRecord, PoolRecord, PriceListRecord,
-    RecordMode, Resume, ServedRecord, Settings, UnknownPrice, Weights,
+    ChannelRecord, Choice, GRID_V1, GridRecord, LabRecord, Modality, ModelRecord, PoolRecord,
+    PriceListRecord, RecordMode, Resume, ServedRecord, Settings, UnknownPrice, Weights,
 };
 pub use snapshot::{
     CHANNELS_MAX, COMPONENTS_MAX, Candidate, Channel, ChannelIx, ComponentIx, ComponentSet, GridError, Model,

@@ -45,26 +45,71 @@ pub struct LabRecord {
     pub name: Arc<str>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRecord {
     /// Context window in tokens, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_tokens: Option<u32>,
     pub lab: Arc<str>,
+    /// Under which its weights are given, if stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<Arc<str>>,
+    /// What it reads, if stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modalities: Option<Vec<Modality>>,
     pub name: Arc<str>,
+    /// Whether it calls tools, if stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<bool>,
     /// Training compute in FLOP as a decimal string (it passes 2^53), if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training_flop: Option<Arc<str>>,
     pub weights: Weights,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a model can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Modality {
+    Audio,
+    Files,
+    Images,
+    Text,
+    Video,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weights {
     Closed,
     Open,
+    #[default]
     Unknown,
+}
+
+impl Modality {
+    /// The name in configurations, records and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Audio => "audio",
+            Self::Files => "files",
+            Self::Images => "images",
+            Self::Text => "text",
+            Self::Video => "video",
+        }
+    }
+}
+
+impl Weights {
+    /// The name in configurations, records and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -45,8 +45,8 @@ pub(crate) fn two_channels_record() -> GridRecord {
             context_tokens: Some(4_096),
             lab: "l".into(),
             name: "m".into(),
-            training_flop: None,
             weights: Weights::Open,
+            ..ModelRecord::default()
         }],
         pools: vec![PoolRecord {
             limits: Limits::default(),

@@ -228,8 +228,8 @@ fn grid(dice: &mut Dice, features: &Features, needs: &[Vec<Arc<str>>]) -> GridRe
         context_tokens: dice.perhaps(70, |dice| dice.pick(4_096, &[32_768, 200_000])),
         lab: "lab".into(),
         name: format!("m{ix}").into(),
-        training_flop: None,
         weights: Weights::Closed,
+        ..ModelRecord::default()
     });
     let models = models.collect();
     let pools = (0..features.pools).map(|ix| pool(dice, features, ix, &channels));

@@ -84,11 +84,10 @@ fn served(model: &str, usd: Option<u64>) -> ServedRecord {
 
 pub(crate) fn model(name: &str, lab: &str) -> ModelRecord {
     ModelRecord {
-        context_tokens: None,
         lab: lab.into(),
         name: name.into(),
-        training_flop: None,
         weights: Weights::Closed,
+        ..ModelRecord::default()
     }
 }
 

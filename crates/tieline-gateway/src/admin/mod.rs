@@ -9,6 +9,7 @@ mod log;
 pub(crate) mod openapi;
 pub(crate) mod orders;
 pub(crate) mod parties;
+mod receipts;
 mod routes;
 pub(crate) mod schemas;
 mod terms;

@@ -9,7 +9,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{api, identify, log, openapi, orders, parties, ready, terms};
+use super::{api, identify, log, openapi, orders, parties, ready, receipts, terms};
 use crate::keys::Role;
 use crate::parties::IMPORT_BYTES_MAX;
 use crate::shared::Shared;
@@ -114,6 +114,18 @@ fn operating() -> Vec<Operation> {
             .says("Wait until all entries so far are durable.")
             .answers(json::<api::Flushed>)
             .needs(ANYBODY),
+        told(
+            "/admin/v1/receipts",
+            "record_receipt",
+            post(receipts::record).layer(DefaultBodyLimit::max(receipts::RECEIPT_BYTES_MAX)),
+        )
+        .says(
+            "Record what a pool test or a drill came to. When the answer comes, the entry is durable; 409 says that the grid \
+             is another than that of the test.",
+        )
+        .takes(json::<receipts::NewReceipt>)
+        .answers(json::<receipts::ReceiptRecorded>)
+        .needs(OFFICIALS),
     ]
 }
 

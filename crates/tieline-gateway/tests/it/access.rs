@@ -149,11 +149,10 @@ impl Fate {
             region_country: code(way.country),
         };
         let model = |name: &'static str| ModelRecord {
-            context_tokens: None,
             lab: "lab".into(),
             name: name.into(),
-            training_flop: None,
             weights: Weights::Closed,
+            ..ModelRecord::default()
         };
         let settings = Settings {
             attempts_max: 8,

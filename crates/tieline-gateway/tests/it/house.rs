@@ -272,11 +272,10 @@ impl Plan {
 
 fn model(name: &str) -> ModelRecord {
     ModelRecord {
-        context_tokens: None,
         lab: "lab-a".into(),
         name: name.into(),
-        training_flop: None,
         weights: Weights::Open,
+        ..ModelRecord::default()
     }
 }
 

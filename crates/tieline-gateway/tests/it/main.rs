@@ -38,6 +38,7 @@ mod openapi;
 mod parties;
 mod passing;
 mod policy;
+mod receipts;
 mod records;
 mod reloading;
 mod resume;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tieline_core::grid::{
-    CHANNELS_MAX, Choice, GRID_V1, LabRecord, ModelRecord, PoolRecord, RecordMode, Resume, Settings,
-    UnknownPrice, Weights,
+    CHANNELS_MAX, Choice, GRID_V1, LabRecord, Modality, ModelRecord, PoolRecord, RecordMode, Resume,
+    Settings, UnknownPrice, Weights,
 };
 use tieline_core::{GridRecord, Price, ROWS_MAX};
 
@@ -14,10 +14,10 @@ use super::price::Lists;
 use super::{World, channel, components, limits, price, value};
 use crate::diagnose::{Code, Diagnostic, Sink, Span, shown};
 use crate::raw::shape::{
-    RawChoice, RawConfig, RawDefaults, RawLab, RawModel, RawPool, RawRecord, RawResume, RawUnknownPrice,
-    RawWeights,
+    RawChoice, RawConfig, RawDefaults, RawLab, RawModality, RawModel, RawPool, RawRecord, RawResume,
+    RawUnknownPrice, RawWeights,
 };
-use crate::raw::{At, Entries, nearest};
+use crate::raw::{At, Entries, List, nearest};
 
 /// Labs, models and pools of one grid, as many as channels: their indexes fit 16 bits and a reload stays below a second.
 const NAMES_MAX: usize = CHANNELS_MAX;
@@ -199,6 +199,11 @@ fn model<'a>(
     let context = raw.context.as_ref();
     let context_tokens = value::number_if_stated(context, "context", 1_000_000_000, sink);
     let training_flop = raw.training_flop.as_ref().and_then(|at| value::flop(at, sink));
+    let modalities = raw.modalities.as_ref().map(|at| modalities(at, sink));
+    let licence = raw
+        .licence
+        .as_ref()
+        .and_then(|at| value::name(at, "licence", sink));
     let checked_name = value::name(name, "model", sink);
     if !raw.seen.contains(&"lab") {
         missing(name, "lab", "name who made it, and add `[labs.<name>]`", sink);
@@ -210,7 +215,10 @@ fn model<'a>(
     Some(ModelRecord {
         context_tokens: context_tokens.and_then(|n| u32::try_from(n).ok()),
         lab: Arc::from(lab.value.as_str()),
+        licence,
+        modalities,
         name: checked_name?,
+        tools: raw.tools.as_ref().map(|at| at.value),
         training_flop,
         weights: match raw.weights.as_ref().map(|at| at.value) {
             Some(RawWeights::Closed) => Weights::Closed,
@@ -218,6 +226,28 @@ fn model<'a>(
             Some(RawWeights::Unknown) | None => Weights::Unknown,
         },
     })
+}
+
+/// What a model reads, in an order that is not that of the file, so that it makes no other grid.
+fn modalities(raw: &At<List<RawModality>>, sink: &mut Sink) -> Vec<Modality> {
+    if raw.value.is_empty() {
+        let diagnostic = Diagnostic::error(Code::OutOfRange, "`modalities` is empty");
+        sink.push(diagnostic.at(raw.span, "wants what the model reads, or leave it out"));
+    }
+    let modality = |at: &At<RawModality>| match at.value {
+        RawModality::Audio => Modality::Audio,
+        RawModality::Files => Modality::Files,
+        RawModality::Images => Modality::Images,
+        RawModality::Text => Modality::Text,
+        RawModality::Video => Modality::Video,
+    };
+    let named = |at: &At<RawModality>| At {
+        span: at.span,
+        value: modality(at).name().to_owned(),
+    };
+    listed_twice(&raw.value.iter().map(named).collect::<Vec<_>>(), sink);
+    let distinct: BTreeSet<Modality> = raw.value.iter().map(modality).collect();
+    distinct.into_iter().collect()
 }
 
 // === settings and pools ===

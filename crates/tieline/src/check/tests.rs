@@ -165,6 +165,10 @@ cases! {
     a_table_for_a_string_is_named: swap("\"127.0.0.1:8080\"", "{ port = 8080 }");
     a_word_that_is_no_choice_suggests: swap("weights = \"open\"", "weights = \"opened\"");
     a_key_that_is_missing_is_named: swap("lab = \"acme\"\nweights", "weights");
+    what_a_model_reads_is_no_choice: swap("weights = \"open\"", "modalities = [\"text\", \"smell\"]");
+    what_a_model_reads_twice_shows_both: swap("weights = \"open\"", "modalities = [\"text\", \"images\", \"text\"]");
+    a_model_that_reads_nothing_is_refused: swap("weights = \"open\"", "modalities = []");
+    a_licence_that_is_a_sentence_is_refused: swap("weights = \"open\"", "licence = \"A community licence\"");
     every_mistake_is_reported_in_one_run: "[gateway]\nlisten = 8080\ncalls_max = -1\n[models.m]\nlab = \"nobody\"\n\
         weights = \"ajar\"\n[channels.c]\nprovider = \"nowhere\"\n[pool.m]\nmodels = [\"n\"]\n".to_owned();
 
@@ -358,6 +362,9 @@ fn every_setting_is_taken_over() {
         "[channels.north]\nweight = 18\nregion = \"one\"\nregion_country = \"NL\"\noperator_jurisdiction = \"US\"\nconnections_max = 7\n\
          media_tokens_max = 8\n",
     );
+    let reads =
+        "weights = \"open\"\nmodalities = [\"text\", \"images\"]\ntools = false\nlicence = \"apache-2.0\"";
+    let text = text.replacen("weights = \"open\"", reads, 1);
     let (checked, report) = run(&text);
     assert_eq!(report.render(Look::Plain), "");
     insta::assert_snapshot!(format!("{:#?}", checked.unwrap()));

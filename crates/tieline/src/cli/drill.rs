@@ -10,17 +10,32 @@ pub(crate) enum Drill {
     #[command(after_help = "\
 Examples:
   tieline drill replay                             each call under the grid it was decided by
-  tieline drill replay --json                      each difference by call and field")]
-    Replay,
+  tieline drill replay --json                      each difference by call and field
+
+It leaves a receipt in the ledger: digests of what was decided and of what came out. Where calls differ it leaves none, \
+and the ledger as it is.")]
+    Replay(Recorded),
     /// Take each channel and each component out in turn: calls kept, moved, degraded, lost, and what it costs.
     #[command(
         name = "n-1",
         after_help = "\
 Examples:
   tieline drill n-1                                over the recorded calls, if there are any
-  tieline drill n-1 --config plan.toml             what a configuration would make of it"
+  tieline drill n-1 --config plan.toml             what a configuration would make of it
+
+It leaves a receipt in the ledger of the state folder, if there is one: digests of grid, traffic, options, engine and \
+result. `tieline drill receipts` lists them."
     )]
     NMinus1(NMinus1),
+    /// List the receipts of drills and pool tests, show one, or make a drill again and compare.
+    #[command(after_help = "\
+Examples:
+  tieline drill receipts                           all, oldest first
+  tieline drill receipts last                      the newest, with everything that it cites
+  tieline drill receipts --check last              run it again on the same entries of the ledger
+
+Exit code 0: the same came out; 1: something else did; 2: what it ran on is not here any more, so it cannot be made again.")]
+    Receipts(Receipts),
     /// Play random worlds around the live decision code, and audit every call of them; a broken law is a finding (exit 1).
     #[command(after_help = "\
 Examples:
@@ -47,4 +62,23 @@ pub(crate) struct NMinus1 {
     /// A configuration to rehearse instead of the state folder's.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) recorded: Recorded,
+}
+
+/// Whether a run leaves a receipt.
+#[derive(Args, Debug)]
+pub(crate) struct Recorded {
+    /// Leave no receipt in the ledger.
+    #[arg(long)]
+    pub(crate) no_receipt: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Receipts {
+    /// Make a drill again from what it ran on, and compare the results.
+    #[arg(long, value_name = "ID", conflicts_with = "id")]
+    pub(crate) check: Option<String>,
+    /// Show one receipt; `last` is the newest.
+    pub(crate) id: Option<String>,
 }

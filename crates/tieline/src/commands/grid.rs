@@ -9,6 +9,7 @@ use tieline_core::grid::Candidate;
 use tieline_core::{Scope, Snapshot, Tick};
 use tieline_drill::{PartyView, Traffic, TrafficReader, structure_with_shares};
 use tieline_gateway::State;
+use tieline_ledger::Reader;
 use tieline_policy::{Action, EndUseIx, Epoch, Judge, Postures, Question, RegionIx, Registry, Targets};
 
 use crate::cli::Cli;
@@ -192,7 +193,7 @@ fn members(cli: &Cli, postures: &Postures) -> Result<Vec<Member>> {
 }
 
 /// The recorded traffic of a state folder; none for a configuration alone, or a ledger without calls.
-pub(super) fn recorded(cli: &Cli, config: Option<&Path>) -> Result<Option<Traffic>> {
+fn recorded(cli: &Cli, config: Option<&Path>) -> Result<Option<Traffic>> {
     if config.is_some() {
         return Ok(None);
     }
@@ -210,14 +211,19 @@ pub(super) fn recorded_between(
     }
     let reader = reader(&cli.dir)?;
     let size = reader.size().map_err(|error| failed(&error))?;
-    let mut traffic = TrafficReader::new();
-    reader.for_each(0..size, |index, entry| {
-        traffic.entry(index, entry);
-        Ok::<(), Failure>(())
-    })?;
-    let mut traffic = traffic.finish();
+    let mut traffic = traffic_of(&reader, size)?;
     let tick = |at: jiff::Timestamp| Tick(u64::try_from(at.as_microsecond()).unwrap_or(0));
     let (since, until) = (since.map(tick), until.map(tick));
     traffic.keep(|at| since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until));
     Ok((!traffic.calls.is_empty()).then_some(traffic))
+}
+
+/// The calls of the first entries of a ledger.
+pub(super) fn traffic_of(reader: &Reader, entries: u64) -> Result<Traffic> {
+    let mut traffic = TrafficReader::new();
+    reader.for_each(0..entries, |index, entry| {
+        traffic.entry(index, entry);
+        Ok::<(), Failure>(())
+    })?;
+    Ok(traffic.finish())
 }

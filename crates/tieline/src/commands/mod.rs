@@ -13,6 +13,7 @@ mod ledger;
 mod operate;
 mod party;
 mod policy;
+mod receipt;
 mod reports;
 mod serve;
 mod signing;

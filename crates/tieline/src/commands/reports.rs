@@ -169,6 +169,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
     all.extend(super::directive::schemas());
     all.extend(super::term::schemas());
     all.extend(super::usage::schemas());
+    all.extend(super::drill::schemas());
     all.push(("demo-june-12", printed::<super::demo::JuneReport>()));
     all.extend([
         ("check", printed::<crate::diagnose::CheckReport>()),

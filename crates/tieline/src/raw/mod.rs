@@ -10,7 +10,7 @@ pub(crate) mod shape;
 mod syntax;
 
 pub(crate) use nearest::{distance, nearest};
-pub(crate) use reader::{At, Entries, quoted};
+pub(crate) use reader::{At, Entries, List, quoted};
 
 use crate::diagnose::Sink;
 

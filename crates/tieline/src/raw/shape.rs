@@ -117,6 +117,14 @@ raw_table! {
         training_flop: String,
         /// Context window, in tokens.
         context: u64,
+        /// What it reads, such as `["text", "images"]`. Without it, that is unknown; it changes no call, and is shown of
+        /// whatever may stand in for another model.
+        modalities: List<RawModality>,
+        /// Whether it calls tools. Without it, that is unknown; it is shown as `modalities` are.
+        tools: bool,
+        /// Under which open weights are given, by its SPDX id or a name without spaces, such as "apache-2.0". Without it,
+        /// that is unknown.
+        licence: String,
         /// The list price.
         price: RawPriceTable,
     }
@@ -489,6 +497,15 @@ raw_choice! {
     }
 
     RawLevel { Error "error", Warn "warn", Info "info", Debug "debug", Trace "trace", }
+
+    RawModality {
+        Audio "audio",
+        /// Documents, such as PDF.
+        Files "files",
+        Images "images",
+        Text "text",
+        Video "video",
+    }
 
     RawWeights {
         Open "open",

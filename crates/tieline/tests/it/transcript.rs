@@ -56,6 +56,7 @@ fn filters(dir: &str) -> Vec<(&str, &'static str)> {
         // A time with fewer digits is padded with spaces.
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z *", "[TIME] "),
         (r"\b1\d{15}\b", "[MICROSECONDS]"),
+        (r"\b[0-9a-f]{16}\b", "[SHORT DIGEST]"),
         (r"\b\d+(\.\d+)? ms\b", "[N] ms"),
         (r#"\(\d+ bytes\)|"bytes": \d+"#, "[BYTES]"),
     ]

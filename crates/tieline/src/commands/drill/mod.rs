@@ -2,8 +2,11 @@
 //! them share is here.
 
 mod losses;
+mod receipts;
 mod replay;
 mod sim;
+
+pub(super) use receipts::schemas;
 
 use indicatif::ProgressBar;
 
@@ -13,8 +16,9 @@ use crate::{admin_client, folder};
 
 pub(super) fn run(cli: &Cli, command: &Drill) -> Result<u8> {
     match command {
-        Drill::Replay => replay::run(cli),
-        Drill::NMinus1(args) => losses::run(cli, args.config.as_deref()),
+        Drill::Replay(args) => replay::run(cli, args),
+        Drill::NMinus1(args) => losses::run(cli, args),
+        Drill::Receipts(args) => receipts::run(cli, args),
         Drill::Sim(args) => sim::run(cli, args),
     }
 }

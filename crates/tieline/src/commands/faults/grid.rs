@@ -178,8 +178,8 @@ fn model(name: &str, context_tokens: Option<u32>, lab: &str) -> ModelRecord {
         context_tokens,
         lab: lab.into(),
         name: Arc::from(name),
-        training_flop: None,
         weights: Weights::Open,
+        ..ModelRecord::default()
     }
 }
 

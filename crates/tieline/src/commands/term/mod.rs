@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tieline_core::Tick;
-use tieline_gateway::{
-    LicenceLine, Lock, Role, State, StateError, StatementLine, TermChange, TermDone, Token,
-};
+use tieline_gateway::{LicenceLine, Lock, Role, State, StateError, StatementLine, TermChange, TermDone};
 use tieline_note::{Verifier, note};
 use tieline_policy::PackProblem;
 
@@ -190,13 +188,8 @@ fn carried_out(cli: &Cli, change: impl FnOnce(&str) -> Result<TermChange>) -> Re
 
 /// The id of the admin key at hand, which must be that of an officer or operator: what is recorded names it.
 fn officer(cli: &Cli, state: &State) -> Result<String> {
-    let digest = Token::digest_of(&folder::admin_key(&cli.dir)?);
-    let keys = state.admin_keys().map_err(|error| failed(&error))?;
-    let key = keys
-        .into_iter()
-        .find(|key| key.digest == digest && key.revoked_us.is_none());
     let may = |role: &str| matches!(Role::named(role), Some(Role::Officer | Role::Operator));
-    match key {
+    match folder::admin(&cli.dir, state)? {
         Some(key) if may(&key.role) => Ok(key.id),
         _ => Err(Failure::input(
             "the admin key at hand is not that of an officer or operator of this state folder",
