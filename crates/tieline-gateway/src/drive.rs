@@ -21,7 +21,8 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use tieline_core::call::{Reply, WakeFor};
+use tieline_core::call::{Reply, Step, WakeFor};
+use tieline_core::record::{DecisionEntry, Outcome, OutcomeEntry};
 use tieline_core::{
     Call, ChannelClaim, Claim, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Mark, Method, Nano,
     Phase, Problem, ROWS_MAX, Span, Tick, Usage,
@@ -351,7 +352,7 @@ impl Drive {
     }
 
     fn record(&mut self, strict: bool) {
-        let entry = self.call.decision_entry();
+        let entry: DecisionEntry<&[Step]> = self.call.decision_entry();
         let done = strict.then(|| {
             let (send, receive) = oneshot::channel();
             self.durable = Some(receive);
@@ -365,12 +366,12 @@ impl Drive {
     }
 
     fn close(&self) {
-        let entry = self.call.outcome_entry();
+        let entry: OutcomeEntry<&[Step]> = self.call.outcome_entry();
         self.shared
             .metrics
             .outcome(self.near.dialect.name(), self.near.began, &entry);
         self.shared.recorder.outcome(&entry);
-        if entry.result != tieline_core::record::Outcome::Served {
+        if entry.result != Outcome::Served {
             // One line for each call that was not served, at its end.
             tracing::info!(call = %entry.id, result = ?entry.result, code = entry.code.map(Code::name), "call not served");
         }
