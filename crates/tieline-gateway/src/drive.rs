@@ -197,7 +197,10 @@ impl Drive {
                 if let Some(block) = self.block.take() {
                     let _ = block.await;
                 }
-                return self.respond(reply);
+                let response = self.respond(reply);
+                drop(self);
+                leave_together().await;
+                return response;
             }
             match self.dial.take() {
                 Some(dial) => self.attempt(dial).await,
@@ -411,6 +414,7 @@ impl Drive {
 
     /// Send the request, unless something changed since it was judged; `None` if the core ended the attempt meanwhile.
     async fn send(&mut self, channel: u16, request: Outbound) -> Option<Result<Inbound, NotSent>> {
+        leave_together().await;
         let live = self.live.clone();
         let connect = Duration::from_millis(self.call.settings().connect_ms.into());
         let gate = self.shared.orders.gate(self.generation);
@@ -746,6 +750,13 @@ impl Drive {
             self.held.push_back(bytes);
         }
     }
+}
+
+/// Lets what else is ready come as far before what is written here leaves. Whoever waits at the other end of a connection
+/// is woken by what arrives, and waking a core that rests costs more than a write does: what leaves in one go wakes it
+/// once. A process that has nothing else to do looks for news once, which takes a microsecond.
+async fn leave_together() {
+    tokio::task::yield_now().await;
 }
 
 impl Drop for Drive {
