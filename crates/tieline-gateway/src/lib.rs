@@ -61,3 +61,12 @@ pub use state::{
     OutRow, PartyRow, State, StateError, StatementRow, in_force,
 };
 pub use terms::{Disposal, GRANT_SPAN, LicenceLine, StatementLine, TermChange, TermDone, TermError};
+const _: [(); 0] = [(); std::mem::size_of::<drive::Drive>()];
+const _: [(); 0] = [(); std::mem::size_of::<tieline_core::Call>()];
+const _: [(); 0] = [(); std::mem::size_of::<tieline_core::call::Step>()];
+const _: [(); 0] = [(); std::mem::size_of::<tieline_core::Intake>()];
+const _: [(); 0] = [(); std::mem::size_of::<outgoing::Near>()];
+const _: [(); 0] = [(); std::mem::size_of::<tieline_core::Effect>()];
+const _: [(); 0] = [(); std::mem::size_of::<tieline_core::Input>()];
+const _: [(); 0] = [(); std::mem::size_of::<tieline_wire::Exchange>()];
+const _: [(); 0] = [(); std::mem::size_of::<connector::Outbound>()];

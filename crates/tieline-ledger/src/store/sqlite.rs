@@ -36,8 +36,8 @@ const PAGE_BYTES: u32 = 16_384;
 /// the commit that does the copying takes some 30 ms.
 const CHECKPOINT_PAGES: u32 = 1024;
 
-/// Page cache of a connection in KiB; rows are read once, so more would not help.
-const CACHE_KIB: u32 = 2048;
+/// Page cache of a connection in KiB: twice what a commit of 4 MiB packs to. Rows are read once, so more would not help.
+const CACHE_KIB: u32 = 1024;
 
 /// How long a commit waits for another process that writes (a backup, a second command).
 const BUSY: Duration = Duration::from_secs(5);
