@@ -12,6 +12,8 @@ METRICS_EVERY = 10
 # buffers, caches of the stores and the allocator's arenas move by from one fifth to the next while nothing grows. In ten
 # minutes at 300 calls/s there are 108,000 calls between the middles of the two: 6 MiB are 58 bytes a call.
 TOLERANCE_KIB = 6 * 1024
+# For some three minutes memory rises to what this load takes: a shorter run says nothing of whether it stays there.
+FLAT_SECONDS_LEAST = 300
 
 
 @dataclasses.dataclass(slots=True)
@@ -83,6 +85,7 @@ class Gauge:
             "anon_kib_fifths": self.fifths("anon_kib"),
             "growth_kib": rss[4] - rss[1] if rss else None,
             "tolerance_kib": TOLERANCE_KIB,
+            "long_enough": len(self.samples) * EVERY_SECONDS >= FLAT_SECONDS_LEAST,
             "descriptors_fifths": self.fifths("descriptors"),
             "descriptors_max": max(sample.descriptors for sample in self.samples),
             "threads_fifths": self.fifths("threads"),

@@ -249,7 +249,11 @@ class Judge:
         expect(outcome is not None, "it has no outcome")
         self.attempts(outcome, visited, got)
         if ask.kind == "stuck":
-            return stuck(record, outcome)
+            # It ends at its limit all the same, if no channel ends it before.
+            took_us = outcome["at"] - record.began
+            expect(took_us <= BRIEF_MS * 1000 + LATE_US, f"a caller who reads nothing held it for {took_us // 1000} ms")
+            if outcome["code"] == "call_timeout":
+                return "ended at its limit, for its caller read nothing"
         if outcome["result"] == "refused" and outcome["code"] == LIMITED.get(ask.kind):
             return limited(ask, got, outcome, visited)
         return getattr(self, outcome["result"])(ask, got, record)
@@ -412,11 +416,3 @@ def limited(ask, got, outcome, visited):
     expect(not visited and not outcome["attempts"], "a channel was asked")
     expect(code == "concurrency_limit" or got.retry_after, "it does not say when to come back")
     return f"refused: {code}"
-
-
-def stuck(record, outcome):
-    """A caller that reads nothing: the call ends at its limit all the same, and says so in the ledger."""
-    took_us = outcome["at"] - record.began
-    expect(took_us <= BRIEF_MS * 1000 + LATE_US, f"a caller who reads nothing held it for {took_us // 1000} ms")
-    expect(outcome["code"] == "call_timeout", f"it ended at its limit, and the ledger says {outcome['code']}")
-    return "ended at its limit, for its caller read nothing"
