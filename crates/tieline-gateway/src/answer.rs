@@ -4,18 +4,22 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::drive::{Drive, Next};
+use crate::streams::Stream;
 
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// Another attempt, which is to go on with the stream.
     GoingOn(GoingOn),
     Stream(Box<Drive>),
+    /// A stream that ends at its call's limit whether or not anybody reads it.
+    Watched(Arc<Stream>),
     Whole(Option<Bytes>),
 }
 
@@ -47,6 +51,7 @@ impl Body for Answer {
                     continue;
                 }
                 Self::Stream(drive) => ready!(drive.poll_next(cx)),
+                Self::Watched(stream) => return stream.poll(cx),
             };
             match next {
                 Next::Bytes(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
@@ -63,14 +68,14 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::GoingOn(_) | Self::Stream(_) => false,
+            Self::GoingOn(_) | Self::Stream(_) | Self::Watched(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::GoingOn(_) | Self::Stream(_) => SizeHint::default(),
+            Self::GoingOn(_) | Self::Stream(_) | Self::Watched(_) => SizeHint::default(),
         }
     }
 }

@@ -603,6 +603,9 @@ impl Drive {
 
     /// Wait for the next fact of any kind, and feed it.
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_stopped(cx) {
+            return Poll::Ready(());
+        }
         let Some(incoming) = &mut self.incoming else {
             return self.poll_waits(cx);
         };
@@ -767,6 +770,10 @@ impl Drop for Drive {
         // Callers leave at the terminator, without waiting for the end of the body's framing.
         if self.is_whole && self.released && self.held.is_empty() && !self.call.is_over() {
             self.stream_end();
+            self.drain();
+        }
+        if !self.call.is_over() && self.call.limit() <= self.now {
+            self.feed(Input::Timer);
             self.drain();
         }
         if !self.call.is_over() {

@@ -32,6 +32,7 @@ mod run;
 mod serve;
 mod shared;
 mod state;
+mod streams;
 mod terms;
 mod tls;
 

@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::recorder::{Event, Recorder};
 use crate::shared::{ChildControl, Entropy, Shared};
 use crate::state::{BegunRow, Lock, OutRow, State, StateError};
+use crate::streams::Streams;
 use crate::{admin, change, directives, holds, identity, recount, reload, serve, tls};
 
 /// A gateway that is being put together.
@@ -198,6 +199,7 @@ impl Gateway {
             recorder,
             registry: ArcSwap::new(registry),
             state: state.into(),
+            streams: Streams::default(),
             _lock: self.lock,
         }))
     }
@@ -428,6 +430,7 @@ async fn watch_files(
             _ = hangup.recv() => true,
             _ = ticks.tick() => {
                 shared.live.load().connector.sweep();
+                shared.streams.sweep(shared.now());
                 false
             }
         };

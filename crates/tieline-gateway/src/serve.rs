@@ -34,6 +34,9 @@ use crate::{intake, outgoing};
 /// The pause after a failed accept (usually: no file descriptors), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// No call may be configured to last longer, so that nobody who still reads an answer is cut off.
+const UNREAD_MAX: Duration = Duration::from_secs(3_600);
+
 /// How long calls have to end once their connections are gone, and how often that is looked at: an outcome takes
 /// microseconds to hand over.
 const CUT_MAX: Duration = Duration::from_secs(2);
@@ -74,6 +77,7 @@ pub(crate) async fn public(
             continue;
         };
         let _ = stream.set_nodelay(true);
+        give_up_unread(&stream, UNREAD_MAX);
         let (shared, tls, builder, watcher) =
             (shared.clone(), tls.clone(), builder.clone(), graceful.watcher());
         connections.spawn(async move {
@@ -110,6 +114,16 @@ pub(crate) async fn public(
         );
     }
     cut(&shared, connections).await;
+}
+
+/// Have the kernel end a connection whose peer has taken nothing for so long: a peer that keeps its connection open and
+/// reads nothing would keep one of `connections_max` for good.
+fn give_up_unread(stream: &TcpStream, limit: Duration) {
+    // What is not there on other systems bounds nothing there.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limit));
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, limit);
 }
 
 /// A connection and its slot. Waiting for either can be given up without losing one.
@@ -298,5 +312,36 @@ fn guess_dialect(request: &Request<Incoming>) -> Dialect {
         Dialect::AnthropicMessages
     } else {
         Dialect::OpenaiChat
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::ErrorKind;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_reads_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        let reader = socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        give_up_unread(&stream, Duration::from_millis(500));
+        let piece = vec![0; 1 << 16];
+        let write = async { while stream.write_all(&piece).await.is_ok() {} };
+        tokio::time::timeout(Duration::from_secs(60), write)
+            .await
+            .expect("the kernel gives up");
+        let error = stream.write_all(&piece).await.unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::TimedOut),
+            "{error}"
+        );
+        drop(reader);
     }
 }

@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::orders::Orders;
 use crate::recorder::Recorder;
 use crate::state::{Lock, State};
+use crate::streams::Streams;
 
 pub(crate) struct Shared {
     /// Keys the hash by which prompts with the same beginning are known.
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) registry: ArcSwap<Registry>,
     /// One reload or change of state at a time.
     pub(crate) state: Mutex<State>,
+    pub(crate) streams: Streams,
     /// Given back when the process ends.
     pub(crate) _lock: Lock,
 }

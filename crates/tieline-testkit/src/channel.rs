@@ -7,6 +7,7 @@
 //! [`Limits`], and what `seen` keeps.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -31,7 +32,12 @@ pub struct Script {
     acts: VecDeque<Act>,
     default: Act,
     limits: Limits,
+    witness: Option<Witness>,
 }
+
+/// Whoever is told of each answer that ended.
+#[derive(Clone)]
+struct Witness(Arc<dyn Fn(&Seen) + Send + Sync>);
 
 /// What the channel does with a new connection, before any request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -65,6 +71,7 @@ impl Script {
             acts: VecDeque::new(),
             default: Act::auto(),
             limits: Limits::default(),
+            witness: None,
         }
     }
 
@@ -86,6 +93,20 @@ impl Script {
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// Tells of each answer that ended, on the channel's own thread, which waits meanwhile. Of an answer that more than
+    /// 4,096 others overtook nothing is told.
+    #[must_use]
+    pub fn on_end(mut self, witness: impl Fn(&Seen) + Send + Sync + 'static) -> Self {
+        self.witness = Some(Witness(Arc::new(witness)));
+        self
+    }
+}
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness(fn)")
     }
 }
 
@@ -122,6 +143,7 @@ impl Channel {
             acts,
             default,
             limits,
+            witness,
         } = script.into();
         let holder = bind(address)?;
         let address = holder.local_addr()?;
@@ -136,6 +158,7 @@ impl Channel {
                 accept: Accept::Serve,
             }),
             limits,
+            witness,
         });
         let (commands, inbox) = async_mpsc::unbounded_channel();
         let server = Server {
@@ -341,6 +364,7 @@ struct Shared {
     log: Signal<Log>,
     script: Mutex<Queue>,
     limits: Limits,
+    witness: Option<Witness>,
 }
 
 #[derive(Debug)]
@@ -440,7 +464,14 @@ impl Shared {
     }
 
     fn end(&self, index: u64, end: End, sent_bytes: u64) {
-        self.log.update(|log| log.end(index, end, sent_bytes));
+        let ended = self.log.update(|log| {
+            log.end(index, end, sent_bytes)
+                .filter(|_| self.witness.is_some())
+                .cloned()
+        });
+        if let (Some(Witness(tell)), Some(ended)) = (&self.witness, &ended) {
+            tell(ended);
+        }
     }
 }
 

@@ -163,12 +163,13 @@ impl Log {
         }
     }
 
-    pub(crate) fn end(&mut self, index: u64, end: End, sent_bytes: u64) {
+    /// Records how an answer ended, and gives its record back if it is kept.
+    pub(crate) fn end(&mut self, index: u64, end: End, sent_bytes: u64) -> Option<&Seen> {
         self.ended += 1;
-        if let Some(seen) = self.find(index) {
-            seen.end = Some(end);
-            seen.sent_bytes = sent_bytes;
-        }
+        let seen = self.find(index)?;
+        seen.end = Some(end);
+        seen.sent_bytes = sent_bytes;
+        Some(seen)
     }
 
     fn find(&mut self, index: u64) -> Option<&mut Seen> {

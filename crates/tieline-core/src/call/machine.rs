@@ -496,10 +496,12 @@ impl Call {
         self.attempt_failed(Fault::timeout(limit));
     }
 
-    /// Which deadline has passed.
+    /// Which deadline has passed. Whoever was not looked after until the call's own limit blames no channel for it: the
+    /// caller may have read nothing all the while.
     fn due(&self) -> Option<WakeFor> {
         let (at, why) = self.deadline()?;
-        (at <= self.now).then_some(why)
+        let is_over = self.limit() <= self.now;
+        (at <= self.now).then_some(if is_over { WakeFor::CallLimit } else { why })
     }
 
     fn call_limit(&mut self) {

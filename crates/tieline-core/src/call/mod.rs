@@ -382,7 +382,7 @@ impl Call {
 
     /// The end of the call's time: the pool's limit, or the caller's own; who waits for a first byte no longer than that
     /// has left by then.
-    fn limit(&self) -> Tick {
+    pub fn limit(&self) -> Tick {
         let patience = self.intake.patience.filter(|_| !self.released);
         let caller = [self.intake.deadline, patience].into_iter().flatten().min();
         let whole = Span::from_ms(self.settings.call_ms.into());

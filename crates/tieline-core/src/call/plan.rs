@@ -227,15 +227,23 @@ impl Plan {
     /// When the first of the allowed rows that cannot be dialled yet can be. `None` if none ever can; this instant if
     /// nobody can tell, for a probe is under way.
     pub(crate) fn next_at(&self, now: Tick) -> Option<Tick> {
-        let at = |row: &PlanRow| match row.why {
+        self.instants(now).min()
+    }
+
+    /// The same of the rows of which it is known.
+    pub(crate) fn known_at(&self, now: Tick) -> Option<Tick> {
+        self.instants(now).filter(|at| now < *at).min()
+    }
+
+    fn instants(&self, now: Tick) -> impl Iterator<Item = Tick> {
+        let at = move |row: &PlanRow| match row.why {
             Why::Tried => row.again_at,
             Why::Limited | Why::Shed => row.limited.and_then(|(_, free_at)| free_at),
             Why::Open | Why::Resting => Some(row.free_at().unwrap_or(now)),
             _ => None,
         };
         let rows = self.rows.iter().filter(|row| row.is_open() && row.is_allowed());
-        rows.filter_map(|row| Some(at(row)?.max(row.free_at().unwrap_or(now))))
-            .min()
+        rows.filter_map(move |row| Some(at(row)?.max(row.free_at().unwrap_or(now))))
     }
 
     pub(crate) fn limit(&mut self, row: u8, bucket: Bucket, free_at: Option<Tick>, shed: bool) {

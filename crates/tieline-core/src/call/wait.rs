@@ -34,12 +34,22 @@ impl Call {
 
     /// When to look again, if that is soon enough.
     fn wait_until(&self) -> Option<Tick> {
-        let pause = Span(WAIT_MIN.0 << self.waits.min(WAITS_MAX));
-        let until = self.plan.next_at(self.now)?.max(self.now.plus(pause));
+        if self.waits >= WAITS_MAX {
+            return None;
+        }
+        let pause = Span(WAIT_MIN.0 << self.waits);
+        let soon = self.plan.next_at(self.now)?.max(self.now.plus(pause));
+        // Of a probe under way nobody knows when it ends: the last look is not spent on it where another is known to be
+        // free by then.
+        let is_last = self.waits + 1 == WAITS_MAX;
+        let known = self.plan.known_at(self.now).filter(|_| is_last);
         let left = self.limit().since(self.now);
-        let share = Span(left.0 / WAIT_SHARE);
-        let waited = self.waited.0.saturating_add(until.since(self.now).0);
-        (self.waits < WAITS_MAX && Span(waited) <= WAIT_MAX.min(share)).then_some(until)
+        let most = WAIT_MAX.min(Span(left.0 / WAIT_SHARE));
+        let fits = |until: &Tick| Span(self.waited.0.saturating_add(until.since(self.now).0)) <= most;
+        [known.map(|at| at.max(soon)), Some(soon)]
+            .into_iter()
+            .flatten()
+            .find(fits)
     }
 
     /// From when on the row of an attempt that failed may be asked again: after a backoff with full jitter (Brooker,

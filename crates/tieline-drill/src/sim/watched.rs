@@ -226,6 +226,8 @@ impl Watched {
             Cause::Whole if self.whole => (End::Done, false),
             Cause::End => fault(Fault::new(FaultKind::Reset, Phase::Body)),
             Cause::Fault(of) => fault(of),
+            // After the call's own limit nothing else that passed with it is anybody's fault.
+            Cause::Timer if self.over_at() <= self.cause_at => (End::Left, false),
             // Which limit passed, the call says; that it said so in time is checked whenever it waits.
             Cause::Timer if self.wake != Some(WakeFor::CallLimit) => {
                 fault(Fault::new(FaultKind::Timeout, Phase::Body))

@@ -17,6 +17,24 @@ use super::Drive;
 use crate::shared::Facing;
 
 impl Drive {
+    /// Whether an order or the call's limit stops the answer though there may be more of it: a channel that is faster than
+    /// the caller always has more, and is never waited for.
+    pub(super) fn is_stopped(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.shared.orders.generation() != self.generation && self.poll_orders(cx).is_ready() {
+            return true;
+        }
+        if self.drained.is_some_and(|until| until <= self.now) {
+            self.drain_is_over();
+            return true;
+        }
+        // What is whole may be taken to its end.
+        let is_over = !self.is_whole && self.call.limit() <= self.now && !self.call.is_over();
+        if is_over {
+            self.feed(Input::Timer);
+        }
+        is_over && self.call.is_over()
+    }
+
     /// Look whether what is permitted changed since the attempt under way was judged.
     pub(super) fn poll_orders(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = self.listener.poll(&self.shared.orders, cx);

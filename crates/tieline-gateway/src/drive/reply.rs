@@ -1,11 +1,13 @@
 //! What the caller gets: the head of a stream, a whole answer, a problem in the caller's dialect, or a channel's own error.
 
-use bytes::BytesMut;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use tieline_core::call::Reply;
 use tieline_core::{Ask, Code, Problem};
 
-use super::{Drive, Relayed};
+use super::{Drive, Next, Relayed};
 use crate::answer::Answer;
 use crate::outgoing;
 
@@ -28,8 +30,25 @@ impl Drive {
         response
             .headers_mut()
             .insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        *response.body_mut() = Answer::Stream(self);
+        let (call, limit, near) = (self.call.intake().call, self.call.limit(), self.near.dialect);
+        let shared = self.shared.clone();
+        let stream = shared.streams.watch(Answer::Stream(self), call, near, limit);
+        *response.body_mut() = Answer::Watched(stream);
         response
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.call.is_over()
+    }
+
+    /// What the caller of a stream has still to get, once the call is over and there is nothing to wait for.
+    pub(crate) fn rest(mut self: Box<Self>) -> Bytes {
+        let mut rest = BytesMut::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Next::Bytes(bytes)) = self.poll_next(&mut cx) {
+            rest.extend_from_slice(&bytes);
+        }
+        rest.freeze()
     }
 
     pub(super) fn respond(&mut self, reply: Reply) -> Response<Answer> {

@@ -29,7 +29,7 @@ fn after_content(dialect: Dialect) -> usize {
 }
 
 /// The last event is the dialect's error, with this code.
-fn assert_broken(near: Dialect, reply: &Reply, code: Code) {
+pub(crate) fn assert_broken(near: Dialect, reply: &Reply, code: Code) {
     assert_eq!((reply.status(), reply.end), (200, End::Framed));
     let bytes = reply.bytes();
     assert!(!is_terminated(near, &bytes), "{}", reply.text());

@@ -43,5 +43,6 @@ mod records;
 mod reloading;
 mod resume;
 mod secrets;
+mod stalling;
 mod terms;
 mod transport;

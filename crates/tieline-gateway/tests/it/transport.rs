@@ -54,11 +54,11 @@ where
     sender
 }
 
-async fn plain_h2(house: &House) -> SendRequest<Full<Bytes>> {
+pub(crate) async fn plain_h2(house: &House) -> SendRequest<Full<Bytes>> {
     handshake(TcpStream::connect(house.listen).await.unwrap()).await
 }
 
-fn post(body: &str) -> Request<Full<Bytes>> {
+pub(crate) fn post(body: &str) -> Request<Full<Bytes>> {
     Request::post("http://gateway.example/v1/chat/completions")
         .header("authorization", format!("Bearer {}", key(house::ALLOWED)))
         .header("content-type", "application/json")
@@ -66,7 +66,7 @@ fn post(body: &str) -> Request<Full<Bytes>> {
         .unwrap()
 }
 
-async fn read(response: Response<Incoming>) -> Vec<u8> {
+pub(crate) async fn read(response: Response<Incoming>) -> Vec<u8> {
     let body = tokio::time::timeout(LIMIT, response.into_body().collect());
     body.await.unwrap().unwrap().to_bytes().to_vec()
 }

@@ -282,3 +282,19 @@ fn an_act_can_look_at_its_call() {
         .collect();
     assert_eq!(ends, [Some(End::Reset), Some(End::Complete)]);
 }
+
+#[test]
+fn a_witness_is_told_of_each_answer_that_ended() {
+    let (told, ends) = std::sync::mpsc::channel();
+    let script = Script::new()
+        .then(Act::json("{}"))
+        .then(Act::json("0123456789").cut_at_body_byte(4, Cut::Reset))
+        .on_end(move |seen| told.send((seen.index, seen.end, seen.sent_bytes)).unwrap());
+    let channel = start(script);
+    once(&channel, &chat(HELLO).repeat(2));
+    let first = ends.recv_timeout(LIMIT).unwrap();
+    assert_eq!((first.0, first.1), (0, Some(End::Complete)));
+    let second = ends.recv_timeout(LIMIT).unwrap();
+    assert_eq!((second.0, second.1), (1, Some(End::Reset)));
+    assert!(second.2 > 4, "head and four bytes: {}", second.2);
+}

@@ -297,6 +297,17 @@ fn the_calls_own_limit_blames_no_channel() {
         "content, wake",
         "dial-0-row0 saw-content-0ms release cancel-0 saw-leave settle-row0-? settle-key-? break-call_timeout close",
     );
+    // Nor does it where another limit passed before it and nobody looked.
+    check(
+        DEFAULTS,
+        "content, wait 60000, timer",
+        "dial-0-row0 saw-content-0ms release cancel-0 saw-leave settle-row0-? settle-key-? break-call_timeout close",
+    );
+    check(
+        DEFAULTS,
+        "wait 60000, timer",
+        "dial-0-row0 cancel-0 saw-leave settle-row0-? settle-key-? refuse-call_timeout close",
+    );
 }
 
 #[test]

@@ -302,6 +302,23 @@ fn a_dead_channel_gets_probes_alone_and_its_callers_wait_a_little() {
 }
 
 #[test]
+fn a_probe_that_takes_long_does_not_hide_a_channel_that_is_known_to_be_free_soon() {
+    let mut world = World::new(DEFAULTS);
+    world.rulings[2] = Ruling::Deny;
+    // A probe is under way at the first; the second asked to be left alone.
+    world.health[0] = Health::Open;
+    let free_at = START.plus(Span::from_ms(700));
+    world.rows[1].free_at = Some(free_at);
+    let mut world = world.run("wake, wake, wake");
+    assert_eq!(world.call.deadline(), Some((free_at, WakeFor::Again)));
+    world.rows[1].free_at = None;
+    let world = world.run("wake, content, end");
+    assert_eq!(world.dials(), [1]);
+    assert_eq!(world.outcome().result, Outcome::Served);
+    world.check_laws();
+}
+
+#[test]
 fn a_wait_that_is_too_long_is_told_at_once() {
     let refused = |change: fn(&mut World)| {
         let mut world = alone(DEFAULTS);
