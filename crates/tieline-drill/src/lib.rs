@@ -13,6 +13,7 @@ mod archive;
 mod concentration;
 mod difference;
 mod engine;
+mod flow;
 mod laid;
 mod n_minus_1;
 mod order;
@@ -29,6 +30,10 @@ mod traffic;
 
 pub use archive::{Blobs, open_grid};
 pub use concentration::{By, Concentration, Of, Share, hhi};
+pub use flow::{
+    AMOUNT_MAX, ARCS_MAX, ArcIx, COST_MAX, Demand, FlowError, Flows, Link, NODES_MAX, Network, PATHS_MAX, Pushed,
+    Transport,
+};
 pub use n_minus_1::{
     Base, Contingency, CostChange, Element, ElementKind, HhiAfter, N_MINUS_1_V1, NMinus1Report,
     PARTY_ROWS_MAX, PartyRow, Tally, n_minus_1,
