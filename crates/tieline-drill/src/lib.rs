@@ -13,6 +13,7 @@ mod archive;
 mod concentration;
 mod difference;
 mod engine;
+mod figure;
 mod flow;
 mod laid;
 mod n_minus_1;
@@ -29,10 +30,11 @@ mod timeline;
 mod traffic;
 
 pub use archive::{Blobs, open_grid};
-pub use concentration::{By, Concentration, Of, Share, hhi};
+pub use concentration::{Band, By, Concentration, IndexAfter, Of, Share, hhi};
+pub use figure::Figure;
 pub use flow::{
-    AMOUNT_MAX, ARCS_MAX, ArcIx, COST_MAX, Demand, FlowError, Flows, Link, NODES_MAX, Network, PATHS_MAX, Pushed,
-    Transport,
+    AMOUNT_MAX, ARCS_MAX, ArcIx, COST_MAX, Demand, FlowError, Flows, Link, NODES_MAX, Network, PATHS_MAX,
+    Pushed, Transport,
 };
 pub use n_minus_1::{
     Base, Contingency, CostChange, Element, ElementKind, HhiAfter, N_MINUS_1_V1, NMinus1Report,
@@ -47,8 +49,9 @@ pub use sim::{
     Run as SimRun, SIM_V1, SimReport, TallyReport as SimTally, Violation as SimViolation, simulate,
 };
 pub use structure::{
-    AskWays, ChannelNeeds, Chokepoints, ComponentLoad, ConcentrationBasis, GRID_REPORT_V1, GridReport,
-    PartyGroup, Way, structure, structure_with_shares,
+    AskWays, Chance, ChannelNeeds, Chokepoints, ComponentLoad, ConcentrationBasis, CutPair, DRAWS, Downtime,
+    DowntimeBasis, DowntimeRow, Downtimes, ElementRow, GRID_REPORT_V1, Given, GridReport, Importance,
+    LostShares, Method, PAIRS_MAX, PartyGroup, Way, structure, structure_given, structure_with_shares,
 };
 pub use substitutes::{ModelLimits, Substitute, substitutes};
 pub use table::{Side, table};
