@@ -28,6 +28,7 @@ mod substitutes;
 mod table;
 mod timeline;
 mod traffic;
+mod versions;
 
 pub use archive::{Blobs, open_grid};
 pub use concentration::{Band, By, Concentration, IndexAfter, Of, Share, hhi};
@@ -57,3 +58,7 @@ pub use substitutes::{ModelLimits, Substitute, substitutes};
 pub use table::{Side, table};
 pub use timeline::{Failure, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany};
 pub use traffic::{Basis, CALLS_MAX, Traffic, TrafficCall, TrafficReader};
+pub use versions::{
+    ModelVersions, ROWS_MAX as VERSION_ROWS_MAX, Reach, VERSIONS_V1, VersionBasis, VersionRow,
+    VersionsReader, VersionsReport, Wait, WaitState,
+};
