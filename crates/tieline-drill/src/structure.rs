@@ -74,7 +74,8 @@ pub enum ConcentrationBasis {
     Assumed,
     /// Recorded calls.
     Exact,
-    /// The shares that the configuration states for channels: assumed too, but by whoever wrote it.
+    /// The shares that the configuration states for channels: assumed too, but by whoever wrote it. Each is divided among
+    /// the channel's models, and what is lost goes to the model's other channels.
     Stated,
 }
 
