@@ -12,7 +12,7 @@ use crate::raw::shape::{RawChannel, RawComponent};
 use crate::raw::{At, Entries, distance};
 
 /// The kinds that the documentation names. Others are allowed, unless they are nearly one of these.
-const KINDS: &[&str] = &[
+pub(super) const KINDS: &[&str] = &[
     "account", "cloud", "dns", "edge", "identity", "lab", "licence", "machine", "network", "payment",
     "region",
 ];

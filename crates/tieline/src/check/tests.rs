@@ -412,6 +412,57 @@ fn cycles_of_components_are_fine() {
 }
 
 #[test]
+fn every_kind_of_component_is_closed_over() {
+    // A lab's account is paid for by one card, the edge is reached by one network, and so on: each needs the next.
+    let kinds = super::components::KINDS;
+    let name = |kind: &str| format!("{kind}:{}-own", kind.replace(':', "-"));
+    let mut text = swap(
+        "[\"lab:acme\", \"cloud:north\"]",
+        &format!("[\"{}\"]", name(kinds[0])),
+    );
+    for pair in kinds.windows(2) {
+        let _ = writeln!(
+            text,
+            "[components.\"{}\"]\nneeds = [\"{}\"]",
+            name(pair[0]),
+            name(pair[1])
+        );
+    }
+    let (checked, report) = run(&text);
+    assert_eq!(report.render(Look::Plain), "");
+    let grid = Snapshot::build(checked.unwrap().grid, [0; 32]).unwrap();
+    for kind in [
+        "account", "cloud", "edge", "identity", "lab", "licence", "payment", "region",
+    ] {
+        assert!(kinds.contains(&kind), "{kind} is named in the documentation");
+        let component = grid.component_named(&name(kind)).unwrap();
+        assert!(
+            grid.channels[0].components.contains(component),
+            "{kind} is reached"
+        );
+        assert!(!grid.channels[1].components.contains(component));
+    }
+}
+
+#[test]
+fn a_version_of_a_model_is_taken_over() {
+    let with = |version: &str| {
+        swap(
+            "price = \"unknown\"",
+            &format!("price = \"unknown\", version = \"{version}\""),
+        )
+    };
+    let grid = run(&with("2026-06-01")).0.unwrap().grid;
+    let versions: Vec<_> = grid.channels[0]
+        .models
+        .iter()
+        .map(|served| served.version.as_deref())
+        .collect();
+    assert_eq!(versions, [None, Some("2026-06-01")]);
+    assert!(run(&with("last week")).0.is_none(), "no name");
+}
+
+#[test]
 fn no_report_shows_a_secret() {
     let texts = [
         swap("{ env = \"ACME_KEY\" }", "\"hunter2-hunter2-hunter2\""),

@@ -60,6 +60,8 @@ fn on_a_configuration_alone() {
         &["check", "public-grid.toml", "--json"][..],
         &["grid", "--config", "public-grid.toml"],
         &["grid", "--config", "public-grid.toml", "--json"],
+        &["grid", "versions", "--config", "public-grid.toml"],
+        &["grid", "versions", "--config", "public-grid.toml", "--json"],
         &["drill", "n-1", "--config", "public-grid.toml", "--json"],
     ] {
         let mut beside = Transcript::default();
@@ -74,6 +76,106 @@ fn on_a_configuration_alone() {
         &["drill", "n-1", "--config", "nothing.toml"],
     );
     said.check("drills_without_a_configuration", dir.path());
+}
+
+#[test]
+fn versions_of_models_over_a_reload() {
+    let mut folder = Folder::with(counted(), counted());
+    folder.edit("tieline.toml", "\"left-m1\"", "\"left-m1-20260101\"");
+    folder.edit("tieline.toml", "\"right-m1\"", "\"right-m1@20260101\"");
+    let server = folder.serve();
+    server.chat().must_be(200);
+    folder.edit("tieline.toml", "left-m1-20260101", "left-m1-20260601");
+    server.wait_said("the configuration was reloaded", 1);
+    server.chat().must_be(200);
+    server.stop();
+    // The server has left before this, so it is configured and was never in force.
+    folder.edit(
+        "tieline.toml",
+        "name = \"right-m1@20260101\"",
+        "version = \"2026-06-01\", name = \"right-m1\"",
+    );
+    let report = folder.json(&["grid", "versions"]);
+    let (grids, versions) = (&report["grids"], &report["models"][0]["versions"]);
+    assert_eq!((grids, &report["unreadable"]), (&2.into(), &0.into()));
+    let row = |ix: usize| -> Vec<(Value, Value, bool, bool)> {
+        let rows = versions[ix]["channels"].as_array().unwrap().iter();
+        let row = |row: &Value| {
+            let (since, until) = (row["since_us"].is_u64(), row["until_us"].is_u64());
+            (row["channel"].clone(), row["name"].clone(), since, until)
+        };
+        rows.map(row).collect()
+    };
+    assert_eq!(versions[0]["version"], "2026-06-01");
+    assert_eq!(
+        row(0),
+        [
+            ("left".into(), "left-m1-20260601".into(), true, false),
+            ("right".into(), "right-m1".into(), false, false)
+        ]
+    );
+    assert_eq!(versions[1]["version"], "2026-01-01");
+    assert_eq!(
+        row(1),
+        [
+            ("left".into(), "left-m1-20260101".into(), true, true),
+            ("right".into(), "right-m1@20260101".into(), true, false)
+        ]
+    );
+    assert_eq!(folder.run(&["grid", "versions"]).status.code(), Some(0));
+}
+
+#[test]
+fn priors_of_ones_own() {
+    let mut folder = Folder::new();
+    let out = |report: &Value, name: &str| {
+        let rows = report["elements"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["element"]["name"] == name).unwrap();
+        row["downtime"].clone()
+    };
+    folder.write(
+        "priors.toml",
+        "[cloud]\nper_year = \"2\"\nminutes = 60\nsource = \"ours\"\n\
+         [\"cloud:east\"]\nper_year = \"0.5\"\nminutes = 525960\nsource = \"a bad year\"\n\
+         [\"channel:left\"]\nper_year = \"0.001\"\nminutes = 1\nsource = \"hope\"\n",
+    );
+    let report = folder.json(&["grid", "--priors", "priors.toml"]);
+    let of = |name: &str| {
+        let downtime = out(&report, name);
+        (downtime["out"].clone(), downtime["source"].clone())
+    };
+    assert_eq!(of("cloud:east"), ("5.000e-1".into(), "a bad year".into()));
+    assert_eq!(of("cloud:west"), ("2.282e-4".into(), "ours".into()));
+    assert_eq!(of("left"), ("1.901e-9".into(), "hope".into()));
+    assert_eq!(out(&report, "right")["basis"], "assumed");
+    for wrong in [
+        "[\"cloud:eest\"]\nper_year = \"1\"\nminutes = 60\nsource = \"x\"\n",
+        "[cloud]\nper_year = \"0\"\nminutes = 60\nsource = \"x\"\n",
+        "[cloud]\nper_year = \"one\"\nminutes = 60\nsource = \"x\"\n",
+        "[cloud]\nper_year = \"9\"\nminutes = 525960\nsource = \"x\"\n",
+        "[cloud]\nper_year = \"1\"\nhours = 60\nsource = \"x\"\n",
+        "[cloud]\nper_year = \"1\"\nminutes = 60\n",
+        "[cloud\n",
+    ] {
+        folder.write("wrong.toml", wrong);
+        assert_eq!(
+            folder.run(&["grid", "--priors", "wrong.toml"]).status.code(),
+            Some(2),
+            "{wrong}"
+        );
+    }
+    assert_eq!(
+        folder.run(&["grid", "--priors", "nowhere.toml"]).status.code(),
+        Some(2)
+    );
+    assert_eq!(
+        folder
+            .run(&["grid", "--priors", "wrong.toml", "versions"])
+            .status
+            .code(),
+        Some(2)
+    );
+    folder.check("priors");
 }
 
 #[test]
