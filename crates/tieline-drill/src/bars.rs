@@ -38,6 +38,32 @@ pub struct Miss {
 }
 
 impl Bars {
+    /// As the configuration names them.
+    const NAMES: [&'static str; 4] = [
+        "cost_permille_max",
+        "critical_parties_lost_max",
+        "degraded_permille_max",
+        "lost_permille_max",
+    ];
+
+    /// The bars that are stated, by name.
+    pub fn stated(mut self) -> Vec<(&'static str, u64)> {
+        let each = Self::NAMES.into_iter();
+        let stated = each.filter_map(|name| Some((name, (*self.named(name)?)?)));
+        stated.collect()
+    }
+
+    /// The bar of that name, if there is one.
+    pub fn named(&mut self, name: &str) -> Option<&mut Option<u64>> {
+        match name {
+            "cost_permille_max" => Some(&mut self.cost_permille_max),
+            "critical_parties_lost_max" => Some(&mut self.critical_parties_lost_max),
+            "degraded_permille_max" => Some(&mut self.degraded_permille_max),
+            "lost_permille_max" => Some(&mut self.lost_permille_max),
+            _ => None,
+        }
+    }
+
     /// Every bar that a contingency misses, bar by bar.
     pub fn missed(&self, base: &Base, contingencies: &[Contingency]) -> Vec<Miss> {
         type Measure = fn(&Base, &Contingency) -> Option<u64>;

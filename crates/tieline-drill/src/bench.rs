@@ -68,7 +68,10 @@ pub fn bench_grid(size: Size) -> GridRecord {
     let model = |ix: usize| ModelRecord {
         context_tokens: Some(200_000),
         lab: format!("lab{}", ix % LABS).into(),
+        licence: None,
+        modalities: None,
         name: format!("m{ix}").into(),
+        tools: None,
         training_flop: Some("3e24".into()),
         weights: Weights::Open,
     };

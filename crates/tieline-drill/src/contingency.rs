@@ -231,7 +231,24 @@ pub(crate) fn worst_first(a: &Contingency, b: &Contingency) -> std::cmp::Orderin
 }
 
 impl Loss {
-    /// As it reads after "gone: ".
+    const ALL: [Self; 4] = [Self::Cut, Self::Errors, Self::Refused, Self::Silent];
+
+    /// As it is typed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cut => "cut",
+            Self::Errors => "errors",
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|loss| loss.name() == name)
+    }
+
+    /// As it reads after what is gone.
     pub(crate) const fn says(self) -> &'static str {
         match self {
             Self::Cut => "cut by an operator",
