@@ -519,7 +519,7 @@ def drill_replay_agrees_with_every_recorded_call(house: House) -> None:
 
 def drill_n_minus_1_says_what_breaks(house: House) -> None:
     report = house.good("drill", "n-1", "--json").json()
-    lost = {case["gone"]["name"]: case["tally"]["lost"] for case in report["contingencies"]}
+    lost = {case["gone"][0]["name"]: case["consequence"]["tally"]["lost"] for case in report["contingencies"]}
     assert {A, B, "lab:local", f"process:{A}"} <= set(lost), lost
     assert lost[A] == 0, "the other channel carries what one loses"
     assert lost["lab:local"] > 0, "nothing carries what both lose"

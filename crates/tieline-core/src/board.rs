@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::desk::{Asker, ChannelClaim, Claim, Desk, DeskReply, Limits, Remaining, Rooms};
+use crate::desk::{Asker, Bucket, ChannelClaim, Claim, Desk, DeskReply, Limits, Remaining, Rooms};
 use crate::fleet::{Fleet, Health, Observation, Row, View};
 use crate::grid::{Candidate, ChannelIx, ModelIx, PoolIx, Snapshot};
 use crate::mark::Usage;
@@ -145,6 +145,13 @@ impl Board {
             Some(model) => self.desk.estimated(party, model, claim),
             None => claim,
         }
+    }
+
+    /// The fullest limit of a candidate's channel, and how much of it is used, in thousandths; none where it has no limit.
+    pub fn fill(&self, of: &Snapshot, candidate: Candidate, now: Tick) -> Option<(Bucket, u64)> {
+        let channel = self.channel(of, candidate.channel)?;
+        let terms = self.snapshot.channel(channel)?.terms();
+        self.desk.channel_fill(channel, &terms, now)
     }
 
     /// A channel's response headers said what is left.

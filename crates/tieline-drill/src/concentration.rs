@@ -173,9 +173,15 @@ pub fn hhi(weights: impl IntoIterator<Item = u128>) -> Option<u32> {
 /// 2,520 has every divisor up to ten, so a weight divides exactly among up to ten suppliers.
 const DIVISIBLE: u128 = 2_520;
 
-/// The HHI by one grouping, without its shares.
-pub(crate) fn hhi_by(snapshot: &Snapshot, by: By, weights: &Weights) -> Option<u32> {
-    hhi(grouped(snapshot, by, weights).0.into_values())
+/// The HHI by one grouping over several grids, whose suppliers of one name are one.
+pub(crate) fn hhi_across(grids: &[(&Snapshot, Weights)], by: By) -> Option<u32> {
+    let mut all: BTreeMap<String, u128> = BTreeMap::new();
+    for (snapshot, weights) in grids {
+        for (name, weight) in grouped(snapshot, by, weights).0 {
+            *all.entry(name).or_default() += weight;
+        }
+    }
+    hhi(all.into_values())
 }
 
 /// Weights by supplier, and what has none.

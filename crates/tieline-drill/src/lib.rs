@@ -4,48 +4,72 @@
 //! grids through a lookup by digest ([`Blobs`]), so this crate knows neither files nor stores. What comes out are reports:
 //! serialisable structs with a `schema`, each with a `text` for a terminal.
 //!
-//! *Replay* feeds the recorded inputs to the live core and must agree exactly. *What-if* ([`n_minus_1`]) lets the live
-//! `Call`, `Fleet` and `Desk` decide again under a cut. *Structure* ([`structure`]) reads the grid alone. Every number is
-//! exact, or labelled with what it assumes; an unknown is never zero. *Simulation* ([`simulate`]) plays random worlds
-//! around the same machines, and audits them.
+//! *Replay* feeds the recorded inputs to the live core and must agree exactly. *What-if* ([`Rehearsal`]) lets the live
+//! `Call`, `Fleet` and `Desk` decide again while a [`Timeline`] plays. *Structure* ([`structure`]) reads the grid alone.
+//! Every number is exact, or labelled with what it assumes; an unknown is never zero. *Simulation* ([`simulate`]) plays
+//! random worlds around the same machines, and audits them.
 
 mod archive;
+mod bars;
+mod bench;
 mod concentration;
+mod consequence;
+mod contingency;
+mod derate;
 mod difference;
+mod elements;
 mod engine;
 mod figure;
+mod fill;
 mod flow;
+mod known;
 mod laid;
 mod n_minus_1;
+mod n_minus_2;
 mod order;
 mod pairs;
 mod party;
 mod receipts;
+mod rehearsal;
 mod replay;
+mod screen;
 mod sim;
 mod structure;
 mod substitutes;
 mod table;
+mod tally;
 mod timeline;
+mod times;
 mod traffic;
 mod versions;
+mod world;
 
 pub use archive::{Blobs, open_grid};
+pub use bars::{Bars, Miss};
+pub use bench::{Size as BenchSize, bench_grid, bench_snapshot, bench_traffic};
 pub use concentration::{Band, By, Concentration, IndexAfter, Of, Share, hhi};
+pub use consequence::{
+    ClassRow, Consequence, CostChange, Critical, FirstContent, FlowChange, PARTY_ROWS_MAX, PartyRow,
+    Recovery, Return,
+};
+pub use contingency::{Assumed, Contingencies, Contingency, Label, Loss};
+pub use elements::{Element, ElementKind};
 pub use figure::Figure;
+pub use fill::Tightest;
 pub use flow::{
     AMOUNT_MAX, ARCS_MAX, ArcIx, COST_MAX, Demand, FlowError, Flows, Link, NODES_MAX, Network, PATHS_MAX,
     Pushed, Transport,
 };
-pub use n_minus_1::{
-    Base, Contingency, CostChange, Element, ElementKind, HhiAfter, N_MINUS_1_V1, NMinus1Report,
-    PARTY_ROWS_MAX, PartyRow, Tally, n_minus_1,
-};
+pub use known::{Known, PartyClass};
+pub use n_minus_1::{N_MINUS_1_V1, NMinus1Report};
+pub use n_minus_2::{N_MINUS_2_V1, NMinus2Report, Pairs, Plan, Single, WORST_OF_THE_REST};
 pub use order::{OrderReport, asked, order};
 pub use pairs::CALLS_OPEN_MAX;
 pub use party::{PartyView, structure_digest};
 pub use receipts::{Receipts, TESTED_MAX, Tested};
+pub use rehearsal::{Base, Flow, HhiAfter, Rehearsal};
 pub use replay::{DIFFERENCES_MAX, DifferenceRow, REPLAY_V1, Replay, ReplayReport, replay};
+pub use screen::Judged;
 pub use sim::{
     Run as SimRun, SIM_V1, SimReport, TallyReport as SimTally, Violation as SimViolation, simulate,
 };
@@ -56,7 +80,11 @@ pub use structure::{
 };
 pub use substitutes::{ModelLimits, Substitute, substitutes};
 pub use table::{Side, table};
-pub use timeline::{Failure, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany};
+pub use tally::Tally;
+pub use timeline::{
+    Failure, GRIDS_MAX, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany,
+};
+pub use times::Quantiles;
 pub use traffic::{Basis, CALLS_MAX, Traffic, TrafficCall, TrafficReader};
 pub use versions::{
     ModelVersions, ROWS_MAX as VERSION_ROWS_MAX, Reach, VERSIONS_V1, VersionBasis, VersionRow,

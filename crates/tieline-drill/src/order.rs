@@ -1,7 +1,7 @@
 //! An order laid over recorded traffic: the calls are decided again by the live core, once as policy ruled and once with
 //! what the order rules on each party and candidate, strictest wins; the two ends of a call say what the order does to it.
 //!
-//! Bounds: those of [`crate::n_minus_1`]; every party touched is reported.
+//! Bounds: those of [`Rehearsal`]; every party touched is reported.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,11 +9,13 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tieline_core::grid::Candidate;
-use tieline_core::{Ruling, Snapshot};
+use tieline_core::{Ruling, Snapshot, Tick};
 
-use crate::engine::{Cut, run};
-use crate::laid::Laid;
-use crate::n_minus_1::{Base, CostChange, Losses, PartyRow, Tally, base};
+use crate::consequence::{CostChange, PartyRow};
+use crate::known::Known;
+use crate::rehearsal::{Base, Rehearsal};
+use crate::tally::Tally;
+use crate::timeline::{Happening, Timeline};
 use crate::traffic::Traffic;
 
 /// What an order does to recorded calls.
@@ -33,21 +35,34 @@ pub struct OrderReport {
 pub fn order(
     snapshot: &Arc<Snapshot>,
     traffic: &Traffic,
-    ruled: &dyn Fn(&str, Candidate) -> Ruling,
+    known: Known,
+    ruled: &(dyn Fn(&str, Candidate) -> Ruling + Sync),
 ) -> OrderReport {
-    let before = Laid::new(snapshot, traffic);
-    let (base, ends) = base(&before);
-    let after = before.ordered(ruled);
-    let mut losses = Losses::new(&after, &ends);
-    run(&after, Cut::Nothing, &mut |end| losses.count(end));
-    let totals = losses.totals();
+    let rehearsal = Rehearsal::new(snapshot, traffic, known);
+    let mut timeline = Timeline::default();
+    let order = timeline.order(Box::new(|party, channel, model| {
+        match candidate(snapshot, channel, model) {
+            Some(candidate) => ruled(party, candidate),
+            None => Ruling::Allow,
+        }
+    }));
+    // One happening is far from too many.
+    let _ = timeline.at(Tick(0), Happening::Order(order));
+    let (consequence, _) = rehearsal.play_for(&timeline, usize::MAX);
     OrderReport {
-        base,
-        cost_change_nano: totals.cost_change_nano,
-        cost_unknown_calls: totals.cost_unknown_calls,
-        parties: totals.parties,
-        tally: totals.tally,
+        base: rehearsal.base().clone(),
+        cost_change_nano: consequence.cost_change_nano,
+        cost_unknown_calls: consequence.cost_unknown_calls,
+        parties: consequence.parties,
+        tally: consequence.tally,
     }
+}
+
+/// A channel's model as a candidate of the grid.
+fn candidate(snapshot: &Snapshot, channel: &str, model: &str) -> Option<Candidate> {
+    let channel = snapshot.channel_named(channel)?;
+    let model = snapshot.model(snapshot.model_named(model)?)?;
+    model.candidates.iter().copied().find(|c| c.channel == channel)
 }
 
 /// The parties of traffic, each with the models and pools that it asked for and how often.

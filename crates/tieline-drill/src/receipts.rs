@@ -82,6 +82,9 @@ impl Receipts {
 
     /// The newest receipt of this model in this pool.
     pub fn of(&self, pool: &str, model: &str) -> Option<&Tested> {
+        if self.newest.is_empty() {
+            return None;
+        }
         self.newest.get(&(pool.into(), model.into()))
     }
 

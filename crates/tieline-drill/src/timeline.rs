@@ -3,17 +3,21 @@
 //! itself (a surge) was done before.
 //!
 //! Elements are named, not indexed: a happening may change the grid, and with it every index. Bounds:
-//! [`HAPPENINGS_MAX`] happenings of a timeline.
+//! [`HAPPENINGS_MAX`] happenings of a timeline, [`GRIDS_MAX`] of them grids.
 
 use std::fmt;
 use std::sync::Arc;
 
 use tieline_core::{Ruling, Snapshot, Tick};
 
-use crate::n_minus_1::Element;
+use crate::elements::Element;
 
 /// Happenings of one timeline: a year of 80 incidents for each of 256 components, begun and ended, is 40,960.
 pub const HAPPENINGS_MAX: usize = 1 << 16;
+
+/// Grids of one timeline: prices, quotas and models change a few times in a scenario. The traffic is laid on each, and 64
+/// grids with 10,000 kinds of calls of some 400 bytes are 256 MB.
+pub const GRIDS_MAX: usize = 64;
 
 /// One thousandth parts; 1,000 is the whole.
 pub type Permille = u32;
@@ -57,7 +61,9 @@ pub enum Happening {
 }
 
 /// How an element that is out shows itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// Of several that fail one channel at once the last of these holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
     /// An answer with status 503.
     Errors,
@@ -72,14 +78,15 @@ pub enum Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OrderIx(pub usize);
 
-/// A timeline of more than [`HAPPENINGS_MAX`] happenings.
+/// A timeline of more than [`HAPPENINGS_MAX`] happenings, or [`GRIDS_MAX`] grids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany;
 
 impl<'o> Timeline<'o> {
     /// Add what happens at an instant; of one instant, in the order in which it was added.
     pub fn at(&mut self, at: Tick, happening: Happening) -> Result<(), TooMany> {
-        if self.happenings.len() >= HAPPENINGS_MAX {
+        let is_grid = matches!(happening, Happening::Grid(_));
+        if self.happenings.len() >= HAPPENINGS_MAX || (is_grid && self.grids().count() >= GRIDS_MAX) {
             return Err(TooMany);
         }
         let place = self.happenings.partition_point(|(other, _)| *other <= at);
@@ -95,6 +102,16 @@ impl<'o> Timeline<'o> {
 
     pub fn happenings(&self) -> &[(Tick, Happening)] {
         &self.happenings
+    }
+
+    /// The grids that come into force.
+    pub(crate) fn grids(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
+        self.happenings
+            .iter()
+            .filter_map(|(_, happening)| match happening {
+                Happening::Grid(snapshot) => Some(snapshot),
+                _ => None,
+            })
     }
 
     /// What the order rules; an order that this timeline does not have rules nothing.
@@ -115,7 +132,10 @@ impl fmt::Debug for Timeline<'_> {
 
 impl fmt::Display for TooMany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "more than {HAPPENINGS_MAX} happenings in one timeline")
+        write!(
+            f,
+            "more than {HAPPENINGS_MAX} happenings in one timeline, or {GRIDS_MAX} grids"
+        )
     }
 }
 

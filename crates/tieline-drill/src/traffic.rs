@@ -10,7 +10,9 @@ use std::sync::Arc;
 use tieline_core::call::Fact;
 use tieline_core::grid::Candidate;
 use tieline_core::record::{AskRecord, AttemptRecord, DecisionEntry, Outcome};
-use tieline_core::{Bucket, Code, DeskReply, Dialect, Fault, Ruling, Snapshot, Span, Tick, Usage};
+use tieline_core::{
+    Bucket, Code, Criticality, DeskReply, Dialect, Fault, Ruling, Snapshot, Span, Tick, Usage,
+};
 
 use crate::pairs::{Pair, Pairs, Taken};
 use crate::party::{PartyView, askings, or_anyone};
@@ -82,6 +84,8 @@ pub(crate) const STREAMED: u8 = 4;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Kind {
     pub(crate) ask: Asked,
+    /// How much its calls matter by their key; absent, where only the pool says.
+    pub(crate) criticality: Option<Criticality>,
     pub(crate) dialect: Dialect,
     pub(crate) in_scope: bool,
     /// The limit of its key that refused the call, if one did: limits of keys stand in no ledger.
@@ -113,6 +117,8 @@ pub(crate) struct Failure {
 /// Reads calls out of a ledger, entry by entry and in order.
 #[derive(Debug)]
 pub struct TrafficReader {
+    /// How much calls matter by their key, by the key's public id.
+    criticality: BTreeMap<Arc<str>, Criticality>,
     kind_ix: BTreeMap<Kind, u32>,
     lane_ix: BTreeMap<(Arc<str>, Arc<str>), u16>,
     pairs: Pairs,
@@ -140,12 +146,20 @@ impl Default for TrafficReader {
 impl TrafficReader {
     pub fn new() -> Self {
         Self {
+            criticality: BTreeMap::new(),
             kind_ix: BTreeMap::new(),
             lane_ix: BTreeMap::new(),
             pairs: Pairs::new(),
             party_ix: BTreeMap::new(),
             traffic: Traffic::empty(Basis::Recorded),
         }
+    }
+
+    /// Take the keys' own criticality as it is, by their public ids: the ledger does not say it.
+    #[must_use]
+    pub fn with_criticality(mut self, of_keys: BTreeMap<Arc<str>, Criticality>) -> Self {
+        self.criticality = of_keys;
+        self
     }
 
     /// Take the next entry of the ledger.
@@ -222,6 +236,7 @@ impl TrafficReader {
                 AskRecord::Pool(name) => Asked::Pool(name.clone()),
                 AskRecord::Unknown(_) | AskRecord::Unreadable(_) => Asked::Nothing,
             },
+            criticality: self.criticality.get(&intake.key).copied(),
             dialect: intake.dialect,
             in_scope: intake.in_scope,
             key_denied: key_denied(decision),
@@ -365,6 +380,7 @@ impl Traffic {
                     } else {
                         Asked::Model(asking.name.clone())
                     },
+                    criticality: None,
                     dialect: Dialect::OpenaiChat,
                     in_scope: true,
                     key_denied: None,

@@ -16,13 +16,6 @@ use crate::grid::{Candidate, Resume, UnknownPrice};
 use crate::money::Nano;
 use crate::subject::Ask;
 
-/// The output tokens that an estimate assumes where the request states no limit. A guess: half of recorded chat answers
-/// are shorter than a quarter of it; settling corrects it.
-const OUTPUT_TOKENS_ASSUMED: u64 = 1_024;
-
-/// Bytes of request body per input token that an estimate assumes: English text has about four.
-const BODY_BYTES_PER_TOKEN: u64 = 4;
-
 /// Tokens that a channel may put around a request: the prompts of labs that go with offered tools have up to some 700.
 const TEMPLATE_TOKENS_MAX: u64 = 1_024;
 
@@ -108,12 +101,8 @@ impl Call {
 
     /// What an attempt asks of its channel; the desk may know a better estimate of the output.
     pub fn channel_claim(&self) -> ChannelClaim {
-        let output = self.output_tokens(OUTPUT_TOKENS_ASSUMED);
-        ChannelClaim {
-            input: self.intake.body_bytes / BODY_BYTES_PER_TOKEN,
-            output,
-            output_max: output,
-        }
+        let output = self.output_tokens(ChannelClaim::OUTPUT_ASSUMED);
+        ChannelClaim::of_request(self.intake.body_bytes, output)
     }
 
     /// Who asks a channel: the lower of what the pool and the key say that it matters.

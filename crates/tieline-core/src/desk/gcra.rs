@@ -30,6 +30,17 @@ pub(super) fn fullest<'g>(
     Some((bucket, Some(until)))
 }
 
+/// The fullest of the buckets that have a rate, and how full it is, in thousandths.
+pub(super) fn most_full<'g>(
+    buckets: impl IntoIterator<Item = (Bucket, &'g mut Gcra, Option<Rate>, u64)>,
+    now: Tick,
+) -> Option<(Bucket, u64)> {
+    buckets
+        .into_iter()
+        .filter_map(|(bucket, gcra, rate, _)| Some((bucket, gcra.fill(rate?, now))))
+        .max_by_key(|(_, permille)| *permille)
+}
+
 impl Gcra {
     /// Take `units`, or say when they would fit. More units than the whole limit never fit: then there is no time.
     pub(super) fn take(&mut self, rate: Rate, units: u64, now: Tick) -> Result<(), Option<Tick>> {
@@ -76,6 +87,13 @@ impl Gcra {
         let share = u64::try_from(share).unwrap_or(u64::MAX);
         let is_above = self.0.saturating_sub(now_ns) >= share;
         is_above.then(|| Tick((self.0.saturating_sub(share) + 1).div_ceil(1_000)))
+    }
+
+    /// How much of the limit is used, in thousandths; above them all, if more was used than reserved.
+    pub(super) fn fill(self, rate: Rate, now: Tick) -> u64 {
+        let ahead = self.0.saturating_sub(now.0.saturating_mul(1_000));
+        let used = u128::from(ahead) * 1_000 / u128::from(rate.period_ns().max(1));
+        u64::try_from(used).unwrap_or(u64::MAX)
     }
 
     /// Somebody who knows says what is left.

@@ -254,6 +254,19 @@ impl Desk {
             .map_or(0, |owner| owner.in_flight)
     }
 
+    /// The fullest limit of a channel, and how much of it is used, in thousandths; none where it has no limit.
+    pub fn channel_fill(&self, channel: ChannelIx, terms: &Terms<'_>, now: Tick) -> Option<(Bucket, u64)> {
+        if terms.limits.is_none() && terms.quota.is_none() {
+            return None;
+        }
+        let ix = usize::from(channel.0);
+        let owner = self.channels.get(ix).copied().unwrap_or_default();
+        let quota = self.lines.get(ix).map(|line| line.quota).unwrap_or_default();
+        let of_quota = terms.quota.and_then(|terms| quota.fill(terms, now));
+        let fills = [owner.fill(terms.limits, now), of_quota];
+        fills.into_iter().flatten().max_by_key(|(_, permille)| *permille)
+    }
+
     fn owner(&mut self, whose: BucketOwner, ix: usize) -> &mut Owner {
         let owners = match whose {
             BucketOwner::Channel => &mut self.channels,

@@ -1,7 +1,7 @@
 //! The buckets of one owner.
 
 use super::budget::{Budget, Period, Short};
-use super::gcra::{Gcra, MINUTE, Rate, fullest};
+use super::gcra::{Gcra, MINUTE, Rate, fullest, most_full};
 use super::{Bucket, BucketOwner, Claim, DeskReply, Limits};
 use crate::money::Nano;
 use crate::time::{Span, Tick};
@@ -134,6 +134,17 @@ impl Owner {
             return Some((Bucket::Concurrency, None));
         }
         fullest(self.rates(limits, 0), permille, now)
+    }
+
+    /// The fullest of the buckets, and how full it is, in thousandths; none where nothing is limited.
+    pub(super) fn fill(mut self, limits: &Limits, now: Tick) -> Option<(Bucket, u64)> {
+        let of_max = |max: u32| u64::from(self.in_flight) * 1_000 / u64::from(max.max(1));
+        let in_flight = limits.concurrency.map(|max| (Bucket::Concurrency, of_max(max)));
+        let rates = most_full(self.rates(limits, 0), now);
+        in_flight
+            .into_iter()
+            .chain(rates)
+            .max_by_key(|(_, permille)| *permille)
     }
 
     pub(super) fn rooms(mut self, limits: &Limits, now: Tick) -> Rooms {

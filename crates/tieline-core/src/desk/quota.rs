@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::gcra::{Gcra, MINUTE, Rate, fullest};
+use super::gcra::{Gcra, MINUTE, Rate, fullest, most_full};
 use super::limit::Bucket;
 use crate::mark::Usage;
 use crate::time::{Span, Tick};
@@ -84,7 +84,23 @@ struct Units {
     tokens: u64,
 }
 
+/// Bytes of request body per input token that an estimate assumes: English text has about four.
+const BODY_BYTES_PER_TOKEN: u64 = 4;
+
 impl ChannelClaim {
+    /// The output tokens that an estimate assumes where the request states no limit. A guess: half of recorded chat answers
+    /// are shorter than a quarter of it; settling corrects it.
+    pub const OUTPUT_ASSUMED: u64 = 1_024;
+
+    /// What a request of that length asks, whose answers have at most so many tokens together.
+    pub const fn of_request(body_bytes: u64, output_max: u64) -> Self {
+        Self {
+            input: body_bytes / BODY_BYTES_PER_TOKEN,
+            output: output_max,
+            output_max,
+        }
+    }
+
     /// What limits of tokens without further rules count.
     pub const fn tokens(&self) -> u64 {
         self.input.saturating_add(self.output)
@@ -206,6 +222,19 @@ impl QuotaState {
             return Some((Bucket::TokensInFlight, None));
         }
         fullest(self.buckets(quota, Units::default()), permille, now)
+    }
+
+    /// The fullest of the buckets, and how full it is, in thousandths; none where nothing is limited.
+    pub(super) fn fill(mut self, quota: &Quota, now: Tick) -> Option<(Bucket, u64)> {
+        let of_max = |max: u64| self.tokens_in_flight.saturating_mul(1_000) / max.max(1);
+        let in_flight = quota
+            .tokens_in_flight
+            .map(|max| (Bucket::TokensInFlight, of_max(max)));
+        let rates = most_full(self.buckets(quota, Units::default()), now);
+        in_flight
+            .into_iter()
+            .chain(rates)
+            .max_by_key(|(_, permille)| *permille)
     }
 
     fn buckets(&mut self, quota: &Quota, units: Units) -> [(Bucket, &mut Gcra, Option<Rate>, u64); 4] {

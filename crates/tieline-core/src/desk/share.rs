@@ -60,7 +60,7 @@ const OUTPUT_WEIGHT: u64 = 2;
 
 impl Criticality {
     /// From which fill of a quota on calls of this class are shed; never for the highest.
-    pub(super) const fn shed_permille(self) -> Option<u64> {
+    pub const fn shed_permille(self) -> Option<u64> {
         match self {
             Self::Sheddable => Some(800),
             Self::SheddablePlus => Some(900),

@@ -8,8 +8,10 @@
 mod grids;
 mod live;
 mod n_minus_1;
+mod n_minus_2;
 mod random;
 mod replay;
 mod sim;
 mod structure;
+mod timelines;
 mod versions;

@@ -6,19 +6,38 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tieline_core::{FaultKind, GridRecord, Snapshot};
 use tieline_drill::{
-    Basis, Contingency, CostChange, ElementKind, NMinus1Report, PartyView, Tally, Traffic, n_minus_1,
+    Assumed, Bars, Basis, Contingencies, Contingency, CostChange, ElementKind, Known, Loss, NMinus1Report,
+    PartyView, Rehearsal, Tally, Traffic,
 };
 
 use crate::grids::{Ledger, small_grid};
 use crate::live::{Live, Script};
 use crate::random::{fates, grid_version, record};
 
+/// Each element cut in turn.
 fn run(snapshot: &Arc<Snapshot>, traffic: &Traffic) -> NMinus1Report {
-    n_minus_1(snapshot, traffic, &mut |_, _| {})
+    run_with(snapshot, traffic, Loss::Cut, Known::default())
+}
+
+fn run_with(snapshot: &Arc<Snapshot>, traffic: &Traffic, loss: Loss, known: Known) -> NMinus1Report {
+    let rehearsal = Rehearsal::new(snapshot, traffic, known);
+    let assumed = Assumed {
+        loss,
+        ..Assumed::default()
+    };
+    let contingencies = Contingencies::single(&rehearsal, assumed);
+    let plays: Vec<_> = (0..contingencies.plays())
+        .map(|play| contingencies.play(play))
+        .collect();
+    contingencies.n_minus_1(&plays, &Bars::default())
 }
 
 fn without<'r>(report: &'r NMinus1Report, name: &str) -> &'r Contingency {
-    report.contingencies.iter().find(|c| c.gone.name == name).unwrap()
+    report
+        .contingencies
+        .iter()
+        .find(|c| c.gone[0].name == name)
+        .unwrap()
 }
 
 proptest! {
@@ -35,24 +54,24 @@ proptest! {
         prop_assert_eq!(base.carried + base.refused, base.calls);
         prop_assert_eq!(report.contingencies.len(), snapshot.channels.len() + snapshot.components.len());
         for contingency in &report.contingencies {
-            let tally = contingency.tally;
+            let tally = contingency.consequence.tally;
             prop_assert_eq!(tally.calls(), base.calls, "{:?}", contingency);
             prop_assert_eq!(tally.refused_before, base.refused);
-            let parties: u64 = contingency.parties.iter().map(|row| row.tally.lost).sum();
+            let parties: u64 = contingency.consequence.parties.iter().map(|row| row.tally.lost).sum();
             prop_assert_eq!(parties, tally.lost, "every lost call has a party");
         }
         for name in ["unused", "region:spare", "cloud:other"] {
-            let tally = without(&report, name).tally;
+            let tally = without(&report, name).consequence.tally;
             prop_assert_eq!(tally.kept, base.carried, "nothing used {}", name);
             prop_assert!(!tally.is_touched());
         }
         let dark = without(&report, "power:all");
         prop_assert_eq!(
-            dark.tally.lost + dark.tally.held,
+            dark.consequence.tally.lost + dark.consequence.tally.held,
             base.carried,
             "nothing is left without it"
         );
-        prop_assert_eq!(dark.hhi_after.channel, None);
+        prop_assert_eq!(dark.consequence.hhi_after.channel, None);
     }
 
     /// The prediction for each loss is what a live gateway does that really loses the element, call by call.
@@ -83,8 +102,8 @@ proptest! {
                     _ => CostChange::Unknown,
                 };
             }
-            prop_assert_eq!(contingency.tally, tally, "without {:?}", contingency.gone);
-            prop_assert_eq!(contingency.cost_change_nano, change, "without {:?}", contingency.gone);
+            prop_assert_eq!(contingency.consequence.tally, tally, "without {:?}", contingency.gone);
+            prop_assert_eq!(contingency.consequence.cost_change_nano, change, "without {:?}", contingency.gone);
         }
     }
 }
@@ -101,7 +120,7 @@ fn lived(
     gone: Option<&Contingency>,
 ) -> (Vec<Option<Answered>>, Ledger, Arc<Snapshot>) {
     let mut live = Live::new(&small_grid());
-    match gone.map(|contingency| &contingency.gone) {
+    match gone.map(|contingency| &contingency.gone[0]) {
         Some(gone) if gone.kind == ElementKind::Channel => {
             let channel = live.snapshot.channel_named(&gone.name).unwrap();
             live.fleet.cut_channel(channel);
@@ -185,8 +204,11 @@ fn a_party_that_is_held_elsewhere_waits_and_is_not_lost() {
     let (snapshot, ledger) = office();
     let report = run(&snapshot, &ledger.traffic());
     let vertex = without(&report, "vertex");
-    assert_eq!((vertex.tally.held, vertex.tally.lost), (1, 1));
-    assert_eq!(vertex.parties[0].party, "careful");
+    assert_eq!(
+        (vertex.consequence.tally.held, vertex.consequence.tally.lost),
+        (1, 1)
+    );
+    assert_eq!(vertex.consequence.parties[0].party, "careful");
 }
 
 #[test]
@@ -204,7 +226,7 @@ fn a_channel_limit_binds_the_survivors() {
     }
     let snapshot = live.snapshot.clone();
     let report = run(&snapshot, &live.into_ledger().traffic());
-    let edge = without(&report, "edge:cloudflare").tally;
+    let edge = without(&report, "edge:cloudflare").consequence.tally;
     assert_eq!(
         (edge.moved, edge.lost),
         (2, 3),
@@ -232,8 +254,8 @@ fn a_breaker_that_opened_keeps_calls_away_in_the_what_if_too() {
     let report = run(&snapshot, &live.into_ledger().traffic());
     assert_eq!(report.base.as_recorded, 10);
     // Five failed over; the sixth came after at most a second, and probed.
-    assert_eq!(without(&report, "bedrock").tally.moved, 5);
-    assert_eq!(without(&report, "direct").tally.moved, 5);
+    assert_eq!(without(&report, "bedrock").consequence.tally.moved, 5);
+    assert_eq!(without(&report, "direct").consequence.tally.moved, 5);
 }
 
 #[test]
@@ -268,7 +290,7 @@ fn calls_that_the_grid_no_longer_knows_are_said() {
     let report = run(&ledger.archive(&record), &traffic);
     assert_eq!((report.base.unmapped, report.base.unjudged), (1, 5));
     assert_eq!(
-        without(&report, "lab:anthropic").tally.degraded,
+        without(&report, "lab:anthropic").consequence.tally.degraded,
         4,
         "the new channel was never judged"
     );
@@ -280,23 +302,20 @@ fn an_empty_ledger_is_no_error() {
     let snapshot = Ledger::default().archive(&small_grid());
     let report = run(&snapshot, &Ledger::default().traffic());
     assert_eq!(report.base.calls, 0);
-    assert!(report.contingencies.iter().all(|c| c.tally == Tally::default()));
+    assert!(
+        report
+            .contingencies
+            .iter()
+            .all(|c| c.consequence.tally == Tally::default())
+    );
 }
 
 #[test]
-fn progress_counts_to_its_end() {
+fn elements_that_take_out_the_same_channels_are_played_once() {
     let snapshot = Ledger::default().archive(&small_grid());
-    let mut seen = Vec::new();
-    n_minus_1(
-        &snapshot,
-        &Traffic::synthetic(&snapshot, &[]),
-        &mut |done, total| seen.push((done, total)),
-    );
-    let total = seen[0].1;
-    assert_eq!(seen, (1..=total).map(|done| (done, total)).collect::<Vec<_>>());
+    let traffic = Traffic::synthetic(&snapshot, &[]);
+    let rehearsal = Rehearsal::new(&snapshot, &traffic, Known::default());
+    let contingencies = Contingencies::single(&rehearsal, Assumed::default());
     let elements = snapshot.channels.len() + snapshot.components.len();
-    assert!(
-        total < elements,
-        "elements that take out the same channels are run once"
-    );
+    assert!(contingencies.plays() < elements);
 }

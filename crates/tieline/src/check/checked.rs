@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tieline_core::{Dialect, GridRecord};
+use tieline_drill::Bars;
 use tieline_gateway::{CertificateRule, ClaimFact, IpNetwork, KeyUrl};
 use tieline_policy::Status;
 
 /// A configuration that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checked {
+    pub(crate) bars: BarSettings,
     /// What clients' certificates assert.
     pub(crate) certificates: Vec<CertificateRule>,
     /// One wiring for each channel of the grid, in the same order.
@@ -26,6 +28,15 @@ pub(crate) struct Checked {
     pub(crate) policy: PolicySettings,
     /// Assumed relative shares of calls, by channel, for analyses without traffic. No decision depends on them.
     pub(crate) weights: BTreeMap<Arc<str>, u32>,
+}
+
+/// What the loss of elements may do at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BarSettings {
+    /// Of any one.
+    pub(crate) n_1: Bars,
+    /// Of any two.
+    pub(crate) n_2: Bars,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 //! A credential that is not there is a warning and no error, here and at `serve`: one channel's missing key must not take
 //! the others down. Bounds: [`FILE_BYTES_MAX`], and the limits of the grid.
 
+mod bars;
 mod certificate;
 mod channel;
 pub(crate) mod checked;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 
 use tieline_core::Snapshot;
 
-pub(crate) use checked::Checked;
+pub(crate) use checked::{BarSettings, Checked};
 
 use crate::diagnose::{Code, Diagnostic, Report, Sink};
 use crate::raw;
@@ -114,6 +115,7 @@ fn check(text: &str, world: World<'_>) -> (Option<Checked>, Sink) {
     let certificates = certificate::check(&raw, &mut sink);
     let geoip = geoip::check(&raw, world, &mut sink);
     let ledger = gateway::ledger(raw.ledger.as_ref(), &mut sink);
+    let bars = bars::check(raw.bars.as_ref(), &mut sink);
     if sink.has_errors() {
         return (None, sink);
     }
@@ -128,6 +130,7 @@ fn check(text: &str, world: World<'_>) -> (Option<Checked>, Sink) {
     }
     (
         Some(Checked {
+            bars,
             certificates,
             channels: wirings,
             gateway,

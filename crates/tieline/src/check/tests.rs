@@ -137,6 +137,20 @@ fn add(more: &str) -> String {
     format!("{GOOD}\n{more}\n")
 }
 
+#[test]
+fn bars_are_what_is_stated() {
+    let (checked, _) = run(&add(
+        "[bars.n_1]\ncritical_parties_lost_max = 0\ncost_permille_max = 250",
+    ));
+    let bars = checked.unwrap().bars;
+    let expected = tieline_drill::Bars {
+        cost_permille_max: Some(250),
+        critical_parties_lost_max: Some(0),
+        ..tieline_drill::Bars::default()
+    };
+    assert_eq!((bars.n_1, bars.n_2), (expected, tieline_drill::Bars::default()));
+}
+
 macro_rules! cases {
     ($($name:ident: $text:expr;)*) => { $(
         #[test]
@@ -179,6 +193,9 @@ cases! {
     a_number_beyond_the_range_is_refused: swap("admin =", "body_bytes_max = 99_999_999_999\nadmin =");
     a_wait_beyond_the_call_is_warned_about: swap("models = [\"large\", \"small\"]",
         "models = [\"large\", \"small\"]\ncall_ms = 5000\nfirst_content_ms = 9000");
+
+    a_bar_beyond_the_range_is_refused: add("[bars.n_1]\nlost_permille_max = 1001\n[bars.n_2]\nlost_permille_max = 0");
+    a_bar_that_is_misspelt_suggests: add("[bars.n_1]\ncritical_partys_lost_max = 0");
 
     // Names that refer to others.
     an_unknown_lab_suggests: swap("lab = \"acme\"", "lab = \"amce\"");
@@ -592,6 +609,7 @@ fn the_schema_names_every_table() {
     assert_eq!(
         tables,
         [
+            "bars",
             "certificates",
             "channels",
             "components",

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Drill {
@@ -22,11 +22,34 @@ and the ledger as it is.")]
 Examples:
   tieline drill n-1                                over the recorded calls, if there are any
   tieline drill n-1 --config plan.toml             what a configuration would make of it
+  tieline drill n-1 --how silent --survivors 0.5   what is gone stays silent, and the rest is worth half
+
+What a configuration states under [bars.n_1] is judged: a contingency that misses a bar is a finding (exit 1).
 
 It leaves a receipt in the ledger of the state folder, if there is one: digests of grid, traffic, options, engine and \
 result. `tieline drill receipts` lists them."
     )]
-    NMinus1(NMinus1),
+    NMinus1(Losses),
+    /// Take every two of them out at once. What may shed load is decided call by call, and so are the tightest others.
+    #[command(
+        name = "n-2",
+        after_help = "\
+Examples:
+  tieline drill n-2                                over the recorded calls, if there are any
+  tieline drill n-2 --json                         every pair, and which rows are exact and which modelled
+
+What a configuration states under [bars.n_2] is judged: a contingency that misses a bar is a finding (exit 1). It leaves \
+a receipt, as n-1 does."
+    )]
+    NMinus2(Losses),
+    /// Measure how many whole calls a second a drill decides on one core, in a world that is made for it.
+    #[command(after_help = "\
+Examples:
+  tieline drill bench                              64 channels, 10,000 parties, a day of a million calls
+  tieline drill bench --n-1 --json                 and how long the loss of each element takes
+
+It reads no state folder. Every pack that is shipped is in force.")]
+    Bench(Bench),
     /// List the receipts of drills and pool tests, show one, or make a drill again and compare.
     #[command(after_help = "\
 Examples:
@@ -58,10 +81,16 @@ pub(crate) struct Sim {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct NMinus1 {
+pub(crate) struct Losses {
     /// A configuration to rehearse instead of the state folder's.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// How what is gone shows itself.
+    #[arg(long, value_enum, default_value_t = How::Refused)]
+    pub(crate) how: How,
+    /// What the limits of the channels that are left are worth, 0.001 to 1: in an outage everybody moves to them. Assumed.
+    #[arg(long, value_name = "SHARE", default_value = "1", value_parser = share)]
+    pub(crate) survivors: u32,
     #[command(flatten)]
     pub(crate) recorded: Recorded,
 }
@@ -81,4 +110,75 @@ pub(crate) struct Receipts {
     pub(crate) check: Option<String>,
     /// Show one receipt; `last` is the newest.
     pub(crate) id: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    /// Calls, as they come on a day of a million.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = calls)]
+    pub(crate) calls: usize,
+    /// Also measure the loss of each channel and component in turn, on all cores.
+    #[arg(long = "n-1")]
+    pub(crate) n_1: bool,
+}
+
+fn calls(text: &str) -> Result<usize, String> {
+    let calls = text.parse().ok().filter(|calls| (1..=10_000_000).contains(calls));
+    calls.ok_or_else(|| "wants a number from 1 to 10000000".to_owned())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum How {
+    /// An operator has cut it: nobody dials it.
+    Cut,
+    /// It answers with errors.
+    Errors,
+    /// It refuses connections.
+    Refused,
+    /// It stays silent until a limit of time passes.
+    Silent,
+}
+
+/// A share of one as thousandths.
+fn share(text: &str) -> Result<u32, String> {
+    let wants = || "wants a share from 0.001 to 1, with at most three decimals".to_owned();
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if part.len() > 3 || whole.len() > 1 || !digits(whole) || !digits(part) {
+        return Err(wants());
+    }
+    let permille = format!("{whole}{part:0<3}").parse().map_err(|_| wants())?;
+    if (1..=1_000).contains(&permille) {
+        Ok(permille)
+    } else {
+        Err(wants())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_read_exactly() {
+        let cases = [
+            ("1", Some(1_000)),
+            ("1.000", Some(1_000)),
+            ("0.5", Some(500)),
+            (".5", Some(500)),
+            ("0.001", Some(1)),
+            ("0", None),
+            ("0.0005", None),
+            ("1.001", None),
+            ("2", None),
+            ("-1", None),
+            ("0.5.5", None),
+            ("", None),
+            (".", None),
+            ("50%", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(share(text).ok(), expected, "{text}");
+        }
+    }
 }

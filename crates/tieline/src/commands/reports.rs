@@ -174,7 +174,9 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
     all.extend([
         ("check", printed::<crate::diagnose::CheckReport>()),
         ("cut", printed::<CutReport>()),
+        ("drill-bench", printed::<super::drill::bench::BenchReport>()),
         ("drill-n-1", printed::<tieline_drill::NMinus1Report>()),
+        ("drill-n-2", printed::<tieline_drill::NMinus2Report>()),
         ("drill-replay", printed::<tieline_drill::ReplayReport>()),
         ("drill-sim", printed::<tieline_drill::SimReport>()),
         ("explain", printed::<ExplainReport>()),

@@ -52,6 +52,9 @@ raw_table! {
         geoip: RawGeoip,
         /// The tamper-evident log.
         ledger: RawLedger,
+        /// What the loss of an element may do at most. `tieline drill` judges it, and exits with 1 where a bar is missed;
+        /// no call depends on it.
+        bars: RawBars,
     }
 
     RawGateway {
@@ -479,6 +482,27 @@ raw_table! {
         database: String,
         /// From this age on the log warns at the start and at each reload, in days; 1 to 3,650. Default: never.
         max_age_days: u64,
+    }
+
+    RawBars {
+        /// What the loss of any one channel or component may do: `tieline drill n-1`.
+        n_1: RawBar,
+        /// What the loss of any two may do: `tieline drill n-2`.
+        n_2: RawBar,
+    }
+
+    /// A key that is left out is not judged.
+    RawBar {
+        /// By how many thousandths the calls that are served either way may cost more. A cost that is not known misses
+        /// it. 0 to 1,000,000.
+        cost_permille_max: u64,
+        /// Parties that may lose calls that are critical (see `criticality`), or have them held. 0 to 1,000,000,000.
+        critical_parties_lost_max: u64,
+        /// Of a thousand calls that are served with nothing gone, how many another model may answer that has no passing
+        /// receipt for the pool. 0 to 1,000.
+        degraded_permille_max: u64,
+        /// Of a thousand calls that are served with nothing gone, how many may be lost or held. 0 to 1,000.
+        lost_permille_max: u64,
     }
 
     RawLedger {

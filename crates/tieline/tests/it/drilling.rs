@@ -45,7 +45,59 @@ fn on_recorded_calls() {
     server.stop();
     folder.said.note("stopped: the same");
     folder.run(&["drill", "replay"]);
+    folder.said.note("how it is gone, and what the rest is worth");
+    folder.run(&["drill", "n-1", "--how", "cut", "--survivors", "0.5"]);
+    assert_eq!(
+        folder.run(&["drill", "n-1", "--survivors", "1.5"]).status.code(),
+        Some(2)
+    );
     folder.check("drills");
+}
+
+#[test]
+fn a_bar_that_is_missed_is_a_finding() {
+    let mut folder = Folder::with(counted(), counted());
+    let bars = "[bars.n_1]\nlost_permille_max = 1000\ncritical_parties_lost_max = 1\n\n[policy]";
+    folder.edit("tieline.toml", "[policy]", bars);
+    assert_eq!(folder.run(&["drill", "n-1"]).status.code(), Some(0));
+    folder.edit(
+        "tieline.toml",
+        "lost_permille_max = 1000",
+        "lost_permille_max = 0",
+    );
+    folder.edit(
+        "tieline.toml",
+        "critical_parties_lost_max = 1",
+        "critical_parties_lost_max = 0",
+    );
+    assert_eq!(folder.run(&["drill", "n-1"]).status.code(), Some(1));
+    let output = folder.run(&["drill", "n-1", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let missed = report["bars_missed"].as_array().unwrap();
+    assert_eq!(missed[0]["bar"], "critical_parties_lost_max");
+    assert_eq!(missed.last().unwrap()["bar"], "lost_permille_max");
+    folder.edit(
+        "tieline.toml",
+        "lost_permille_max = 0",
+        "lost_permille_max = 1001",
+    );
+    assert_eq!(folder.run(&["drill", "n-1"]).status.code(), Some(2));
+    folder.check("bars");
+}
+
+#[test]
+fn the_drill_is_measured() {
+    let (dir, mut said) = (empty(), Transcript::default());
+    for args in [
+        &["drill", "bench", "--calls", "300", "--n-1", "--json"][..],
+        &["drill", "bench", "--calls", "300"],
+    ] {
+        let output = run(&mut said, dir.path(), args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+    }
+    let none = run(&mut said, dir.path(), &["drill", "bench", "--calls", "0"]);
+    assert_eq!(none.status.code(), Some(2));
 }
 
 #[test]
@@ -63,6 +115,7 @@ fn on_a_configuration_alone() {
         &["grid", "versions", "--config", "public-grid.toml"],
         &["grid", "versions", "--config", "public-grid.toml", "--json"],
         &["drill", "n-1", "--config", "public-grid.toml", "--json"],
+        &["drill", "n-2", "--config", "public-grid.toml", "--json"],
     ] {
         let mut beside = Transcript::default();
         // The figures of the example change with the example; that it runs and keeps its schemas does not.

@@ -4,7 +4,7 @@ use crate::folder::{empty, run, tieline};
 use crate::transcript::Transcript;
 
 /// Every command that a person is shown.
-const COMMANDS: [&[&str]; 69] = [
+const COMMANDS: [&[&str]; 71] = [
     &[],
     &["up"],
     &["serve"],
@@ -42,7 +42,9 @@ const COMMANDS: [&[&str]; 69] = [
     &["ledger", "backup"],
     &["drill"],
     &["drill", "replay"],
+    &["drill", "bench"],
     &["drill", "n-1"],
+    &["drill", "n-2"],
     &["keys"],
     &["keys", "add"],
     &["keys", "list"],

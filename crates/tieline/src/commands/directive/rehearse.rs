@@ -8,13 +8,14 @@ use std::time::Instant;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{Ruling, Tick};
-use tieline_drill::{OrderReport, Tally};
+use tieline_drill::{OrderReport, Receipts, Tally};
 use tieline_note::note;
 use tieline_policy::{Directive, FactName, Judge, Order, Overlay, Registry, Standing};
 
 use super::report::{MissingFact, PartyStanding, RehearsalReport};
 use super::{parse, read};
 use crate::cli::{Cli, DirectiveRehearse};
+use crate::commands::drill::facts::Facts;
 use crate::commands::grid::{self, World};
 use crate::commands::serve::now_us;
 use crate::output::{self, Failure, Result};
@@ -38,11 +39,12 @@ pub(super) fn run(cli: &Cli, args: &DirectiveRehearse) -> Result<u8> {
         world: &world,
     };
     let traffic = grid::recorded_between(cli, args.since, args.until)?;
+    let known = Facts::of(cli, None)?.known(Receipts::new());
     let mut parties: BTreeSet<Arc<str>> = world.parties.iter().map(|member| member.party.clone()).collect();
     let replay = traffic.as_ref().map(|traffic| {
         parties.extend(tieline_drill::asked(traffic).into_keys());
         let ruled = |party: &str, candidate: Candidate| lay.ruling(party, candidate);
-        tieline_drill::order(&world.snapshot, traffic, &ruled)
+        tieline_drill::order(&world.snapshot, traffic, known, &ruled)
     });
     let standings = lay.standings(&parties);
     let strangers = judge.overlay().strangers(judge.targets(), &registry);

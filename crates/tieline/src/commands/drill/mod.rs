@@ -1,6 +1,8 @@
 //! `tieline drill`: rehearsal over the recorded calls of a ledger, and in random worlds. One file a run; what several of
 //! them share is here.
 
+pub(super) mod bench;
+pub(super) mod facts;
 mod losses;
 mod receipts;
 mod replay;
@@ -8,7 +10,10 @@ mod sim;
 
 pub(super) use receipts::schemas;
 
-use indicatif::ProgressBar;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{Cli, Drill};
 use crate::output::{self, Result};
@@ -16,8 +21,10 @@ use crate::{admin_client, folder};
 
 pub(super) fn run(cli: &Cli, command: &Drill) -> Result<u8> {
     match command {
+        Drill::Bench(args) => bench::run(cli, args),
         Drill::Replay(args) => replay::run(cli, args),
-        Drill::NMinus1(args) => losses::run(cli, args),
+        Drill::NMinus1(args) => losses::one(cli, args),
+        Drill::NMinus2(args) => losses::two(cli, args),
         Drill::Receipts(args) => receipts::run(cli, args),
         Drill::Sim(args) => sim::run(cli, args),
     }
@@ -30,10 +37,45 @@ fn flush(cli: &Cli) {
     }
 }
 
-/// A bar of `length` steps; hidden where nobody watches.
-fn progress(length: u64) -> ProgressBar {
+/// Threads of a drill: a play needs one, and more than this many find no more work in a CI machine.
+const THREADS_MAX: usize = 64;
+
+/// Makes `count` things, each a function of its number, on as many threads as the machine has cores; they come in their
+/// order, so the threads change nothing but the time.
+fn in_parallel<T: Send>(count: usize, make: &(dyn Fn(usize) -> T + Sync)) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, made) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(THREADS_MAX).min(count) {
+            scope.spawn(|| {
+                loop {
+                    let ix = next.fetch_add(1, Ordering::Relaxed);
+                    if ix >= count {
+                        break;
+                    }
+                    let one = make(ix);
+                    made.lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .push((ix, one));
+                }
+            });
+        }
+    });
+    let mut made = made
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    made.sort_by_key(|(ix, _)| *ix);
+    made.into_iter().map(|(_, one)| one).collect()
+}
+
+/// A bar of `length` steps of what is counted, with the time that is left; hidden where nobody watches.
+fn progress(length: u64, what: &'static str) -> ProgressBar {
     if output::is_terminal() {
-        ProgressBar::new(length)
+        let bar = ProgressBar::new(length).with_message(what);
+        match ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}, {elapsed} gone, about {eta} left") {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }
     } else {
         ProgressBar::hidden()
     }

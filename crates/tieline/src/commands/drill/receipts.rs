@@ -12,13 +12,15 @@ use tieline_core::receipt::{
     DrillReceipt, LedgerCited, PoolTestReceipt, RECEIPT_V1, Receipt, ReceiptEntry, TrafficBasis,
 };
 use tieline_core::record::Hex32;
-use tieline_drill::{Side, Traffic, open_grid, structure_digest, table};
+use tieline_drill::{Receipts, Side, Traffic, open_grid, structure_digest, table};
 use tieline_ledger::{Reader, entry};
 use tieline_note::Digest;
 
+use super::facts::Facts;
+use super::losses::Inputs;
 use super::{flush, losses, replay};
-use crate::cli::{Cli, Receipts};
-use crate::commands::grid::{World, traffic_of};
+use crate::cli::{self, Cli};
+use crate::commands::grid::{World, calls_of};
 use crate::commands::ledger::{failed, reader};
 use crate::commands::receipt;
 use crate::commands::reports::printed;
@@ -70,7 +72,7 @@ pub(in crate::commands) fn schemas() -> Vec<(&'static str, Schema)> {
     ]
 }
 
-pub(super) fn run(cli: &Cli, args: &Receipts) -> Result<u8> {
+pub(super) fn run(cli: &Cli, args: &cli::Receipts) -> Result<u8> {
     flush(cli);
     let reader = reader(&cli.dir)?;
     let (all, unread) = found(&reader)?;
@@ -307,16 +309,45 @@ fn made_again(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<Hex32>
             let ledger = drill.ledger.ok_or_else(|| gone("its receipt cites no ledger"))?;
             receipt::result_digest(&replay::replayed(reader, ledger.entries)?)
         }
-        losses::COMMAND => {
-            let (snapshot, traffic) = n_minus_1_inputs(cli, reader, drill)?;
-            receipt::result_digest(&losses::rehearsed(&snapshot, &traffic))
-        }
+        losses::ONE => receipt::result_digest(&losses::singles(&inputs_of_losses(cli, reader, drill)?)),
+        losses::TWO => receipt::result_digest(&losses::pairs(&inputs_of_losses(cli, reader, drill)?)),
         command => Err(gone(&format!("this program makes no drill `{command}` again"))),
     }
 }
 
-/// Grid and traffic of an n-1, as they were.
-fn n_minus_1_inputs(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<(Arc<Snapshot>, Traffic)> {
+/// What an n-1 or n-2 ran on, as it was.
+fn inputs_of_losses(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<Inputs> {
+    let assumed = losses::assumed_of(&drill.arguments);
+    let (assumed, bars) = assumed.ok_or_else(|| gone("its options are not known to this program"))?;
+    let facts = match drill.arguments.get(Facts::ARGUMENT) {
+        None => Facts::default(),
+        Some(then) => {
+            let facts = Facts::of(cli, None)?;
+            if facts.digest()?.as_ref() != Some(then) {
+                return Err(gone(
+                    "the classes of parties, or how much keys matter, are others by now",
+                ));
+            }
+            facts
+        }
+    };
+    let (snapshot, traffic, receipts) = calls_of_losses(cli, reader, drill, &facts)?;
+    Ok(Inputs {
+        assumed,
+        bars,
+        known: facts.known(receipts.within(&snapshot.record)),
+        snapshot,
+        traffic,
+    })
+}
+
+/// Its grid, its calls, and what tests of pools had shown.
+fn calls_of_losses(
+    cli: &Cli,
+    reader: &Reader,
+    drill: &DrillReceipt,
+    facts: &Facts,
+) -> Result<(Arc<Snapshot>, Traffic, Receipts)> {
     let digest = drill.grid.ok_or_else(|| gone("its receipt cites no grid"))?;
     let bytes = reader.blob(&Digest(digest.0)).map_err(|error| failed(&error))?;
     let bytes = bytes.ok_or_else(|| gone(&format!("the grid {digest} is not archived")))?;
@@ -325,16 +356,25 @@ fn n_minus_1_inputs(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<
     let cited = drill
         .traffic
         .ok_or_else(|| gone("its receipt cites no traffic"))?;
-    let traffic = match (cited.basis, drill.ledger) {
-        (TrafficBasis::Ledger, Some(ledger)) => traffic_of(reader, ledger.entries)?,
+    let is_alone = drill.arguments.contains_key("config");
+    let mut receipts = Receipts::new();
+    let traffic = match (cited.basis, drill.ledger.filter(|_| !is_alone)) {
+        (TrafficBasis::Ledger, Some(ledger)) => {
+            let (traffic, found) = calls_of(reader, ledger.entries, facts.criticality())?;
+            receipts = found;
+            traffic
+        }
         (TrafficBasis::Ledger, None) => return Err(gone("its receipt cites no ledger")),
         (TrafficBasis::Trace, _) => return Err(gone("its calls are of a trace, which no ledger holds")),
         // A configuration alone has no parties, and its rules are not asked.
-        (TrafficBasis::Structure, _) if drill.arguments.contains_key("config") => {
+        (TrafficBasis::Structure, _) if is_alone => {
             same_structure(structure_digest(&snapshot, &[]), cited.digest)?;
             Traffic::synthetic(&snapshot, &[])
         }
-        (TrafficBasis::Structure, _) => {
+        (TrafficBasis::Structure, ledger) => {
+            if let Some(ledger) = ledger {
+                receipts = calls_of(reader, ledger.entries, facts.criticality())?.1;
+            }
             let world = World::open(cli, None)?;
             if Hex32(world.snapshot.digest) != digest {
                 return Err(gone("the grid of the state folder is another by now"));
@@ -345,7 +385,7 @@ fn n_minus_1_inputs(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<
             })?
         }
     };
-    Ok((snapshot, traffic))
+    Ok((snapshot, traffic, receipts))
 }
 
 fn same_structure(now: Option<Hex32>, then: Hex32) -> Result<()> {

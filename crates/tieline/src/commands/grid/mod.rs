@@ -9,12 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
-use tieline_core::{Scope, Snapshot, Tick};
-use tieline_drill::{Downtimes, Given, PartyView, Traffic, TrafficReader, structure_given};
+use tieline_core::{Criticality, Scope, Snapshot, Tick};
+use tieline_drill::{Downtimes, Given, PartyView, Receipts, Traffic, TrafficReader, structure_given};
 use tieline_gateway::State;
 use tieline_ledger::Reader;
 use tieline_policy::{Action, EndUseIx, Epoch, Judge, Postures, Question, RegionIx, Registry, Targets};
 
+use crate::check::BarSettings;
 use crate::cli::{Cli, Grid, GridView};
 use crate::output::{self, Failure, Result};
 use crate::{folder, load};
@@ -23,6 +24,8 @@ use super::ledger::{failed, reader};
 
 /// A grid with what policy lets each party use of it.
 pub(super) struct World {
+    /// What the configuration says that losses may do at most.
+    pub(super) bars: BarSettings,
     judge: Judge,
     pub(super) parties: Vec<Member>,
     pub(super) snapshot: Arc<Snapshot>,
@@ -109,6 +112,7 @@ impl World {
             judge = judge.with_overlay(super::policy::overlay(&cli.dir, &epoch, now)?);
         }
         Ok(Self {
+            bars: checked.bars,
             judge,
             parties,
             snapshot,
@@ -225,19 +229,26 @@ pub(super) fn recorded_between(
     }
     let reader = reader(&cli.dir)?;
     let size = reader.size().map_err(|error| failed(&error))?;
-    let mut traffic = traffic_of(&reader, size)?;
+    let (mut traffic, _) = calls_of(&reader, size, &BTreeMap::new())?;
     let tick = |at: jiff::Timestamp| Tick(u64::try_from(at.as_microsecond()).unwrap_or(0));
     let (since, until) = (since.map(tick), until.map(tick));
     traffic.keep(|at| since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until));
     Ok((!traffic.calls.is_empty()).then_some(traffic))
 }
 
-/// The calls of the first entries of a ledger.
-pub(super) fn traffic_of(reader: &Reader, entries: u64) -> Result<Traffic> {
-    let mut traffic = TrafficReader::new();
+/// The calls of the first entries of a ledger, and the receipts of pool tests among them; `criticality` is what keys say by
+/// their public ids.
+pub(super) fn calls_of(
+    reader: &Reader,
+    entries: u64,
+    criticality: &BTreeMap<Arc<str>, Criticality>,
+) -> Result<(Traffic, Receipts)> {
+    let mut traffic = TrafficReader::new().with_criticality(criticality.clone());
+    let mut receipts = Receipts::new();
     reader.for_each(0..entries, |index, entry| {
         traffic.entry(index, entry);
+        receipts.entry(index, entry);
         Ok::<(), Failure>(())
     })?;
-    Ok(traffic.finish())
+    Ok((traffic.finish(), receipts))
 }
