@@ -129,7 +129,10 @@ fn snapshot(needs: fn(usize) -> Vec<usize>) -> Result<Snapshot, Box<dyn std::err
     let models = (0..MODELS).map(|ix| ModelRecord {
         context_tokens: None,
         lab: format!("lab-{}", ix % 8).into(),
+        licence: None,
+        modalities: None,
         name: model(ix),
+        tools: None,
         training_flop: None,
         weights: Weights::Closed,
     });

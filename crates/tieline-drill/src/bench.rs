@@ -167,6 +167,7 @@ fn channel(ix: usize, size: Size) -> ChannelRecord {
             name: format!("m{model}").into(),
             price: Some(price(ix as u64)),
             price_list: None,
+            version: None,
         }],
         name: format!("c{ix}").into(),
         operator_jurisdiction: Some("US".into()),

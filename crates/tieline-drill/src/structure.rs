@@ -29,8 +29,8 @@ use self::cuts::Cuts;
 use self::exposure::Elements;
 use self::stakes::{Risks, Stakes};
 use crate::concentration::{Concentration, IndexAfter, Suppliers, Way as WayIx, way};
+use crate::elements::{Element, ElementKind};
 use crate::figure::Figure;
-use crate::n_minus_1::{Element, ElementKind};
 use crate::party::{Asking, PartyView, askings, or_anyone};
 use crate::traffic::Traffic;
 
@@ -269,12 +269,15 @@ struct Group {
     parties: Vec<String>,
 }
 
+/// What a party may ask for, and by which ways it may have it.
+type Asked = Vec<(Arc<str>, Vec<WayIx>)>;
+
 /// Things asked for, by their ways: how many times.
 type Assumed = BTreeMap<Vec<WayIx>, (Vec<Candidate>, u64)>;
 
 /// Parties by what they may ask for, the first party's name first; and one call for each thing that each may ask for.
 fn groups(snapshot: &Snapshot, parties: &[PartyView<'_>]) -> (Vec<Group>, Assumed) {
-    let mut groups: BTreeMap<Vec<(Arc<str>, Vec<WayIx>)>, Group> = BTreeMap::new();
+    let mut groups: BTreeMap<Asked, Group> = BTreeMap::new();
     let mut assumed = Assumed::new();
     for view in or_anyone(parties) {
         let asks = askings(snapshot, &view);

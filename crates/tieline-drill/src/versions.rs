@@ -324,8 +324,7 @@ impl<'b> VersionsReader<'b> {
         }
         self.observe(&present.record, None);
         let waits = Waits::new(present, parties, (self.since, now));
-        let mut models: BTreeMap<Arc<str>, BTreeMap<Option<Arc<str>>, Vec<(&Arc<str>, &Spell)>>> =
-            BTreeMap::new();
+        let mut models: BTreeMap<Arc<str>, Versions<'_>> = BTreeMap::new();
         for ((model, version, channel), spell) in &self.rows {
             let versions = models.entry(model.clone()).or_default();
             versions
@@ -338,7 +337,7 @@ impl<'b> VersionsReader<'b> {
                 .labs
                 .get(&model)
                 .map_or_else(String::new, ToString::to_string),
-            versions: waits.rows(&model, versions),
+            versions: waits.rows(&model, &versions),
             model: model.to_string(),
         });
         VersionsReport {
@@ -371,18 +370,23 @@ fn version_of(served: &tieline_core::grid::ServedRecord) -> (Option<Arc<str>>, V
 /// A version and the channels that have it.
 type Spells<'r> = Vec<(&'r Arc<str>, &'r Spell)>;
 
+/// The versions of a model; none is what nobody named.
+type Versions<'r> = BTreeMap<Option<Arc<str>>, Spells<'r>>;
+
+/// The channels by which parties may have a model, and the parties for which these are the same.
+type Alike = BTreeMap<BTreeSet<Arc<str>>, BTreeSet<Arc<str>>>;
+
 struct Waits {
     /// The first activation of a grid.
     begin: Option<Tick>,
     now: Tick,
-    /// By model: the channels by which parties may have it, and the parties for which these are the same.
-    reaches: BTreeMap<Arc<str>, BTreeMap<BTreeSet<Arc<str>>, BTreeSet<Arc<str>>>>,
+    /// By model.
+    reaches: BTreeMap<Arc<str>, Alike>,
 }
 
 impl Waits {
     fn new(present: &Snapshot, parties: &[PartyView<'_>], (begin, now): (Option<Tick>, Tick)) -> Self {
-        let mut reaches: BTreeMap<Arc<str>, BTreeMap<BTreeSet<Arc<str>>, BTreeSet<Arc<str>>>> =
-            BTreeMap::new();
+        let mut reaches: BTreeMap<Arc<str>, Alike> = BTreeMap::new();
         for view in or_anyone(parties) {
             let mut own: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
             for way in askings(present, &view).iter().flat_map(|asking| &asking.ways) {
@@ -401,7 +405,7 @@ impl Waits {
         Self { begin, now, reaches }
     }
 
-    fn rows(&self, model: &Arc<str>, versions: BTreeMap<Option<Arc<str>>, Spells<'_>>) -> Vec<VersionRow> {
+    fn rows(&self, model: &Arc<str>, versions: &Versions<'_>) -> Vec<VersionRow> {
         let first = |spells: &Spells<'_>| spells.iter().filter_map(|(_, spell)| spell.since).min();
         let mut all: Vec<_> = versions
             .iter()

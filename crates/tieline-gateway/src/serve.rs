@@ -35,7 +35,7 @@ use crate::{intake, outgoing};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// No call may be configured to last longer, so that nobody who still reads an answer is cut off.
-const UNREAD_MAX: Duration = Duration::from_secs(3_600);
+const UNREAD_MAX: Duration = Duration::from_hours(1);
 
 /// How long calls have to end once their connections are gone, and how often that is looked at: an outcome takes
 /// microseconds to hand over.
@@ -334,7 +334,7 @@ mod tests {
         give_up_unread(&stream, Duration::from_millis(500));
         let piece = vec![0; 1 << 16];
         let write = async { while stream.write_all(&piece).await.is_ok() {} };
-        tokio::time::timeout(Duration::from_secs(60), write)
+        tokio::time::timeout(Duration::from_mins(1), write)
             .await
             .expect("the kernel gives up");
         let error = stream.write_all(&piece).await.unwrap_err();

@@ -57,7 +57,9 @@ impl Streams {
             !is_over && stream.strong_count() > 0
         });
         // Not under the lock: to end a call takes others.
-        over.iter().for_each(|stream| stream.end());
+        for stream in over {
+            stream.end();
+        }
     }
 
     fn under_way(&self) -> MutexGuard<'_, Vec<(Tick, Weak<Stream>)>> {

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exposure::{Class, Elements, Exposure};
+use crate::elements::Element;
 use crate::figure::Figure;
-use crate::n_minus_1::Element;
 
 /// Cut sets of two classes that are reported of one set of channels, the likeliest first: what a person reads. All are
 /// counted.

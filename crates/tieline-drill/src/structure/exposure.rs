@@ -6,7 +6,7 @@
 use tieline_core::Snapshot;
 
 use super::downtime::{Downtime, Downtimes};
-use crate::n_minus_1::{Element, ElementKind};
+use crate::elements::{Element, ElementKind};
 
 /// The elements of a grid.
 pub(super) struct Elements<'s> {
@@ -70,21 +70,17 @@ impl<'s> Elements<'s> {
 
     pub(super) fn named(&self, element: u16) -> Element {
         let components = &self.snapshot.components;
-        match components.get(usize::from(element)) {
-            Some(name) => Element {
+        let element = usize::from(element);
+        if let Some(name) = components.get(element) {
+            return Element {
                 kind: ElementKind::Component,
                 name: name.to_string(),
-            },
-            None => {
-                let channel = self
-                    .snapshot
-                    .channels
-                    .get(usize::from(element) - components.len());
-                Element {
-                    kind: ElementKind::Channel,
-                    name: channel.map_or_else(String::new, |channel| channel.name.to_string()),
-                }
-            }
+            };
+        }
+        let channel = self.snapshot.channels.get(element - components.len());
+        Element {
+            kind: ElementKind::Channel,
+            name: channel.map_or_else(String::new, |channel| channel.name.to_string()),
         }
     }
 

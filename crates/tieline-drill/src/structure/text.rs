@@ -6,7 +6,7 @@ use super::{
     AskWays, Chance, Chokepoints, ConcentrationBasis, CutPair, ElementRow, GridReport, Method, PartyGroup,
 };
 use crate::concentration::{Band, Concentration, IndexAfter, Share};
-use crate::n_minus_1::{Element, ElementKind};
+use crate::elements::{Element, ElementKind};
 use crate::table::{Side, count, few, percent, plural, table};
 
 /// Names shown of a list of parties.
