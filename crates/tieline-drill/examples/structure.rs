@@ -62,7 +62,7 @@ fn sums(report: &GridReport) -> String {
 /// Each party is kept from a quarter of the channels.
 fn bars(party: usize) -> Box<dyn Fn(Candidate) -> bool> {
     let mut rng = Rng::new(Seed(party as u64));
-    let barred: Vec<bool> = (0..CHANNELS).map(|_| rng.draw() % 4 == 0).collect();
+    let barred: Vec<bool> = (0..CHANNELS).map(|_| rng.draw().is_multiple_of(4)).collect();
     Box::new(move |candidate| {
         !barred
             .get(usize::from(candidate.channel.0))
