@@ -104,6 +104,9 @@ impl GridReport {
             .iter()
             .filter(|row| row.importance.as_ref().is_some_and(|i| i.birnbaum.value() > 0.0));
         let all = mattering.clone().count();
+        if all == 0 {
+            return String::new();
+        }
         let rows = mattering.take(ELEMENTS_MAX).filter_map(|row| {
             let importance = row.importance.as_ref()?;
             let lost = |bp: Option<u32>| bp.map_or_else(|| "-".to_owned(), percent);

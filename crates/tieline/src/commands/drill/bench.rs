@@ -236,12 +236,12 @@ fn measured(size: BenchSize) -> Result<Measured> {
     })
 }
 
-/// An enterprise of which everything is known.
+/// An enterprise of which everything is known, and which may have its data processed elsewhere.
 fn facts(country: &str) -> Result<PartyFacts> {
     let text = format!(
         r#"{{"class":"enterprise","data_centre":"{country}","end_uses":["research"],"headquarters":"{country}",
-            "jurisdiction":"{country}","kind":"organisation","listed":[],"parent_headquarters":"{country}",
-            "person_class":[]}}"#
+            "jurisdiction":"{country}","kind":"organisation","licences":["data-transfer"],"listed":[],
+            "parent_headquarters":"{country}","person_class":[],"statements":["ownership-review"]}}"#
     );
     serde_json::from_str(&text).map_err(|error| Failure::found(error.to_string()))
 }
