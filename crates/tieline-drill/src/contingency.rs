@@ -99,6 +99,15 @@ impl<'r, 't> Contingencies<'r, 't> {
         Self::new(rehearsal, assumed, each)
     }
 
+    /// The same of one kind of element.
+    pub fn single_of(rehearsal: &'r Rehearsal<'t>, assumed: Assumed, kind: ElementKind) -> Self {
+        let elements = Element::all(rehearsal.snapshot()).into_iter();
+        let each = elements
+            .filter(|element| element.kind == kind)
+            .map(|element| vec![element]);
+        Self::new(rehearsal, assumed, each)
+    }
+
     pub(crate) fn new(
         rehearsal: &'r Rehearsal<'t>,
         assumed: Assumed,

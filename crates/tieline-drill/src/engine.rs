@@ -179,7 +179,15 @@ impl<'w> Run<'_, 'w> {
         };
         let snapshot = live.laid.grid(grid).snapshot.clone();
         let (seed, steps) = (Seed(ix as u64), self.spare.pop().unwrap_or_default());
-        let mut flight = Flight {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.flights.push(None);
+            self.flights.len() - 1
+        });
+        let Some(place) = self.flights.get_mut(slot) else {
+            return;
+        };
+        // Made where it stays: a call is some 4 KiB, and to move it costs as much as to decide.
+        let flight = place.insert(Flight {
             call: Call::with_steps(snapshot, intake, seed, record.at, steps),
             claim: ChannelClaim::default(),
             event: 0,
@@ -191,13 +199,8 @@ impl<'w> Run<'_, 'w> {
             row: 0,
             script: None,
             tried: 0,
-        };
-        live.serve(&mut flight, record.at);
-        let slot = self.free.pop().unwrap_or(self.flights.len());
-        match self.flights.get_mut(slot) {
-            Some(place) => *place = Some(flight),
-            None => self.flights.push(Some(flight)),
-        }
+        });
+        live.serve(flight, record.at);
         self.rest(slot);
     }
 
@@ -242,10 +245,9 @@ impl<'w> Run<'_, 'w> {
         }
         let end = self.live.end(flight);
         (self.live.each)(&end);
-        if let Some(flight) = place.take() {
-            self.spare.push(flight.call.into_steps());
-            self.free.push(slot);
-        }
+        self.spare.push(flight.call.take_steps());
+        *place = None;
+        self.free.push(slot);
     }
 }
 

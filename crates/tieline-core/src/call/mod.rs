@@ -305,7 +305,7 @@ impl Call {
         Self::with_steps(snapshot, intake, seed, now, Vec::with_capacity(STEPS_USUAL))
     }
 
-    /// As [`Call::new`], with the step buffer of an ended call ([`Call::into_steps`]), so that a warm shell allocates
+    /// As [`Call::new`], with the step buffer of an ended call ([`Call::take_steps`]), so that a warm shell allocates
     /// nothing for a decision.
     pub fn with_steps(
         snapshot: Arc<Snapshot>,
@@ -457,9 +457,9 @@ impl Call {
         (self.stage == Stage::Attempt).then(|| self.attempts.len().saturating_sub(1))
     }
 
-    /// Give the step buffer back for another call.
-    pub fn into_steps(self) -> Vec<Step> {
-        self.steps.into_buffer()
+    /// Give the step buffer of an ended call back for another call; none is left here.
+    pub fn take_steps(&mut self) -> Vec<Step> {
+        self.steps.take_buffer()
     }
 
     fn attempt_deadline(&self, attempt: &Attempt) -> (Tick, WakeFor) {

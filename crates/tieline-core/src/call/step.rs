@@ -188,8 +188,8 @@ impl Steps {
         &self.buffer
     }
 
-    pub(crate) fn into_buffer(self) -> Vec<Step> {
-        self.buffer
+    pub(crate) fn take_buffer(&mut self) -> Vec<Step> {
+        std::mem::take(&mut self.buffer)
     }
 
     fn flush(&mut self) {

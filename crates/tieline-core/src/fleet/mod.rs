@@ -226,11 +226,13 @@ impl Fleet {
     }
 
     fn row(&self, snapshot: &Snapshot, candidate: Candidate, now: Tick) -> Row {
-        let lane = self
-            .lanes
-            .get(&(candidate.channel, candidate.model))
-            .copied()
-            .unwrap_or_default();
+        let fresh;
+        let lane = if let Some(lane) = self.lanes.get(&(candidate.channel, candidate.model)) {
+            lane
+        } else {
+            fresh = Lane::default();
+            &fresh
+        };
         let spent = self.spent.get(&candidate.channel).copied();
         Row {
             free_at: lane.free_at(now).max(spent.filter(|until| now < *until)),

@@ -23,6 +23,8 @@ const RETRIES_MIN: u32 = 3;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Window {
+    /// The number of the newest bucket in which an attempt ended badly: where none did lately, nothing need be summed up.
+    bad_newest: u64,
     buckets: [Bucket; BUCKETS],
     /// The number of the newest bucket since 1970.
     newest: u64,
@@ -48,6 +50,9 @@ impl Window {
         let bucket = self.bucket(now);
         let count = if good { &mut bucket.good } else { &mut bucket.bad };
         *count = count.saturating_add(1);
+        if !good {
+            self.bad_newest = self.newest;
+        }
     }
 
     /// Forget how attempts ended: what is known of the lane begins anew.
@@ -67,6 +72,9 @@ impl Window {
     /// Whether further attempts have used up their share, on a lane that was not spotless: load that moves from a lane
     /// that died to one that serves is no amplification, and has no limit.
     pub(super) fn is_barred(&self, now: Tick) -> bool {
+        if (now.0 / BUCKET.0).saturating_sub(self.bad_newest) >= BUCKETS_OF_RETRIES {
+            return false;
+        }
         let (bad, _) = self.sum(now, BUCKETS_OF_RETRIES, |bucket| (bucket.bad, 0));
         if bad == 0 {
             return false;

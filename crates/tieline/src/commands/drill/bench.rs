@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tieline_core::{Ruling, Snapshot, Tick};
 use tieline_drill::{
-    Assumed, BenchSize, Contingencies, Known, Rehearsal, Timeline, Traffic, bench_grid, bench_snapshot,
-    bench_traffic,
+    Assumed, BenchSize, Contingencies, ElementKind, Known, Rehearsal, Timeline, Traffic, bench_grid,
+    bench_snapshot, bench_traffic,
 };
 use tieline_policy::{Epoch, Judge, Pack, PartyFacts, Postures, Source, Targets};
 
@@ -126,7 +126,14 @@ pub(in crate::commands) struct BenchReport {
 /// The loss of each element in turn.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::commands) struct BenchLosses {
+    pub(super) channels: BenchPlays,
+    pub(super) components: BenchPlays,
     pub(super) cores: u64,
+}
+
+/// What the losses of one kind of element took.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::commands) struct BenchPlays {
     pub(super) ms: u64,
     /// Elements that take out the same channels are one play.
     pub(super) plays: u64,
@@ -176,13 +183,19 @@ pub(super) fn run(cli: &Cli, args: &Bench) -> Result<u8> {
 
 /// The loss of each component, and of each channel, in turn.
 fn losses(rehearsal: &Rehearsal<'_>) -> BenchLosses {
-    let begun = Instant::now();
-    let contingencies = Contingencies::single(rehearsal, Assumed::default());
-    let plays = watched(contingencies.plays(), "decided", &|play| contingencies.play(play));
+    let of = |kind| {
+        let begun = Instant::now();
+        let contingencies = Contingencies::single_of(rehearsal, Assumed::default(), kind);
+        let plays = watched(contingencies.plays(), "decided", &|play| contingencies.play(play));
+        BenchPlays {
+            ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            plays: plays.len() as u64,
+        }
+    };
     BenchLosses {
+        channels: of(ElementKind::Channel),
+        components: of(ElementKind::Component),
         cores: std::thread::available_parallelism().map_or(1, usize::from) as u64,
-        ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        plays: plays.len() as u64,
     }
 }
 
@@ -263,8 +276,14 @@ fn text(report: &BenchReport) -> String {
     if let Some(losses) = &report.n_1 {
         let _ = writeln!(
             text,
-            "Each of {} channels and {} components gone in turn: {} plays in {} ms on {} cores.",
-            report.channels, report.components, losses.plays, losses.ms, losses.cores
+            "Each of {} components gone in turn: {} plays in {} ms on {} cores; each of {} channels: {} plays in {} ms.",
+            report.components,
+            losses.components.plays,
+            losses.components.ms,
+            losses.cores,
+            report.channels,
+            losses.channels.plays,
+            losses.channels.ms
         );
     }
     text
