@@ -109,8 +109,8 @@ impl World {
     }
 
     /// Give a call's buffers back.
-    pub fn end(&mut self, call: Call) {
-        self.steps = call.into_steps();
+    pub fn end(&mut self, mut call: Call) {
+        self.steps = call.take_steps();
     }
 
     pub fn feed(&mut self, call: &mut Call, input: Input, record: &mut dyn FnMut(&Call, &Effect)) {
