@@ -40,6 +40,7 @@ use crate::meter::Units;
 use crate::orders::Listener;
 use crate::outgoing::{self, Near, Reader};
 use crate::shared::{Facing, Live, Place, Shared};
+use crate::spare;
 
 /// Bytes of an answer held back before its first content: role chunks and pings are under 1 KB, a first chunk with a
 /// whole tool call under 64 KB.
@@ -61,7 +62,7 @@ pub(crate) struct Drive {
     armed: Option<Tick>,
     /// Ends once the legal block that the call met is in force.
     block: Option<JoinHandle<()>>,
-    call: Call,
+    call: Box<Call>,
     /// What the channel of the attempt under way was asked for.
     claim: ChannelClaim,
     /// What the caller has of an answer that may be continued.
@@ -138,7 +139,7 @@ impl Drive {
     pub(crate) fn new(
         place: Place,
         live: Arc<Live>,
-        call: (Call, u64),
+        call: (Box<Call>, u64),
         near: Near,
         unreadable: Option<Problem>,
     ) -> Self {
@@ -781,6 +782,7 @@ impl Drop for Drive {
             self.drain();
         }
         self.shared.metrics.call_ended();
+        spare::keep(self.call.take_steps());
     }
 }
 

@@ -19,6 +19,7 @@ use crate::identity::{Bearer, Brought, Peer, World};
 use crate::keys::{Entry, PartyKey};
 use crate::outgoing::{self, Near};
 use crate::shared::{Facing, Live, Place, Shared};
+use crate::spare;
 
 /// When to come back to a gateway that has no room.
 const SOON: Retry = Retry::After(Span::from_s(1));
@@ -89,7 +90,14 @@ pub(crate) async fn call(
         head: scanned,
         headers: head.headers,
     };
-    let call = Call::new(live.snapshot.clone(), intake, seed, began);
+    // Made where it stays: it is some 4 KiB, and on its way to the task it would be copied at each step.
+    let call = Box::new(Call::with_steps(
+        live.snapshot.clone(),
+        intake,
+        seed,
+        began,
+        spare::steps(),
+    ));
     Box::new(Drive::new(place, live, (call, facts), near, problem))
         .run()
         .await

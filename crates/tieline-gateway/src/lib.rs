@@ -31,6 +31,7 @@ mod reload;
 mod run;
 mod serve;
 mod shared;
+mod spare;
 mod state;
 mod streams;
 mod terms;

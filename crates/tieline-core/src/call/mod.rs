@@ -302,7 +302,7 @@ const EFFECTS_MAX: usize = 12;
 impl Call {
     /// Start a call. Nothing happens until effects are polled.
     pub fn new(snapshot: Arc<Snapshot>, intake: Intake, seed: Seed, now: Tick) -> Self {
-        Self::with_steps(snapshot, intake, seed, now, Vec::with_capacity(STEPS_USUAL))
+        Self::with_steps(snapshot, intake, seed, now, Vec::new())
     }
 
     /// As [`Call::new`], with the step buffer of an ended call ([`Call::take_steps`]), so that a warm shell allocates
@@ -315,6 +315,7 @@ impl Call {
         mut buffer: Vec<Step>,
     ) -> Self {
         buffer.clear();
+        buffer.reserve(STEPS_USUAL);
         let (candidates, settings) = match snapshot.candidates(&intake.ask) {
             Some((candidates, settings)) => (candidates.iter().copied().collect(), *settings),
             None => (ArrayVec::new(), snapshot.settings),
