@@ -385,8 +385,11 @@ impl<'r> Counter<'r> {
         }
     }
 
-    /// The sums of groups, without what only a play tells.
-    pub(crate) fn modelled(self) -> Consequence {
+    /// The sums of groups, without what only a play tells. Groups are of calls that are served with nothing gone; the rest
+    /// stay refused.
+    pub(crate) fn modelled(mut self) -> Consequence {
+        let refused = self.rehearsal.base().refused;
+        self.tally.count_all(Fate::RefusedBefore, refused);
         self.sums(PARTY_ROWS_MAX)
     }
 

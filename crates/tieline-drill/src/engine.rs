@@ -19,6 +19,9 @@ use crate::timeline::Timeline;
 use crate::traffic::TrafficCall;
 use crate::world::{Dial, World};
 
+/// Between the seeds of two plays' calls: the golden ratio in 64 bits, so that no two plays share those of many calls.
+const SEEDS_APART: u64 = 0x9E37_79B9_7F4A_7C15;
+
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
@@ -68,6 +71,7 @@ pub(crate) fn play<'w>(
         each,
         fills: Fills::new(laid),
         laid,
+        seed,
         world,
     };
     let mut run = Run {
@@ -118,6 +122,7 @@ struct Live<'r, 'w> {
     each: &'r mut dyn FnMut(&End),
     fills: Fills,
     laid: &'w Laid<'w>,
+    seed: u64,
     world: World<'w>,
 }
 
@@ -168,7 +173,9 @@ impl<'w> Run<'_, 'w> {
     fn arrive(&mut self, ix: usize, record: &'w TrafficCall) {
         let live = &mut self.live;
         let grid = live.world.grid();
-        let Some(intake) = live.laid.intake(grid, record, ix) else {
+        // What a call draws (backoff, how long a breaker waits for it) is its own in each play of another seed.
+        let draw = (ix as u64).wrapping_add(live.seed.wrapping_mul(SEEDS_APART));
+        let Some(intake) = live.laid.intake(grid, record, draw) else {
             return (live.each)(&End {
                 answered: None,
                 by: None,
@@ -178,7 +185,7 @@ impl<'w> Run<'_, 'w> {
             });
         };
         let snapshot = live.laid.grid(grid).snapshot.clone();
-        let (seed, steps) = (Seed(ix as u64), self.spare.pop().unwrap_or_default());
+        let steps = self.spare.pop().unwrap_or_default();
         let slot = self.free.pop().unwrap_or_else(|| {
             self.flights.push(None);
             self.flights.len() - 1
@@ -188,7 +195,7 @@ impl<'w> Run<'_, 'w> {
         };
         // Made where it stays: a call is some 4 KiB, and to move it costs as much as to decide.
         let flight = place.insert(Flight {
-            call: Call::with_steps(snapshot, intake, seed, record.at, steps),
+            call: Call::with_steps(snapshot, intake, Seed(draw), record.at, steps),
             claim: ChannelClaim::default(),
             event: 0,
             first_content: None,

@@ -212,7 +212,8 @@ impl<'t> Laid<'t> {
         self.grid(0).kind(call).is_some_and(|kind| kind.unjudged)
     }
 
-    pub(crate) fn intake(&self, grid: usize, call: &TrafficCall, ix: usize) -> Option<Intake> {
+    /// A call as it comes in; `draw` is what its id has of chance, of which breakers draw how long they wait.
+    pub(crate) fn intake(&self, grid: usize, call: &TrafficCall, draw: u64) -> Option<Intake> {
         let kind = self.grid(grid).kind(call)?;
         let shared = self.traffic.kinds.get(call.kind as usize)?;
         Some(Intake {
@@ -220,7 +221,7 @@ impl<'t> Laid<'t> {
             answers: 1,
             ask: kind.ask.clone(),
             body_bytes: u64::from(call.body_bytes),
-            call: CallId::new(call.at, ix as u128),
+            call: CallId::new(call.at, draw.into()),
             deadline: None,
             dialect: shared.dialect,
             // Policy says what it said: rulings were recorded with it. How long callers would have waited is left out.

@@ -19,6 +19,7 @@ mod derate;
 mod difference;
 mod elements;
 mod engine;
+mod fates;
 mod figure;
 mod fill;
 mod flow;
@@ -54,6 +55,7 @@ pub use consequence::{
 };
 pub use contingency::{Assumed, Contingencies, Contingency, Label, Loss};
 pub use elements::{Element, ElementKind};
+pub use fates::{Fate, FateKind, Forecast};
 pub use figure::Figure;
 pub use fill::Tightest;
 pub use flow::{

@@ -75,6 +75,19 @@ fn dense(size: BenchSize) -> (Arc<Snapshot>, Traffic) {
     (snapshot, traffic)
 }
 
+/// What is screened out of the pairs of such a world sheds nothing.
+fn screened(size: BenchSize, loss: Loss) -> Result<(), TestCaseError> {
+    let (snapshot, traffic) = dense(size);
+    let rehearsal = Rehearsal::new(&snapshot, &traffic, Known::default());
+    let assumed = Assumed {
+        loss,
+        ..Assumed::default()
+    };
+    let mut report = report(&rehearsal, assumed, 0);
+    report.contingencies.retain(|row| row.label == Label::Modelled);
+    holds(&rehearsal, loss, &report)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 
@@ -87,13 +100,21 @@ proptest! {
         minutes in 1_u64..20,
     ) {
         let size = BenchSize { calls, channels: 8, parties, span: Span::from_s(60 * minutes), worth };
-        let (snapshot, traffic) = dense(size);
-        let rehearsal = Rehearsal::new(&snapshot, &traffic, Known::default());
-        let assumed = Assumed { loss: LOSSES[loss], ..Assumed::default() };
-        let mut report = report(&rehearsal, assumed, 0);
-        report.contingencies.retain(|row| row.label == Label::Modelled);
-        holds(&rehearsal, LOSSES[loss], &report)?;
+        screened(size, LOSSES[loss])?;
     }
+}
+
+/// Parties of whom some calls are refused with nothing gone.
+#[test]
+fn what_was_refused_before_is_in_the_sums_of_flows() {
+    let size = BenchSize {
+        calls: 140,
+        channels: 8,
+        parties: 3,
+        span: Span::from_s(60),
+        worth: 7_053,
+    };
+    screened(size, Loss::Cut).unwrap();
 }
 
 #[test]

@@ -32,4 +32,5 @@ mod reloading;
 mod schema;
 mod terms;
 mod transcript;
+mod truth;
 mod up;
