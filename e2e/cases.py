@@ -526,6 +526,42 @@ def drill_n_minus_1_says_what_breaks(house: House) -> None:
     assert "lab:local" in house.good("drill", "n-1").out
 
 
+def a_pool_is_tested_against_the_real_model(house: House) -> None:
+    cases = house.folder / "cases.toml"
+    cases.write_text(f"""
+[defaults]
+max_tokens = 48
+
+[[case]]
+name = "capital"
+prompt = "What is the capital of France?"
+expect.text.contains = ["Paris"]
+
+[[case]]
+name = "says-something"
+prompt = "Write one sentence about a {SECRET_WORD}."
+expect.text.regex = '\\w+'
+""")
+    report = house.good("pool", "test", "--cases", str(cases), "--json").json()
+    (model,) = report["models"]
+    assert (model["passed"], model["failed"], model["unanswered"]) == (2, 0, 0), report
+    tested = json.loads(house.good("pool", "list", "--json").out)["tested"]
+    assert tested["ok"] is True and tested["cases"] == report["cases"], tested
+    cases.write_text(cases.read_text().replace('["Paris"]', '["no model says this"]'))
+    done = house.run("pool", "test", "--cases", str(cases))
+    assert done.code == 1, done
+    assert "part 1 of `contains` is not in the text" in done.out, done.out
+    assert SECRET_WORD not in done.out + done.err
+    tested = json.loads(house.good("pool", "list", "--json").out)["tested"]
+    assert tested["ok"] is False, "the newest receipt counts"
+
+
+def a_drill_is_made_again_from_its_receipt(house: House) -> None:
+    house.good("drill", "n-1")
+    checked = house.good("drill", "receipts", "--check", "last", "--json").json()
+    assert (checked["command"], checked["same"], checked["same_engine"]) == ("n-1", True, True), checked
+
+
 def grid_shows_the_chokepoints(house: House) -> None:
     text = house.good("grid").out
     assert "lab:local" in text
@@ -703,6 +739,8 @@ CASES = [
     no_fault_of_the_catalogue_is_noticed_but_honestly,
     drill_replay_agrees_with_every_recorded_call,
     drill_n_minus_1_says_what_breaks,
+    a_pool_is_tested_against_the_real_model,
+    a_drill_is_made_again_from_its_receipt,
     grid_shows_the_chokepoints,
     a_second_server_on_the_same_folder_is_refused,
     a_port_in_use_is_a_clear_error,

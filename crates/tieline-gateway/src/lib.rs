@@ -63,4 +63,4 @@ pub use state::{
     OutRow, PartyRow, State, StateError, StatementRow, in_force,
 };
 pub use terms::{Disposal, GRANT_SPAN, LicenceLine, StatementLine, TermChange, TermDone, TermError};
-pub use tls::admin_connector;
+pub use tls::{admin_connector, client_config};

@@ -19,7 +19,8 @@ use tieline_note::{Digest, sha256};
 
 use crate::config::{ClientAuth, TlsFiles};
 
-pub(crate) fn client_config(ca: Option<&Path>) -> Result<ClientConfig, String> {
+/// A client that trusts these authorities, or those of the web.
+pub fn client_config(ca: Option<&Path>) -> Result<ClientConfig, String> {
     let roots = match ca {
         None => RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),

@@ -4,6 +4,7 @@ mod directive;
 mod drill;
 mod party;
 mod policy;
+mod pool;
 mod term;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ pub(crate) use self::directive::{
 pub(crate) use self::drill::*;
 pub(crate) use self::party::*;
 pub(crate) use self::policy::*;
+pub(crate) use self::pool::*;
 pub(crate) use self::term::*;
 
 /// The interconnect for AI models: carries calls over any channel, admits them under cited rules, records every decision
@@ -146,6 +148,9 @@ sources. A row of the file of priors names a component, a kind, `channel` or `ch
     /// Check, test, explain and compare rules: the tools of whoever answers for them.
     #[command(subcommand)]
     Policy(Policy),
+    /// Show which models may stand in for each other, and test whether they can.
+    #[command(subcommand)]
+    Pool(Pool),
     /// Sum up what calls used and cost, from the ledger.
     #[command(after_help = "\
 Examples:

@@ -4,6 +4,7 @@
 //! libraries below. Exit codes: 0 done and nothing wrong, 1 it ran and found something, 2 the input is wrong.
 
 mod admin_client;
+mod cases;
 mod check;
 mod cli;
 mod commands;

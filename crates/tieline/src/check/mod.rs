@@ -18,7 +18,7 @@ mod identity;
 mod limits;
 mod price;
 pub(crate) mod provider;
-mod value;
+pub(crate) mod value;
 
 #[cfg(test)]
 mod tests;
@@ -50,7 +50,7 @@ struct World<'a> {
 }
 
 /// Reads a file, up to a number of bytes and one more, so that a device or a wrong file cannot fill the memory.
-type Read = dyn Fn(&Path, u64) -> io::Result<Vec<u8>>;
+pub(crate) type Read = dyn Fn(&Path, u64) -> io::Result<Vec<u8>>;
 
 impl World<'_> {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -67,7 +67,7 @@ pub(crate) fn load(path: &Path) -> Result<Checked, Report> {
 /// As [`load`], with the report of a usable file too, for it may have warnings.
 pub(crate) fn examine(path: &Path) -> (Option<Checked>, Report) {
     let name = path.display().to_string();
-    let text = match text_of(path) {
+    let text = match text_of(path, &CONFIGURATION) {
         Ok(text) => text,
         Err(diagnostic) => return (None, Report::new(&name, "", vec![*diagnostic], 0)),
     };
@@ -148,23 +148,40 @@ fn check(text: &str, world: World<'_>) -> (Option<Checked>, Sink) {
 
 // === files ===
 
-/// The text of a configuration file.
-fn text_of(path: &Path) -> Result<String, Box<Diagnostic>> {
-    let size = std::fs::metadata(path).map_err(|error| Box::new(unreadable(&error)))?;
-    if size.is_dir() {
-        let diagnostic = Diagnostic::error(Code::FileUnreadable, "the configuration is a folder, not a file");
-        return Err(Box::new(
-            diagnostic.hint("name the file in it, such as `tieline.toml`"),
-        ));
-    }
-    let bytes = read_start(path, FILE_BYTES_MAX).map_err(|error| Box::new(unreadable(&error)))?;
-    text_from(bytes)
+/// A kind of file that people write.
+pub(crate) struct FileKind {
+    pub(crate) bytes_max: u64,
+    /// What to do where there is none.
+    pub(crate) if_absent: &'static str,
+    /// What to do where it is a folder.
+    pub(crate) if_folder: &'static str,
+    /// What messages call it, after "the".
+    pub(crate) name: &'static str,
 }
 
-/// The text of a configuration file's bytes.
-fn text_from(bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        let message = format!("the configuration is larger than {} MiB", FILE_BYTES_MAX >> 20);
+const CONFIGURATION: FileKind = FileKind {
+    bytes_max: FILE_BYTES_MAX,
+    if_absent: "give the path of another; `tieline up` writes one into its state folder",
+    if_folder: "name the file in it, such as `tieline.toml`",
+    name: "configuration",
+};
+
+/// The text of a file that somebody wrote.
+pub(crate) fn text_of(path: &Path, of: &FileKind) -> Result<String, Box<Diagnostic>> {
+    let size = std::fs::metadata(path).map_err(|error| Box::new(unreadable(&error, of)))?;
+    if size.is_dir() {
+        let message = format!("the {} is a folder, not a file", of.name);
+        let diagnostic = Diagnostic::error(Code::FileUnreadable, message);
+        return Err(Box::new(diagnostic.hint(of.if_folder)));
+    }
+    let bytes = read_start(path, of.bytes_max).map_err(|error| Box::new(unreadable(&error, of)))?;
+    text_from(bytes, of)
+}
+
+/// The text of the bytes.
+fn text_from(bytes: Vec<u8>, of: &FileKind) -> Result<String, Box<Diagnostic>> {
+    if bytes.len() as u64 > of.bytes_max {
+        let message = format!("the {} is larger than {} MiB", of.name, of.bytes_max >> 20);
         return Err(Box::new(
             Diagnostic::error(Code::FileTooLarge, message).hint("is it the right file?"),
         ));
@@ -182,22 +199,20 @@ fn text_from(bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
         Box::new(
             Diagnostic::error(
                 Code::FileNotUtf8,
-                format!("the configuration is not UTF-8 from line {line} on"),
+                format!("the {} is not UTF-8 from line {line} on", of.name),
             )
             .hint(hint),
         )
     })
 }
 
-fn unreadable(error: &io::Error) -> Diagnostic {
+fn unreadable(error: &io::Error, of: &FileKind) -> Diagnostic {
     let diagnostic = Diagnostic::error(
         Code::FileUnreadable,
-        format!("the configuration cannot be read: {}", kind(error)),
+        format!("the {} cannot be read: {}", of.name, kind(error)),
     );
     match error.kind() {
-        io::ErrorKind::NotFound => {
-            diagnostic.hint("give the path of another; `tieline up` writes one into its state folder")
-        }
+        io::ErrorKind::NotFound => diagnostic.hint(of.if_absent),
         _ => diagnostic,
     }
 }

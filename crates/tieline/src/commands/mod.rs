@@ -13,6 +13,7 @@ mod ledger;
 mod operate;
 mod party;
 mod policy;
+mod pool;
 mod receipt;
 mod reports;
 mod serve;
@@ -52,6 +53,7 @@ pub(crate) fn run(cli: &Cli) -> Result<u8> {
         Command::Keys(command) => keys::run(cli, command),
         Command::Party(command) => party::run(cli, command),
         Command::Policy(command) => policy::run(cli, command),
+        Command::Pool(command) => pool::run(cli, command),
         Command::Usage(args) => usage::run(cli, args),
         Command::Statement(command) => term::statement(cli, command),
         Command::Cut(target) => operate::run(cli, &target.name, true),

@@ -16,7 +16,8 @@ use tieline_core::receipt::{
     TrafficCited,
 };
 use tieline_core::record::Hex32;
-use tieline_core::{CallId, Snapshot, Tick};
+use tieline_core::{CallId, GridRecord, Snapshot, Tick};
+use tieline_drill::{Receipts, open_grid};
 use tieline_gateway::{Lock, Role, State};
 use tieline_ledger::{Log, Reader};
 use tieline_note::{Digest, jcs, sha256};
@@ -137,6 +138,32 @@ fn record_of(reader: &Reader, grid: &Snapshot) -> Result<Option<Vec<u8>>> {
     }
     let bytes = jcs::to_vec(&*grid.record).map_err(|error| Failure::found(error.to_string()))?;
     Ok(Some(bytes))
+}
+
+// === what was tested ===
+
+/// The newest receipt of each model in each pool of a grid, as the folder's ledger has them; none without one.
+pub(super) fn tested(dir: &Path, grid: &GridRecord) -> Result<Receipts> {
+    let mut receipts = Receipts::new();
+    if !dir.join("ledger.db").exists() {
+        return Ok(receipts);
+    }
+    let reader = reader(dir)?;
+    let size = reader.size().map_err(|error| failed(&error))?;
+    reader.for_each(0..size, |index, entry| {
+        receipts.entry(index, entry);
+        Ok::<(), Failure>(())
+    })?;
+    Ok(within(receipts, grid, &reader))
+}
+
+/// What of these receipts counts under a grid: those of models that are still what they were under the grid of the test,
+/// which this ledger archived.
+pub(super) fn within(receipts: Receipts, grid: &GridRecord, reader: &Reader) -> Receipts {
+    receipts.within(grid, |digest| {
+        let bytes = reader.blob(&Digest(digest.0)).ok().flatten()?;
+        open_grid(digest.0, &bytes).ok().map(|then| then.record.clone())
+    })
 }
 
 // === what receipts cite ===

@@ -170,6 +170,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
     all.extend(super::term::schemas());
     all.extend(super::usage::schemas());
     all.extend(super::drill::schemas());
+    all.extend(super::pool::schemas());
     all.push(("demo-june-12", printed::<super::demo::JuneReport>()));
     all.extend([
         ("check", printed::<crate::diagnose::CheckReport>()),

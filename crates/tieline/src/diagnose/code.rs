@@ -136,6 +136,8 @@ codes! {
         "Name the networks that your own proxies connect from, such as `10.0.0.0/8`; never all addresses."
     OriginBad "TL0181" "origin_bad" "The ledger's origin is not a name that a signed note can carry."
         "Write a URL without scheme, such as `example.org/tieline`: no spaces, no `+` (C2SP signed-note)."
+    CaseBad "TL0221" "case_bad" "A case of a pool test is not well described."
+        "Correct what the message names. A case asks one thing, and expects a text, JSON of a schema, a tool that is called, or what a judge says."
     GridBad "TL0191" "grid_bad" "The grid does not hold together."
         "This is a defect of `tieline check`, which should have said it better. Please report it with the file."
 }

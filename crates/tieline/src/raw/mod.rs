@@ -1,9 +1,11 @@
-//! What the user wrote in `tieline.toml`: every value with its place, nothing resolved, nothing defaulted.
+//! What the user wrote in `tieline.toml`, or in a file of cases: every value with its place, nothing resolved, nothing
+//! defaulted.
 //!
 //! The tables are read by a reader of our own over the parsed TOML and not by serde, for a serde reader stops at the
 //! first mistake and `tieline check` shows every one. A value of the wrong type or an unknown key is reported and left
 //! out; the rest is read on. Bounds: the parser refuses nesting beyond 80 levels; entries keep the order of the file.
 
+pub(crate) mod cases;
 mod nearest;
 mod reader;
 pub(crate) mod shape;
@@ -18,6 +20,12 @@ use crate::diagnose::Sink;
 pub(crate) fn parse(text: &str, sink: &mut Sink) -> Option<shape::RawConfig> {
     let table = syntax::parse(text, sink)?;
     Some(shape::read(&table, sink))
+}
+
+/// Read a file of cases; none if it is not TOML, which is then reported.
+pub(crate) fn parse_cases(text: &str, sink: &mut Sink) -> Option<cases::RawCases> {
+    let table = syntax::parse(text, sink)?;
+    Some(cases::read(&table, sink))
 }
 
 /// The JSON Schema of `tieline.toml`, for editors and for the reference.

@@ -21,7 +21,12 @@ pub(super) fn parse<'t>(text: &'t str, sink: &mut Sink) -> Option<DeTable<'t>> {
         let line = line_start(text, span.start);
         let is_duplicate = error.message() == DUPLICATE;
         is_whole &= is_duplicate;
-        if line == line_before || (is_duplicate && span.start < quiet_until) {
+        // After an error, the parser takes the second of a list of tables for the first one again.
+        let is_of_list = text
+            .get(line..)
+            .is_some_and(|rest| rest.trim_start().starts_with("[["));
+        let is_quiet = span.start < quiet_until || (is_of_list && !is_whole);
+        if line == line_before || (is_duplicate && is_quiet) {
             continue;
         }
         line_before = line;

@@ -27,6 +27,7 @@ mod ollama;
 mod operating;
 mod parties;
 mod policy;
+mod pools;
 mod receipts;
 mod reloading;
 mod schema;

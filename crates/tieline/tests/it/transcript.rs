@@ -57,6 +57,7 @@ fn filters(dir: &str) -> Vec<(&str, &'static str)> {
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z *", "[TIME] "),
         (r"\b1\d{15}\b", "[MICROSECONDS]"),
         (r"\b[0-9a-f]{16}\b", "[SHORT DIGEST]"),
+        (r"(\d of \d), \d{4}-\d\d-\d\d", "${1}, [DAY]     "),
         // In a column of a drill, whose width is that of its head.
         (r" +[+-][\d,]+ ms\b", " +[N] ms"),
         (r"\b\d+(\.\d+)? ms\b", "[N] ms"),

@@ -111,7 +111,7 @@ fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<(World, In
     let inputs = Inputs {
         assumed: assumed(args),
         bars: bars(&world),
-        known: facts.known(receipts.within(&world.snapshot.record)),
+        known: facts.known(receipts),
         snapshot: world.snapshot.clone(),
         traffic,
     };
@@ -127,11 +127,13 @@ fn traffic(
 ) -> Result<(Traffic, Receipts, TrafficCited)> {
     let mut receipts = Receipts::new();
     if let Some(ledger) = ledger {
-        let (traffic, found) = calls_of(&reader(&cli.dir)?, ledger.entries, facts.criticality())?;
+        let reader = reader(&cli.dir)?;
+        let (traffic, found) = calls_of(&reader, ledger.entries, facts.criticality())?;
         if !traffic.calls.is_empty() {
+            let found = receipt::within(found, &world.snapshot.record, &reader);
             return Ok((traffic, found, receipt::of_ledger(ledger)));
         }
-        receipts = found;
+        receipts = receipt::within(found, &world.snapshot.record, &reader);
     }
     let (traffic, digest) = world.with_parties(|parties| {
         let digest = structure_digest(&world.snapshot, parties);

@@ -335,7 +335,7 @@ fn inputs_of_losses(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<
     Ok(Inputs {
         assumed,
         bars,
-        known: facts.known(receipts.within(&snapshot.record)),
+        known: facts.known(receipt::within(receipts, &snapshot.record, reader)),
         snapshot,
         traffic,
     })
