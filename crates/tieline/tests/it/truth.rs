@@ -202,12 +202,6 @@ fn compare(forecast: &Forecast, rehearsal: &Rehearsal<'_>, after: &Recorded, abo
         .zip(&base)
         .filter(|(said, before)| said != before);
     assert!(moved.count() > 0 && forecast.lost_max > 0, "{about:?}");
-    eprintln!(
-        "{} of {CALLS} calls determined and right; {lost} lost, {} to {} said; {about:?}",
-        forecast.determined(),
-        forecast.lost_min,
-        forecast.lost_max
-    );
 }
 
 // === the calls ===
