@@ -10,14 +10,18 @@
 //! around the same machines, and audits them.
 
 mod archive;
+mod arrivals;
 mod concentration;
 mod difference;
 mod engine;
+pub mod fuzz;
+mod instant;
 mod laid;
 mod n_minus_1;
 mod order;
 mod pairs;
 mod party;
+mod problem;
 mod receipts;
 mod replay;
 mod sim;
@@ -25,9 +29,14 @@ mod structure;
 mod substitutes;
 mod table;
 mod timeline;
+mod trace;
 mod traffic;
 
 pub use archive::{Blobs, open_grid};
+pub use arrivals::{
+    ArrivalLaw, Distribution, Drawing, Family, GroupLaw, LAW_BYTES_MAX, LAW_V1, Law, LawError, ShareLaw,
+    is_law,
+};
 pub use concentration::{By, Concentration, Of, Share, hhi};
 pub use n_minus_1::{
     Base, Contingency, CostChange, Element, ElementKind, HhiAfter, N_MINUS_1_V1, NMinus1Report,
@@ -36,6 +45,7 @@ pub use n_minus_1::{
 pub use order::{OrderReport, asked, order};
 pub use pairs::CALLS_OPEN_MAX;
 pub use party::{PartyView, structure_digest};
+pub use problem::{PROBLEMS_MAX, Problem, Problems};
 pub use receipts::{Receipts, TESTED_MAX, Tested};
 pub use replay::{DIFFERENCES_MAX, DifferenceRow, REPLAY_V1, Replay, ReplayReport, replay};
 pub use sim::{
@@ -48,4 +58,5 @@ pub use structure::{
 pub use substitutes::{ModelLimits, Substitute, substitutes};
 pub use table::{Side, table};
 pub use timeline::{Failure, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany};
-pub use traffic::{Basis, CALLS_MAX, Traffic, TrafficCall, TrafficReader};
+pub use trace::{Format, LINE_BYTES_MAX, MAPPING_BYTES_MAX, Mapping, TraceOptions, TraceReader};
+pub use traffic::{Basis, CALLS_MAX, Class, Onto, Traffic, TrafficCall, TrafficReader, Window};

@@ -420,22 +420,12 @@ impl Serialize for CostChange {
 }
 
 fn notes(base: &Base, traffic: &Traffic) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes = traffic.notes();
     let mut say = |condition: bool, note: &str| {
         if condition {
             notes.push(note.to_owned());
         }
     };
-    say(
-        traffic.basis == Basis::Structure,
-        "No traffic is recorded: one call of 1,000 prompt and 500 answer tokens is assumed for each thing that each \
-         party may ask for.",
-    );
-    say(
-        traffic.basis == Basis::Recorded,
-        "Exact: eligibility, order of the channels, limits of channels, prices. Modelled: a channel that did not carry \
-         a call in the record answers it with the recorded usage and timing.",
-    );
     say(
         base.as_recorded < base.answered_in_record,
         "With nothing gone, some calls are answered by another channel than in the record: the grid, or what an \
@@ -448,10 +438,6 @@ fn notes(base: &Base, traffic: &Traffic) -> Vec<String> {
     say(
         base.unmapped > 0,
         "Some calls ask for a pool or model that this grid does not have; they count as refused.",
-    );
-    say(
-        traffic.unreadable + traffic.left_out > 0,
-        "Some of the ledger's calls could not be read or were too many, and are left out.",
     );
     notes
 }

@@ -61,8 +61,10 @@ impl NMinus1Report {
 
 fn heading(base: &Base, basis: Basis) -> String {
     let calls = match basis {
+        Basis::Drawn => plural(base.calls, "drawn call"),
         Basis::Recorded => plural(base.calls, "recorded call"),
         Basis::Structure => plural(base.calls, "assumed call"),
+        Basis::Trace => format!("{} of a trace", plural(base.calls, "call")),
     };
     let mut text = format!(
         "Each channel and each component gone in turn, over {calls}.\nWith nothing gone, {} served and {} refused.\n",

@@ -5,10 +5,13 @@
     reason = "helpers of tests fail the test they serve"
 )]
 
+mod data;
 mod grids;
+mod laws;
 mod live;
 mod n_minus_1;
 mod random;
 mod replay;
 mod sim;
 mod structure;
+mod traces;
