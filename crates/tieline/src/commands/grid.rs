@@ -7,16 +7,15 @@ use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{Scope, Snapshot, Tick};
-use tieline_drill::{PartyView, Traffic, TrafficReader, structure_with_shares};
+use tieline_drill::{PartyView, Window, structure_with_shares};
 use tieline_gateway::State;
-use tieline_ledger::Reader;
 use tieline_policy::{Action, EndUseIx, Epoch, Judge, Postures, Question, RegionIx, Registry, Targets};
 
 use crate::cli::Cli;
 use crate::output::{self, Failure, Result};
 use crate::{folder, load};
 
-use super::ledger::{failed, reader};
+use super::drill::{Trust, recorded};
 
 /// A grid with what policy lets each party use of it.
 pub(super) struct World {
@@ -37,7 +36,10 @@ pub(super) struct Member {
 
 pub(super) fn run(cli: &Cli, config: Option<&Path>) -> Result<u8> {
     let world = World::open(cli, config)?;
-    let traffic = recorded(cli, config)?;
+    let traffic = match config {
+        Some(_) => None,
+        None => recorded(cli, Window::default(), Trust::Unasked)?,
+    };
     let report = world.with_parties(|parties| {
         structure_with_shares(&world.snapshot, parties, traffic.as_ref(), &world.weights)
     });
@@ -190,40 +192,4 @@ fn members(cli: &Cli, postures: &Postures) -> Result<Vec<Member>> {
         }
     }
     Ok(members)
-}
-
-/// The recorded traffic of a state folder; none for a configuration alone, or a ledger without calls.
-fn recorded(cli: &Cli, config: Option<&Path>) -> Result<Option<Traffic>> {
-    if config.is_some() {
-        return Ok(None);
-    }
-    recorded_between(cli, None, None)
-}
-
-/// The recorded calls that began from `since` on and before `until`.
-pub(super) fn recorded_between(
-    cli: &Cli,
-    since: Option<jiff::Timestamp>,
-    until: Option<jiff::Timestamp>,
-) -> Result<Option<Traffic>> {
-    if !cli.dir.join("ledger.db").exists() {
-        return Ok(None);
-    }
-    let reader = reader(&cli.dir)?;
-    let size = reader.size().map_err(|error| failed(&error))?;
-    let mut traffic = traffic_of(&reader, size)?;
-    let tick = |at: jiff::Timestamp| Tick(u64::try_from(at.as_microsecond()).unwrap_or(0));
-    let (since, until) = (since.map(tick), until.map(tick));
-    traffic.keep(|at| since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until));
-    Ok((!traffic.calls.is_empty()).then_some(traffic))
-}
-
-/// The calls of the first entries of a ledger.
-pub(super) fn traffic_of(reader: &Reader, entries: u64) -> Result<Traffic> {
-    let mut traffic = TrafficReader::new();
-    reader.for_each(0..entries, |index, entry| {
-        traffic.entry(index, entry);
-        Ok::<(), Failure>(())
-    })?;
-    Ok(traffic.finish())
 }

@@ -174,6 +174,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
     all.extend([
         ("check", printed::<crate::diagnose::CheckReport>()),
         ("cut", printed::<CutReport>()),
+        ("drill-fit", printed::<tieline_drill::Law>()),
         ("drill-n-1", printed::<tieline_drill::NMinus1Report>()),
         ("drill-replay", printed::<tieline_drill::ReplayReport>()),
         ("drill-sim", printed::<tieline_drill::SimReport>()),

@@ -31,5 +31,6 @@ mod receipts;
 mod reloading;
 mod schema;
 mod terms;
+mod traffic;
 mod transcript;
 mod up;

@@ -8,14 +8,15 @@ use std::time::Instant;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{Ruling, Tick};
-use tieline_drill::{OrderReport, Tally};
+use tieline_drill::{OrderReport, Tally, Window};
 use tieline_note::note;
 use tieline_policy::{Directive, FactName, Judge, Order, Overlay, Registry, Standing};
 
 use super::report::{MissingFact, PartyStanding, RehearsalReport};
 use super::{parse, read};
 use crate::cli::{Cli, DirectiveRehearse};
-use crate::commands::grid::{self, World};
+use crate::commands::drill::{Trust, recorded};
+use crate::commands::grid::World;
 use crate::commands::serve::now_us;
 use crate::output::{self, Failure, Result};
 
@@ -37,7 +38,12 @@ pub(super) fn run(cli: &Cli, args: &DirectiveRehearse) -> Result<u8> {
         now,
         world: &world,
     };
-    let traffic = grid::recorded_between(cli, args.since, args.until)?;
+    let tick = |at: jiff::Timestamp| Tick(u64::try_from(at.as_microsecond()).unwrap_or(0));
+    let window = Window {
+        since: args.since.map(tick),
+        until: args.until.map(tick),
+    };
+    let traffic = recorded(cli, window, Trust::Unasked)?;
     let mut parties: BTreeSet<Arc<str>> = world.parties.iter().map(|member| member.party.clone()).collect();
     let replay = traffic.as_ref().map(|traffic| {
         parties.extend(tieline_drill::asked(traffic).into_keys());

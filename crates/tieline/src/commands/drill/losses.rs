@@ -1,18 +1,16 @@
 //! `tieline drill n-1`: each channel and each component gone in turn.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tieline_core::Snapshot;
-use tieline_core::receipt::{LedgerCited, TrafficBasis, TrafficCited};
-use tieline_drill::{Basis, NMinus1Report, Traffic, n_minus_1, structure_digest};
+use tieline_drill::{Basis, NMinus1Report, Traffic, n_minus_1};
 
+use super::traffic::traffic;
 use super::{flush, progress};
 use crate::cli::{Cli, NMinus1};
-use crate::commands::grid::{World, traffic_of};
-use crate::commands::ledger::reader;
+use crate::commands::grid::World;
 use crate::commands::receipt::{self, Ran};
-use crate::output::{self, Failure, Result};
+use crate::output::{self, Result};
 
 /// As it is typed, and as its receipts say it.
 pub(super) const COMMAND: &str = "n-1";
@@ -21,54 +19,37 @@ pub(super) fn run(cli: &Cli, args: &NMinus1) -> Result<u8> {
     flush(cli);
     let config = args.config.as_deref();
     let world = World::open(cli, config)?;
-    let ledger = receipt::ledger(&cli.dir)?;
-    let read = ledger.filter(|_| config.is_none());
-    let (traffic, cited) = traffic(cli, &world, read)?;
-    let report = rehearsed(&world.snapshot, &traffic);
+    let calls = traffic(cli, config, &args.traffic, &world)?;
+    let report = rehearsed(&world.snapshot, &calls.traffic);
     if cli.json {
         output::json(&report)?;
     } else {
         output::line(report.text())?;
     }
-    if !args.recorded.no_receipt {
-        let mut arguments = BTreeMap::new();
-        if let Some(config) = config {
-            arguments.insert("config".into(), receipt::file_digest(config)?);
-        }
-        let asks_policy = traffic.basis == Basis::Structure && !world.parties.is_empty();
-        let ran = Ran {
-            arguments,
-            command: COMMAND,
-            grid: Some(world.snapshot.clone()),
-            ledger,
-            policy: asks_policy.then(|| receipt::policy(world.judge())),
-            traffic: Some(cited),
-            ..Ran::default()
-        };
-        receipt::record(cli, ran, &report);
+    if args.recorded.no_receipt {
+        return Ok(0);
     }
+    if let Some(doubt) = calls.doubt {
+        output::progress(format!("no receipt: {doubt}"));
+        return Ok(0);
+    }
+    let mut arguments = calls.arguments;
+    if let Some(config) = config {
+        arguments.insert("config".into(), receipt::file_digest(config)?);
+    }
+    let asks_policy = calls.traffic.basis != Basis::Recorded && !world.parties.is_empty();
+    let ran = Ran {
+        arguments,
+        command: COMMAND,
+        grid: Some(world.snapshot.clone()),
+        ledger: calls.ledger,
+        policy: asks_policy.then(|| receipt::policy(world.judge())),
+        seed: calls.seed,
+        traffic: Some(calls.cited),
+        ..Ran::default()
+    };
+    receipt::record(cli, ran, &report);
     Ok(0)
-}
-
-/// The calls of the first entries of a ledger; where there are none, one for each thing that each party may ask for.
-pub(super) fn traffic(
-    cli: &Cli,
-    world: &World,
-    ledger: Option<LedgerCited>,
-) -> Result<(Traffic, TrafficCited)> {
-    if let Some(ledger) = ledger {
-        let traffic = traffic_of(&reader(&cli.dir)?, ledger.entries)?;
-        if !traffic.calls.is_empty() {
-            return Ok((traffic, receipt::of_ledger(ledger)));
-        }
-    }
-    let (traffic, digest) = world.with_parties(|parties| {
-        let digest = structure_digest(&world.snapshot, parties);
-        (Traffic::synthetic(&world.snapshot, parties), digest)
-    });
-    let digest = digest.ok_or_else(|| Failure::found("the grid has no canonical form"))?;
-    let basis = TrafficBasis::Structure;
-    Ok((traffic, TrafficCited { basis, digest }))
 }
 
 pub(super) fn rehearsed(snapshot: &Arc<Snapshot>, traffic: &Traffic) -> NMinus1Report {

@@ -1,10 +1,12 @@
 //! `tieline drill`: rehearsal over the recorded calls of a ledger, and in random worlds. One file a run; what several of
 //! them share is here.
 
+mod fit;
 mod losses;
 mod receipts;
 mod replay;
 mod sim;
+mod traffic;
 
 pub(super) use receipts::schemas;
 
@@ -14,8 +16,11 @@ use crate::cli::{Cli, Drill};
 use crate::output::{self, Result};
 use crate::{admin_client, folder};
 
+pub(super) use self::traffic::{Trust, recorded};
+
 pub(super) fn run(cli: &Cli, command: &Drill) -> Result<u8> {
     match command {
+        Drill::Fit(args) => fit::run(cli, args),
         Drill::Replay(args) => replay::run(cli, args),
         Drill::NMinus1(args) => losses::run(cli, args),
         Drill::Receipts(args) => receipts::run(cli, args),

@@ -16,9 +16,10 @@ use tieline_drill::{Side, Traffic, open_grid, structure_digest, table};
 use tieline_ledger::{Reader, entry};
 use tieline_note::Digest;
 
+use super::traffic::{of_ledger, window_of};
 use super::{flush, losses, replay};
 use crate::cli::{Cli, Receipts};
-use crate::commands::grid::{World, traffic_of};
+use crate::commands::grid::World;
 use crate::commands::ledger::{failed, reader};
 use crate::commands::receipt;
 use crate::commands::reports::printed;
@@ -326,7 +327,9 @@ fn n_minus_1_inputs(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<
         .traffic
         .ok_or_else(|| gone("its receipt cites no traffic"))?;
     let traffic = match (cited.basis, drill.ledger) {
-        (TrafficBasis::Ledger, Some(ledger)) => traffic_of(reader, ledger.entries)?,
+        (TrafficBasis::Ledger, Some(ledger)) => {
+            of_ledger(reader, ledger.entries, window_of(&drill.arguments)?)?
+        }
         (TrafficBasis::Ledger, None) => return Err(gone("its receipt cites no ledger")),
         (TrafficBasis::Trace, _) => return Err(gone("its calls are of a trace, which no ledger holds")),
         // A configuration alone has no parties, and its rules are not asked.
