@@ -89,7 +89,7 @@ impl Law {
             from: from.rfc3339(),
             groups: fitted.collect(),
             left_out: groups.left_out,
-            notes: notes(&hours),
+            notes: notes(&hours, traffic),
             until: until.rfc3339(),
         };
         law.groups.sort_by_key(|group| std::cmp::Reverse(group.calls));
@@ -100,7 +100,7 @@ impl Law {
     }
 }
 
-fn notes(hours: &[u64]) -> Vec<String> {
+fn notes(hours: &[u64], traffic: &Traffic) -> Vec<String> {
     let unknown = hours.iter().filter(|us| **us < WATCHED_MIN.0).count() as u64;
     let mut notes = vec![
         "Modelled: arrivals are a renewal process in each group, at rates by hour of the week (UTC); the sizes of a call \
@@ -116,6 +116,8 @@ fn notes(hours: &[u64]) -> Vec<String> {
             plural(unknown, "hour")
         ));
     }
+    let particulars = traffic.particulars().into_iter();
+    notes.extend(particulars.map(|note| format!("Fitted to: {note}")));
     notes
 }
 

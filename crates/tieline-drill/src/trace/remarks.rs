@@ -41,7 +41,7 @@ pub(super) fn add(
     let series: Vec<&Read> = files.iter().filter(is_series).collect();
     say(
         !recorded.is_empty(),
-        format!("Exact: when calls came, as {} says.", named(recorded)),
+        format!("Exact: when calls came, from {}.", named(recorded)),
     );
     let mapping = options.mapping;
     say(

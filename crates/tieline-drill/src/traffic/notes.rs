@@ -14,7 +14,13 @@ impl Traffic {
     /// Everything that a report on this traffic has to say of it, in sentences.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = vec![self.of_basis().to_owned()];
-        notes.extend(self.remarks.iter().cloned());
+        notes.extend(self.particulars());
+        notes
+    }
+
+    /// The same without what holds of every traffic of its basis.
+    pub(crate) fn particulars(&self) -> Vec<String> {
+        let mut notes = self.remarks.clone();
         notes.extend(self.warnings.iter().cloned());
         let mut left_out = |n: u64, what: &str| {
             if n > 0 {

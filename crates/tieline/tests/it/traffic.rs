@@ -152,6 +152,9 @@ fn a_ledger_that_does_not_verify_is_refused_or_told() {
     ] {
         assert!(notes.contains(said), "{notes}");
     }
+    let law = folder.json(&["drill", "fit", "--unverified"]);
+    let notes = law["notes"].to_string();
+    assert!(notes.contains("Fitted to: The ledger does not verify"), "{notes}");
     let args = ["drill", "n-1", "--since", "2100-01-01", "--unverified"];
     assert_eq!(folder.run(&args).status.code(), Some(2));
     folder.check("traffic_of_a_damaged_ledger");
