@@ -10,6 +10,7 @@
 //! random worlds around the same machines, and audits them.
 
 mod archive;
+mod arrivals;
 mod bars;
 mod bench;
 mod concentration;
@@ -23,6 +24,8 @@ mod fates;
 mod figure;
 mod fill;
 mod flow;
+pub mod fuzz;
+mod instant;
 mod known;
 mod laid;
 mod n_minus_1;
@@ -30,6 +33,7 @@ mod n_minus_2;
 mod order;
 mod pairs;
 mod party;
+mod problem;
 mod receipts;
 mod rehearsal;
 mod replay;
@@ -41,11 +45,16 @@ mod table;
 mod tally;
 mod timeline;
 mod times;
+mod trace;
 mod traffic;
 mod versions;
 mod world;
 
 pub use archive::{Blobs, open_grid};
+pub use arrivals::{
+    ArrivalLaw, Distribution, Drawing, Family, GroupLaw, LAW_BYTES_MAX, LAW_V1, Law, LawError, ShareLaw,
+    is_law,
+};
 pub use bars::{Bars, Miss};
 pub use bench::{Size as BenchSize, bench_grid, bench_snapshot, bench_traffic};
 pub use concentration::{Band, By, Concentration, IndexAfter, Of, Share, hhi};
@@ -68,6 +77,7 @@ pub use n_minus_2::{N_MINUS_2_V1, NMinus2Report, Pairs, Plan, Single, WORST_OF_T
 pub use order::{OrderReport, asked, order};
 pub use pairs::CALLS_OPEN_MAX;
 pub use party::{PartyView, structure_digest};
+pub use problem::{PROBLEMS_MAX, Problem, Problems};
 pub use receipts::{Receipts, TESTED_MAX, Tested};
 pub use rehearsal::{Base, Flow, HhiAfter, Rehearsal};
 pub use replay::{DIFFERENCES_MAX, DifferenceRow, REPLAY_V1, Replay, ReplayReport, replay};
@@ -87,7 +97,8 @@ pub use timeline::{
     Failure, GRIDS_MAX, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany,
 };
 pub use times::Quantiles;
-pub use traffic::{Basis, CALLS_MAX, Traffic, TrafficCall, TrafficReader};
+pub use trace::{Format, LINE_BYTES_MAX, MAPPING_BYTES_MAX, Mapping, TraceOptions, TraceReader};
+pub use traffic::{Basis, CALLS_MAX, Class, Onto, Traffic, TrafficCall, TrafficReader, Window};
 pub use versions::{
     ModelVersions, ROWS_MAX as VERSION_ROWS_MAX, Reach, VERSIONS_V1, VersionBasis, VersionRow,
     VersionsReader, VersionsReport, Wait, WaitState,

@@ -22,7 +22,7 @@ use crate::laid::{Laid, LaneIx};
 use crate::tally::Tally;
 use crate::timeline::Timeline;
 use crate::times::{Quantiles, Times};
-use crate::traffic::{Asked, Basis, Traffic};
+use crate::traffic::{Asked, Basis, Class, Traffic};
 
 /// The same traffic with nothing gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -116,8 +116,11 @@ impl<'t> Rehearsal<'t> {
     /// Decide every call again under `snapshot` with nothing gone.
     pub fn new(snapshot: &Arc<Snapshot>, traffic: &'t Traffic, known: Known) -> Self {
         let laid = Laid::new(snapshot, traffic);
-        let class = |party: &Arc<str>| known.classes.get(party).copied().unwrap_or_default();
-        let classes = traffic.parties.iter().map(class).collect();
+        let class = |(party, stated): (&Arc<str>, Option<Class>)| {
+            let known = known.classes.get(party).copied();
+            known.or(stated.map(PartyClass::from)).unwrap_or_default()
+        };
+        let classes = traffic.parties().map(class).collect();
         let lanes = (0..).map(LaneIx).take(laid.lanes().len());
         let candidates = lanes.map(|lane| laid.candidate(0, lane)).collect();
         let critical = traffic.kinds.iter().map(|kind| {

@@ -27,8 +27,10 @@ that of the time to first content at the 90th percentile, which is modelled.\n";
 /// What was rehearsed, and how it goes with nothing gone.
 pub(crate) fn heading(what: &str, base: &Base, basis: Basis, loss: Loss) -> String {
     let calls = match basis {
+        Basis::Drawn => plural(base.calls, "drawn call"),
         Basis::Recorded => plural(base.calls, "recorded call"),
         Basis::Structure => plural(base.calls, "assumed call"),
+        Basis::Trace => format!("{} of a trace", plural(base.calls, "call")),
     };
     let mut text = wrapped(&format!("{what}, {}, over {calls}.", loss.says()), 0);
     let _ = writeln!(

@@ -5,7 +5,9 @@
     reason = "helpers of tests fail the test they serve"
 )]
 
+mod data;
 mod grids;
+mod laws;
 mod live;
 mod n_minus_1;
 mod n_minus_2;
@@ -14,4 +16,5 @@ mod replay;
 mod sim;
 mod structure;
 mod timelines;
+mod traces;
 mod versions;

@@ -3,9 +3,21 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use tieline_core::Tick;
+use tieline_policy::instant_of_date;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Drill {
+    /// Write the law that calls follow: rates by hour of the week, gaps, sizes and times. Calls can be drawn from it.
+    #[command(after_help = "\
+Examples:
+  tieline drill fit > law.toml                     of the recorded calls
+  tieline drill fit --since 2026-06-01 --json      of those from June on, as one JSON object
+  tieline drill fit --traffic calls.csv > law.toml
+
+A law names parties, pools and models, and may be edited. `drill n-1 --traffic law.toml` draws calls from it: the same \
+calls for the same seed.")]
+    Fit(Fit),
     /// Decide every recorded call again; any difference is a finding (exit 1).
     #[command(after_help = "\
 Examples:
@@ -21,10 +33,16 @@ and the ledger as it is.")]
         after_help = "\
 Examples:
   tieline drill n-1                                over the recorded calls, if there are any
+  tieline drill n-1 --since 2026-06-01 --until 2026-07-01
   tieline drill n-1 --config plan.toml             what a configuration would make of it
+  tieline drill n-1 --config plan.toml --traffic calls.csv --mapping mapping.toml
+  tieline drill n-1 --traffic law.toml --seed 7    over calls that are drawn from a law
   tieline drill n-1 --how silent --survivors 0.5   what is gone stays silent, and the rest is worth half
 
 What a configuration states under [bars.n_1] is judged: a contingency that misses a bar is a finding (exit 1).
+
+Without recorded calls, one call of assumed size stands for each thing that each party may ask for. The formats of \
+traces, mappings and laws are in docs/traffic.md.
 
 It leaves a receipt in the ledger of the state folder, if there is one: digests of grid, traffic, options, engine and \
 result. `tieline drill receipts` lists them."
@@ -93,6 +111,8 @@ pub(crate) struct Losses {
     pub(crate) survivors: u32,
     #[command(flatten)]
     pub(crate) recorded: Recorded,
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
 }
 
 /// Whether a run leaves a receipt.
@@ -153,6 +173,42 @@ fn share(text: &str) -> Result<u32, String> {
     } else {
         Err(wants())
     }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Fit {
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
+}
+
+/// Where the calls of a rehearsal come from: the ledger, if nothing else is said.
+#[derive(Args, Debug)]
+pub(crate) struct TrafficArgs {
+    /// Calls from elsewhere: a trace (CSV, JSON Lines), a folder of them, or a law (`.toml`); may be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) traffic: Vec<PathBuf>,
+    /// Whose the calls of a trace are, what they ask for, and what the trace does not say.
+    #[arg(long, value_name = "FILE", requires = "traffic")]
+    pub(crate) mapping: Option<PathBuf>,
+    /// Only calls that began at this instant or later, such as `2026-06-12` or `2026-06-12T17:21:00Z`.
+    #[arg(long, value_name = "INSTANT", value_parser = instant_of_date)]
+    pub(crate) since: Option<Tick>,
+    /// Only calls that began before this instant.
+    #[arg(long, value_name = "INSTANT", value_parser = instant_of_date)]
+    pub(crate) until: Option<Tick>,
+    /// Of what is drawn (arrivals of a law or a client series, what a mapping leaves to chance): the same seed, the same
+    /// calls.
+    #[arg(long, value_name = "S", requires = "traffic")]
+    pub(crate) seed: Option<u64>,
+    /// Every rate of arrivals that are drawn, times this.
+    #[arg(long, value_name = "X", requires = "traffic")]
+    pub(crate) scale: Option<f64>,
+    /// Take the calls of a trace in the order of their times, whatever the order of its lines.
+    #[arg(long, requires = "traffic")]
+    pub(crate) sort: bool,
+    /// Use a ledger that does not verify, or holds what this program does not read; every report says so.
+    #[arg(long, conflicts_with = "traffic")]
+    pub(crate) unverified: bool,
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::folder::{empty, run, tieline};
 use crate::transcript::Transcript;
 
 /// Every command that a person is shown.
-const COMMANDS: [&[&str]; 71] = [
+const COMMANDS: [&[&str]; 72] = [
     &[],
     &["up"],
     &["serve"],
@@ -41,6 +41,7 @@ const COMMANDS: [&[&str]; 71] = [
     &["ledger", "export"],
     &["ledger", "backup"],
     &["drill"],
+    &["drill", "fit"],
     &["drill", "replay"],
     &["drill", "bench"],
     &["drill", "n-1"],

@@ -32,6 +32,7 @@ mod receipts;
 mod reloading;
 mod schema;
 mod terms;
+mod traffic;
 mod transcript;
 mod truth;
 mod up;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{Ruling, Tick};
-use tieline_drill::{OrderReport, Receipts, Tally};
+use tieline_drill::{OrderReport, Receipts, Tally, Window};
 use tieline_note::note;
 use tieline_policy::{Directive, FactName, Judge, Order, Overlay, Registry, Standing};
 
@@ -16,7 +16,8 @@ use super::report::{MissingFact, PartyStanding, RehearsalReport};
 use super::{parse, read};
 use crate::cli::{Cli, DirectiveRehearse};
 use crate::commands::drill::facts::Facts;
-use crate::commands::grid::{self, World};
+use crate::commands::drill::{Trust, recorded};
+use crate::commands::grid::World;
 use crate::commands::serve::now_us;
 use crate::output::{self, Failure, Result};
 
@@ -38,7 +39,12 @@ pub(super) fn run(cli: &Cli, args: &DirectiveRehearse) -> Result<u8> {
         now,
         world: &world,
     };
-    let traffic = grid::recorded_between(cli, args.since, args.until)?;
+    let tick = |at: jiff::Timestamp| Tick(u64::try_from(at.as_microsecond()).unwrap_or(0));
+    let window = Window {
+        since: args.since.map(tick),
+        until: args.until.map(tick),
+    };
+    let traffic = recorded(cli, window, Trust::Unasked)?;
     let known = Facts::of(cli, None)?.known(Receipts::new());
     let mut parties: BTreeSet<Arc<str>> = world.parties.iter().map(|member| member.party.clone()).collect();
     let replay = traffic.as_ref().map(|traffic| {

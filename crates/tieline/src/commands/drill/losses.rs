@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
 use tieline_core::Snapshot;
-use tieline_core::receipt::{LedgerCited, TrafficBasis, TrafficCited};
+use tieline_core::receipt::{LedgerCited, TrafficCited};
 use tieline_drill::{
-    Assumed, Bars, Basis, Contingencies, Known, Loss, NMinus1Report, NMinus2Report, Pairs, Receipts,
-    Rehearsal, Traffic, WORST_OF_THE_REST, structure_digest,
+    Assumed, Bars, Basis, Contingencies, Known, Loss, NMinus1Report, NMinus2Report, Pairs, Rehearsal,
+    Traffic, WORST_OF_THE_REST,
 };
 
 use super::facts::Facts;
+use super::traffic::traffic;
 use super::{flush, in_parallel, progress};
 use crate::cli::{Cli, How, Losses};
-use crate::commands::grid::{World, calls_of};
-use crate::commands::ledger::reader;
+use crate::commands::grid::World;
 use crate::commands::receipt::{self, Ran};
-use crate::output::{self, Failure, Result};
+use crate::output::{self, Result};
 
 /// As they are typed, and as their receipts say them.
 pub(super) const ONE: &str = "n-1";
@@ -38,9 +39,11 @@ pub(super) struct Inputs {
 
 /// The same, as a receipt cites it.
 struct Cited {
-    config: Option<Arc<str>>,
-    facts: Option<Arc<str>>,
+    arguments: BTreeMap<Arc<str>, Arc<str>>,
+    /// Why there can be no receipt.
+    doubt: Option<String>,
     ledger: Option<LedgerCited>,
+    seed: Option<u64>,
     traffic: TrafficCited,
 }
 
@@ -54,7 +57,7 @@ pub(super) fn one(cli: &Cli, args: &Losses) -> Result<u8> {
         output::line(report.text())?;
     }
     if !args.recorded.no_receipt {
-        receipt::record(cli, cited.ran(ONE, &world, &inputs), &report);
+        cited.record(cli, ONE, (&world, &inputs), &report);
     }
     Ok(u8::from(!report.bars_missed.is_empty()))
 }
@@ -69,7 +72,7 @@ pub(super) fn two(cli: &Cli, args: &Losses) -> Result<u8> {
         output::line(report.text())?;
     }
     if !args.recorded.no_receipt {
-        receipt::record(cli, cited.ran(TWO, &world, &inputs), &report);
+        cited.record(cli, TWO, (&world, &inputs), &report);
     }
     Ok(u8::from(!report.bars_missed.is_empty()))
 }
@@ -99,49 +102,27 @@ fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<(World, In
     let config = args.config.as_deref();
     let world = World::open(cli, config)?;
     let facts = Facts::of(cli, config)?;
-    let ledger = receipt::ledger(&cli.dir)?;
-    let read = ledger.filter(|_| config.is_none());
-    let (traffic, receipts, cited) = traffic(cli, &world, &facts, read)?;
+    let calls = traffic(cli, config, &args.traffic, &world, &facts)?;
+    let mut arguments = calls.arguments;
+    if let Some(config) = config {
+        arguments.insert("config".into(), receipt::file_digest(config)?);
+    }
+    arguments.extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));
     let cited = Cited {
-        config: config.map(receipt::file_digest).transpose()?,
-        facts: facts.digest()?,
-        ledger,
-        traffic: cited,
+        arguments,
+        doubt: calls.doubt,
+        ledger: calls.ledger,
+        seed: calls.seed,
+        traffic: calls.cited,
     };
     let inputs = Inputs {
         assumed: assumed(args),
         bars: bars(&world),
-        known: facts.known(receipts),
+        known: facts.known(calls.receipts),
         snapshot: world.snapshot.clone(),
-        traffic,
+        traffic: calls.traffic,
     };
     Ok((world, inputs, cited))
-}
-
-/// The calls of the first entries of a ledger; where there are none, one for each thing that each party may ask for.
-fn traffic(
-    cli: &Cli,
-    world: &World,
-    facts: &Facts,
-    ledger: Option<LedgerCited>,
-) -> Result<(Traffic, Receipts, TrafficCited)> {
-    let mut receipts = Receipts::new();
-    if let Some(ledger) = ledger {
-        let reader = reader(&cli.dir)?;
-        let (traffic, found) = calls_of(&reader, ledger.entries, facts.criticality())?;
-        if !traffic.calls.is_empty() {
-            let found = receipt::within(found, &world.snapshot.record, &reader);
-            return Ok((traffic, found, receipt::of_ledger(ledger)));
-        }
-        receipts = receipt::within(found, &world.snapshot.record, &reader);
-    }
-    let (traffic, digest) = world.with_parties(|parties| {
-        let digest = structure_digest(&world.snapshot, parties);
-        (Traffic::synthetic(&world.snapshot, parties), digest)
-    });
-    let digest = digest.ok_or_else(|| Failure::found("the grid has no canonical form"))?;
-    let basis = TrafficBasis::Structure;
-    Ok((traffic, receipts, TrafficCited { basis, digest }))
 }
 
 /// Makes so many things on all cores, and shows how far it is.
@@ -163,25 +144,35 @@ pub(super) fn watched<T: Send>(
 // === what receipts say ===
 
 impl Cited {
-    fn ran(self, command: &'static str, world: &World, inputs: &Inputs) -> Ran {
-        let asks_policy = inputs.traffic.basis == Basis::Structure && !world.parties.is_empty();
-        let mut arguments: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
+    /// Leave a receipt of the report, or say why not.
+    fn record(
+        self,
+        cli: &Cli,
+        command: &'static str,
+        (world, inputs): (&World, &Inputs),
+        report: &impl Serialize,
+    ) {
+        if let Some(doubt) = self.doubt {
+            return output::progress(format!("no receipt: {doubt}"));
+        }
+        let asks_policy = inputs.traffic.basis != Basis::Recorded && !world.parties.is_empty();
+        let mut arguments = self.arguments;
         arguments.insert(HOW.into(), inputs.assumed.loss.name().into());
         arguments.insert(SURVIVORS.into(), inputs.assumed.survivors.to_string().into());
         for (bar, max) in inputs.bars.stated() {
             arguments.insert(format!("{BARS}{bar}").into(), max.to_string().into());
         }
-        arguments.extend(self.config.map(|digest| ("config".into(), digest)));
-        arguments.extend(self.facts.map(|digest| (Facts::ARGUMENT.into(), digest)));
-        Ran {
+        let ran = Ran {
             arguments,
             command,
             grid: Some(world.snapshot.clone()),
             ledger: self.ledger,
             policy: asks_policy.then(|| receipt::policy(world.judge())),
+            seed: self.seed,
             traffic: Some(self.traffic),
             ..Ran::default()
-        }
+        };
+        receipt::record(cli, ran, report);
     }
 }
 

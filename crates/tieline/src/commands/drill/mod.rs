@@ -3,10 +3,12 @@
 
 pub(super) mod bench;
 pub(super) mod facts;
+mod fit;
 mod losses;
 mod receipts;
 mod replay;
 mod sim;
+mod traffic;
 
 pub(super) use receipts::schemas;
 
@@ -19,9 +21,12 @@ use crate::cli::{Cli, Drill};
 use crate::output::{self, Result};
 use crate::{admin_client, folder};
 
+pub(super) use self::traffic::{Trust, recorded};
+
 pub(super) fn run(cli: &Cli, command: &Drill) -> Result<u8> {
     match command {
         Drill::Bench(args) => bench::run(cli, args),
+        Drill::Fit(args) => fit::run(cli, args),
         Drill::Replay(args) => replay::run(cli, args),
         Drill::NMinus1(args) => losses::one(cli, args),
         Drill::NMinus2(args) => losses::two(cli, args),

@@ -18,9 +18,10 @@ use tieline_note::Digest;
 
 use super::facts::Facts;
 use super::losses::Inputs;
+use super::traffic::{of_ledger, receipts_of, window_of};
 use super::{flush, losses, replay};
 use crate::cli::{self, Cli};
-use crate::commands::grid::{World, calls_of};
+use crate::commands::grid::World;
 use crate::commands::ledger::{failed, reader};
 use crate::commands::receipt;
 use crate::commands::reports::printed;
@@ -360,9 +361,13 @@ fn calls_of_losses(
     let mut receipts = Receipts::new();
     let traffic = match (cited.basis, drill.ledger.filter(|_| !is_alone)) {
         (TrafficBasis::Ledger, Some(ledger)) => {
-            let (traffic, found) = calls_of(reader, ledger.entries, facts.criticality())?;
-            receipts = found;
-            traffic
+            receipts = receipts_of(reader, ledger.entries)?;
+            of_ledger(
+                reader,
+                ledger.entries,
+                window_of(&drill.arguments)?,
+                facts.criticality(),
+            )?
         }
         (TrafficBasis::Ledger, None) => return Err(gone("its receipt cites no ledger")),
         (TrafficBasis::Trace, _) => return Err(gone("its calls are of a trace, which no ledger holds")),
@@ -373,7 +378,7 @@ fn calls_of_losses(
         }
         (TrafficBasis::Structure, ledger) => {
             if let Some(ledger) = ledger {
-                receipts = calls_of(reader, ledger.entries, facts.criticality())?.1;
+                receipts = receipts_of(reader, ledger.entries)?;
             }
             let world = World::open(cli, None)?;
             if Hex32(world.snapshot.digest) != digest {

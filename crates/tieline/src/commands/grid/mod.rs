@@ -9,10 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
-use tieline_core::{Criticality, Scope, Snapshot, Tick};
-use tieline_drill::{Downtimes, Given, PartyView, Receipts, Traffic, TrafficReader, structure_given};
+use tieline_core::{Scope, Snapshot, Tick};
+use tieline_drill::{Downtimes, Given, PartyView, Window, structure_given};
 use tieline_gateway::State;
-use tieline_ledger::Reader;
 use tieline_policy::{Action, EndUseIx, Epoch, Judge, Postures, Question, RegionIx, Registry, Targets};
 
 use crate::check::BarSettings;
@@ -20,7 +19,7 @@ use crate::cli::{Cli, Grid, GridView};
 use crate::output::{self, Failure, Result};
 use crate::{folder, load};
 
-use super::ledger::{failed, reader};
+use super::drill::{Trust, recorded};
 
 /// A grid with what policy lets each party use of it.
 pub(super) struct World {
@@ -47,7 +46,10 @@ pub(super) fn run(cli: &Cli, args: &Grid) -> Result<u8> {
     }
     let config = args.config.as_deref();
     let world = World::open(cli, config)?;
-    let traffic = recorded(cli, config)?;
+    let traffic = match config {
+        Some(_) => None,
+        None => recorded(cli, Window::default(), Trust::Unasked)?,
+    };
     let downtimes = match &args.priors {
         Some(file) => priors::read(file, &world.snapshot)?,
         None => Downtimes::default(),
@@ -208,47 +210,4 @@ fn members(cli: &Cli, postures: &Postures) -> Result<Vec<Member>> {
         }
     }
     Ok(members)
-}
-
-/// The recorded traffic of a state folder; none for a configuration alone, or a ledger without calls.
-fn recorded(cli: &Cli, config: Option<&Path>) -> Result<Option<Traffic>> {
-    if config.is_some() {
-        return Ok(None);
-    }
-    recorded_between(cli, None, None)
-}
-
-/// The recorded calls that began from `since` on and before `until`.
-pub(super) fn recorded_between(
-    cli: &Cli,
-    since: Option<jiff::Timestamp>,
-    until: Option<jiff::Timestamp>,
-) -> Result<Option<Traffic>> {
-    if !cli.dir.join("ledger.db").exists() {
-        return Ok(None);
-    }
-    let reader = reader(&cli.dir)?;
-    let size = reader.size().map_err(|error| failed(&error))?;
-    let (mut traffic, _) = calls_of(&reader, size, &BTreeMap::new())?;
-    let tick = |at: jiff::Timestamp| Tick(u64::try_from(at.as_microsecond()).unwrap_or(0));
-    let (since, until) = (since.map(tick), until.map(tick));
-    traffic.keep(|at| since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until));
-    Ok((!traffic.calls.is_empty()).then_some(traffic))
-}
-
-/// The calls of the first entries of a ledger, and the receipts of pool tests among them; `criticality` is what keys say by
-/// their public ids.
-pub(super) fn calls_of(
-    reader: &Reader,
-    entries: u64,
-    criticality: &BTreeMap<Arc<str>, Criticality>,
-) -> Result<(Traffic, Receipts)> {
-    let mut traffic = TrafficReader::new().with_criticality(criticality.clone());
-    let mut receipts = Receipts::new();
-    reader.for_each(0..entries, |index, entry| {
-        traffic.entry(index, entry);
-        receipts.entry(index, entry);
-        Ok::<(), Failure>(())
-    })?;
-    Ok((traffic.finish(), receipts))
 }
