@@ -271,6 +271,14 @@ impl TrafficCall {
         (Span(self.took_us.into()), Span(self.ttft_us.into()))
     }
 
+    /// The limit of output tokens that the request states.
+    pub const fn output_max(&self) -> Option<u32> {
+        if self.output_max == NONE {
+            return None;
+        }
+        Some(self.output_max)
+    }
+
     pub const fn is_streamed(&self) -> bool {
         self.flags & STREAMED != 0
     }

@@ -180,6 +180,14 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
         ("drill-fit", printed::<tieline_drill::Law>()),
         ("drill-n-1", printed::<tieline_drill::NMinus1Report>()),
         ("drill-n-2", printed::<tieline_drill::NMinus2Report>()),
+        (
+            "drill-n-1-litellm",
+            printed::<super::imported::LossesImported<tieline_drill::NMinus1Report>>(),
+        ),
+        (
+            "drill-n-2-litellm",
+            printed::<super::imported::LossesImported<tieline_drill::NMinus2Report>>(),
+        ),
         ("drill-replay", printed::<tieline_drill::ReplayReport>()),
         ("drill-scenario", printed::<tieline_drill::ScenariosReport>()),
         ("drill-scenario-list", printed::<super::drill::ShippedReport>()),
@@ -187,6 +195,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
         ("explain", printed::<ExplainReport>()),
         ("explain-code", printed::<CodeReport>()),
         ("faults", printed::<super::faults::FaultRow>()),
+        ("grid-litellm", printed::<super::imported::GridImported>()),
         ("grid-report", printed::<tieline_drill::GridReport>()),
         ("grid-versions", printed::<tieline_drill::VersionsReport>()),
         ("keys", printed::<KeyListed>()),

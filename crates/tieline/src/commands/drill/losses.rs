@@ -1,6 +1,7 @@
 //! `tieline drill n-1` and `n-2`: each channel and each component gone in turn, and every two of them at once.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -16,7 +17,9 @@ use super::traffic::traffic;
 use super::{flush, in_parallel, progress};
 use crate::cli::{Cli, How, Losses};
 use crate::commands::grid::World;
+use crate::commands::imported::{self, LossesImported};
 use crate::commands::receipt::{self, Ran};
+use crate::import::mapping::Mapping;
 use crate::output::{self, Result};
 
 /// As they are typed, and as their receipts say them.
@@ -43,6 +46,8 @@ struct Cited {
     /// Why there can be no receipt.
     doubt: Option<String>,
     ledger: Option<LedgerCited>,
+    /// What another gateway's files are taken to be, if it is theirs.
+    mapping: Option<Mapping>,
     seed: Option<u64>,
     traffic: TrafficCited,
 }
@@ -51,11 +56,7 @@ struct Cited {
 pub(super) fn one(cli: &Cli, args: &Losses) -> Result<u8> {
     let (world, inputs, cited) = open(cli, args, |world| world.bars.n_1)?;
     let report = singles(&inputs);
-    if cli.json {
-        output::json(&report)?;
-    } else {
-        output::line(report.text())?;
-    }
+    let report = cited.show(cli, "tieline/drill-n-1-litellm/v1", report, NMinus1Report::text)?;
     if !args.recorded.no_receipt {
         cited.record(cli, ONE, (&world, &inputs), &report);
     }
@@ -66,11 +67,7 @@ pub(super) fn one(cli: &Cli, args: &Losses) -> Result<u8> {
 pub(super) fn two(cli: &Cli, args: &Losses) -> Result<u8> {
     let (world, inputs, cited) = open(cli, args, |world| world.bars.n_2)?;
     let report = pairs(&inputs);
-    if cli.json {
-        output::json(&report)?;
-    } else {
-        output::line(report.text())?;
-    }
+    let report = cited.show(cli, "tieline/drill-n-2-litellm/v1", report, NMinus2Report::text)?;
     if !args.recorded.no_receipt {
         cited.record(cli, TWO, (&world, &inputs), &report);
     }
@@ -99,11 +96,22 @@ pub(super) fn pairs(inputs: &Inputs) -> NMinus2Report {
 /// What losses are rehearsed on by these arguments, and how a receipt cites it.
 fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<(World, Inputs, Cited)> {
     flush(cli);
+    let foreign = args.foreign.litellm.first();
     let config = args.config.as_deref();
-    let world = World::open(cli, config)?;
-    let facts = Facts::of(cli, config)?;
-    let calls = traffic(cli, config, &args.traffic, &world, &facts)?;
+    let (world, mapping) = match foreign {
+        Some(_) => {
+            let imported = imported::open(&args.foreign)?;
+            (imported.world, Some(imported.mapping))
+        }
+        None => (World::open(cli, config)?, None),
+    };
+    let alone = foreign.map(PathBuf::as_path).or(config);
+    let facts = Facts::of(cli, alone)?;
+    let calls = traffic(cli, alone, &args.traffic, &world, &facts)?;
     let mut arguments = calls.arguments;
+    if foreign.is_some() {
+        arguments.insert("litellm".into(), imported::digest(&args.foreign)?);
+    }
     if let Some(config) = config {
         arguments.insert("config".into(), receipt::file_digest(config)?);
     }
@@ -112,6 +120,7 @@ fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<(World, In
         arguments,
         doubt: calls.doubt,
         ledger: calls.ledger,
+        mapping,
         seed: calls.seed,
         traffic: calls.cited,
     };
@@ -144,6 +153,31 @@ pub(super) fn watched<T: Send>(
 // === what receipts say ===
 
 impl Cited {
+    /// Print the report; beside what it rests on, where that is another gateway's.
+    fn show<R: Serialize>(
+        &self,
+        cli: &Cli,
+        schema: &'static str,
+        report: R,
+        text: impl Fn(&R) -> String,
+    ) -> Result<R> {
+        match &self.mapping {
+            Some(mapping) => {
+                let said = text(&report);
+                let object = LossesImported {
+                    schema,
+                    mapping: mapping.clone(),
+                    report,
+                };
+                imported::print(cli.json, &object, &object.mapping, &said)?;
+                return Ok(object.report);
+            }
+            None if cli.json => output::json(&report)?,
+            None => output::line(text(&report))?,
+        }
+        Ok(report)
+    }
+
     /// Leave a receipt of the report, or say why not.
     fn record(
         self,

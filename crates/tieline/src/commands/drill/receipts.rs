@@ -357,7 +357,9 @@ fn calls_of_losses(
     let cited = drill
         .traffic
         .ok_or_else(|| gone("its receipt cites no traffic"))?;
-    let is_alone = drill.arguments.contains_key("config");
+    let is_alone = ["config", "litellm"]
+        .iter()
+        .any(|name| drill.arguments.contains_key(*name));
     let mut receipts = Receipts::new();
     let traffic = match (cited.basis, drill.ledger.filter(|_| !is_alone)) {
         (TrafficBasis::Ledger, Some(ledger)) => {
