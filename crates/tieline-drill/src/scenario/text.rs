@@ -6,6 +6,7 @@ use super::course::Course;
 use super::report::{EventReport, ScenarioReport, ScenariosReport};
 use crate::consequence::Return;
 use crate::contingency::rows;
+use crate::rehearsal::Base;
 use crate::table::{Side, count, plural, span, table, wrapped};
 use crate::tally::Tally;
 
@@ -40,7 +41,7 @@ impl ScenariosReport {
         text.push_str(rows::LEGEND);
         for scenario in &self.scenarios {
             text.push('\n');
-            text.push_str(&scenario.text());
+            text.push_str(&scenario.text(&self.base));
         }
         // Of several, the sources would hide what they say.
         if let [only] = self.scenarios.as_slice() {
@@ -57,7 +58,7 @@ impl ScenariosReport {
 }
 
 impl ScenarioReport {
-    fn text(&self) -> String {
+    fn text(&self, base: &Base) -> String {
         let mut text = wrapped(&format!("{}: {}", self.id, self.title), 2);
         if !self.set.is_empty() {
             let set: Vec<String> = self
@@ -91,7 +92,8 @@ impl ScenarioReport {
             text.push_str("  nobody loses service\n");
         }
         for returned in &self.consequence.returns {
-            text.push_str(&came_back(returned));
+            let was_used = base.flows.iter().any(|flow| flow.channel == returned.channel);
+            text.push_str(&came_back(returned, was_used));
         }
         for note in &self.notes {
             text.push_str(&wrapped(&format!("  {note}"), 2));
@@ -106,8 +108,8 @@ impl ScenarioReport {
         let sources = self.sources.iter();
         let lines = sources.map(|source| {
             let says = format!(
-                "  Source, read on {}: {} {}",
-                source.retrieved, source.url, source.says
+                "  Source: {} ({}, read on {})",
+                source.says, source.url, source.retrieved
             );
             wrapped(&says, 2)
         });
@@ -183,10 +185,12 @@ fn mark(part: u64, whole: u64) -> char {
     MARKS.get(place).copied().unwrap_or(NO_CALL)
 }
 
-fn came_back(returned: &Return) -> String {
+/// `was_used` says whether it carries calls where nothing happens.
+fn came_back(returned: &Return, was_used: bool) -> String {
     let used = match returned.longest_us {
         Some(longest) => format!("used again after {} at the latest", span(longest)),
-        None => "not used again".to_owned(),
+        None if was_used => "not used again".to_owned(),
+        None => "not used, and neither where nothing happens".to_owned(),
     };
     let unused = match returned.unused {
         0 => String::new(),

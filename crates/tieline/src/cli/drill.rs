@@ -6,8 +6,6 @@ use clap::{Args, Subcommand, ValueEnum};
 use tieline_core::Tick;
 use tieline_policy::instant_of_date;
 
-use super::DirectiveRehearse;
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Drill {
     /// Write the law that calls follow: rates by hour of the week, gaps, sizes and times. Calls can be drawn from it.
@@ -26,13 +24,14 @@ calls for the same seed.")]
 Examples:
   tieline drill directive letter.toml              over every recorded call; need not be signed
   tieline drill directive letter.toml --since 2026-06-11T00:00:00Z --json
+  tieline drill directive letter.toml --traffic calls.csv --mapping mapping.toml
 
 The first part is that of `tieline directive rehearse`; the second takes each channel and component out in turn, without \
-the directive and under it.
+the directive and under it. It leaves a receipt, as n-1 does.
 
 Exit code 1: somebody outside its scope would be hit, or somebody would be held for want of a fact, or it names a party \
 or model that is not here.")]
-    Directive(DirectiveRehearse),
+    Directive(DrillDirective),
     /// Decide every recorded call again; any difference is a finding (exit 1).
     #[command(after_help = "\
 Examples:
@@ -103,7 +102,7 @@ Examples:
   tieline drill scenario gcp-2025-06-12 --config examples/public-grid.toml
 
 Several scenarios get a row each, the worst first. Without recorded calls, calls at an even pace are assumed. What a \
-scenario file may hold is in docs/scenarios.md.")]
+scenario file may hold is in docs/scenarios.md. It leaves a receipt, as n-1 does.")]
     Scenario(Scenarios),
     /// Play random worlds around the live decision code, and audit every call of them; a broken law is a finding (exit 1).
     #[command(after_help = "\
@@ -114,6 +113,16 @@ Examples:
 It reads no state folder and reaches no channel. A seed is a whole run: the same seed gives the same calls, and each is \
 made twice.")]
     Sim(Sim),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DrillDirective {
+    /// The directive, signed or not.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) recorded: Recorded,
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
 }
 
 #[derive(Args, Debug)]

@@ -45,11 +45,24 @@ pub(super) struct Ran {
     pub(super) traffic: Option<TrafficCited>,
 }
 
+impl Ran {
+    /// Whether a ledger and its state folder hold all that it ran on: the files of scenarios, directives and traces they do
+    /// not.
+    fn is_held(&self) -> bool {
+        let is_trace = |cited: TrafficCited| cited.basis == TrafficBasis::Trace;
+        self.scenario.is_none() && !self.traffic.is_some_and(is_trace)
+    }
+}
+
 /// Record what a drill came to, and say so beside its result; or say why not.
 pub(super) fn record(cli: &Cli, ran: Ran, report: &impl Serialize) {
+    let is_held = ran.is_held();
     match recorded(cli, ran, report) {
-        Ok(id) => output::progress(format!(
+        Ok(id) if is_held => output::progress(format!(
             "receipt {id}; `tieline drill receipts --check {id}` makes it again"
+        )),
+        Ok(id) => output::progress(format!(
+            "receipt {id}; `tieline drill receipts {id}` shows what it cites"
         )),
         Err(why) => output::progress(format!("no receipt: {}", why.message)),
     }

@@ -179,6 +179,8 @@ fn over_recorded_calls() {
         "2099-01-01T00:00:00Z",
     ]);
     folder.run(&["drill", "scenario", "mine.toml", "--start", "1d"]);
+    assert_eq!(receipts(&folder, "scenario"), 4, "one for each that was played");
+    folder.run(&["drill", "receipts", "--check", "last"]);
     folder.check("scenarios_over_recorded_calls");
 }
 
@@ -219,6 +221,37 @@ fn a_directive_of_a_scenario_rules_as_it_would_in_force() {
     assert_eq!(lost("letter-scenario.toml"), (0, 6, 0));
 }
 
+/// How many receipts there are of a drill.
+fn receipts(folder: &Folder, command: &str) -> usize {
+    let listed = folder.text(&["--dir", ".", "drill", "receipts"]);
+    let named = format!("drill {command} ");
+    listed.lines().filter(|line| line.contains(&named)).count()
+}
+
+#[test]
+fn a_directive_is_drilled_over_calls_of_elsewhere_too() {
+    let (mut folder, party) = with_calls();
+    folder.text(&["directive", "new", "letter.toml"]);
+    folder.edit("letter.toml", "\"model-name\"", "\"m1\"");
+    folder.json(&["party", "change", &party, "--jurisdiction", "DE"]);
+    folder.write(
+        "calls.csv",
+        &format!(
+            "at,party,pool,input_tokens,output_tokens\n{}",
+            format!("2026-06-12T09:00:00Z,{party},chat,1000,500\n").repeat(4)
+        ),
+    );
+    let args = ["drill", "directive", "letter.toml", "--traffic", "calls.csv"];
+    let report = folder.json(&args);
+    assert_eq!(report["basis"], "trace");
+    assert_eq!(report["rehearsal"]["replay"]["tally"]["lost"], 4);
+    assert_eq!(report, folder.json(&args), "the same inputs, the same report");
+    folder.run(&args);
+    folder.run(&["drill", "receipts", "--check", "last"]);
+    folder.run(&["drill", "directive", "letter.toml", "--since", "2099-01-01"]);
+    folder.check("drill_directive_over_a_trace");
+}
+
 #[test]
 fn a_directive_is_drilled_with_what_it_makes_worse() {
     let (mut folder, party) = with_calls();
@@ -239,10 +272,14 @@ fn a_directive_is_drilled_with_what_it_makes_worse() {
     assert_eq!(hit["rehearsal"]["replay"]["tally"]["lost"], 6);
     assert_eq!(hit["worse"], 0, "whom it refuses, no loss can take more from");
     let same = folder.json(&["directive", "rehearse", "letter.toml"]);
+    assert_eq!(receipts(&folder, "directive"), 3);
+    folder.json(&["drill", "directive", "letter.toml", "--no-receipt"]);
+    assert_eq!(receipts(&folder, "directive"), 3);
     for key in [
         "bystanders",
         "findings",
         "missing",
+        "notes",
         "parties",
         "replay",
         "undetermined",

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{Ruling, Tick};
-use tieline_drill::{Known, OrderReport, Receipts, Tally, Traffic, Window};
+use tieline_drill::{Known, OrderReport, Tally, Traffic, Window};
 use tieline_note::note;
 use tieline_policy::{Directive, FactName, Judge, Order, Overlay, Registry, Standing};
 
@@ -18,6 +18,7 @@ use crate::cli::{Cli, DirectiveRehearse};
 use crate::commands::drill::facts::Facts;
 use crate::commands::drill::{Trust, recorded};
 use crate::commands::grid::World;
+use crate::commands::receipt;
 use crate::commands::serve::now_us;
 use crate::output::{self, Failure, Result};
 
@@ -29,7 +30,8 @@ pub(super) fn run(cli: &Cli, args: &DirectiveRehearse) -> Result<u8> {
     let world = World::open(cli, None)?;
     let lay = Lay::new(&directive, &world, &Arc::new(World::registry(cli)?))?;
     let traffic = of_ledger(cli, args)?;
-    let known = Facts::of(cli, None)?.known(Receipts::new());
+    let tested = receipt::tested(&cli.dir, &world.snapshot.record)?;
+    let known = Facts::of(cli, None)?.known(tested);
     let report = lay.rehearsal(traffic.as_ref(), known);
     if cli.json {
         output::json(&report)?;
@@ -40,7 +42,7 @@ pub(super) fn run(cli: &Cli, args: &DirectiveRehearse) -> Result<u8> {
 }
 
 /// The recorded calls that the arguments choose.
-pub(in crate::commands) fn of_ledger(cli: &Cli, args: &DirectiveRehearse) -> Result<Option<Traffic>> {
+fn of_ledger(cli: &Cli, args: &DirectiveRehearse) -> Result<Option<Traffic>> {
     let window = Window {
         since: args.since,
         until: args.until,
@@ -133,8 +135,10 @@ impl<'w> Lay<'w> {
             let ruled = |party: &str, candidate: Candidate| self.ruling(party, candidate);
             tieline_drill::order(&self.world.snapshot, traffic, known, &ruled)
         });
-        let standings = self.standings(&parties);
-        report(self, &standings, replay, self.strangers())
+        RehearsalReport {
+            notes: traffic.map(Traffic::notes).unwrap_or_default(),
+            ..report(self, &self.standings(&parties), replay, self.strangers())
+        }
     }
 
     /// Models, labs and parties that it names and that are not here.
@@ -253,10 +257,11 @@ fn report(
     RehearsalReport {
         schema: "tieline/directive-rehearse/v1",
         bystanders,
-        compiled_us: lay.compiled_us,
+        compiled_us: Some(lay.compiled_us),
         findings,
         id: lay.directive.id.to_string(),
         missing: missing(standings),
+        notes: Vec::new(),
         parties,
         replay,
         strangers,

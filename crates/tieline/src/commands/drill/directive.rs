@@ -7,19 +7,26 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tieline_core::Ruling;
+use tieline_core::record::Hex32;
 use tieline_drill::{
-    Assumed, Basis, Contingencies, Known, LossUnderOrder, NMinus1Report, Receipts, Rehearsal, Traffic,
-    candidate_named, under_order, under_order_text,
+    Assumed, Basis, Contingencies, Known, LossUnderOrder, NMinus1Report, Rehearsal, Traffic, candidate_named,
+    under_order, under_order_text,
 };
+use tieline_policy::Directive;
 
 use super::facts::Facts;
 use super::flush;
 use super::losses::watched;
-use crate::cli::{Cli, DirectiveRehearse};
+use super::traffic::{Calls, traffic};
+use crate::cli::{Cli, DrillDirective};
 use crate::commands::directive::RehearsalReport;
 use crate::commands::directive::rehearse::{self, Lay};
 use crate::commands::grid::World;
+use crate::commands::receipt::{self, Ran};
 use crate::output::{self, Result};
+
+/// As it is typed, and as its receipts say it.
+const COMMAND: &str = "directive";
 
 /// `tieline drill directive`.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -30,29 +37,31 @@ pub(in crate::commands) struct DirectiveDrill {
     basis: Basis,
     /// Each loss without the directive and under it, those first that it makes worse.
     losses: Vec<LossUnderOrder>,
-    /// As `tieline directive rehearse` prints it.
+    /// As `tieline directive rehearse` prints it, without how long it took.
     rehearsal: RehearsalReport,
     /// How many losses leave more calls unserved under it than without it.
     worse: u64,
 }
 
-pub(super) fn run(cli: &Cli, args: &DirectiveRehearse) -> Result<u8> {
+pub(super) fn run(cli: &Cli, args: &DrillDirective) -> Result<u8> {
     let directive = rehearse::directive(&args.file)?;
     flush(cli);
     let world = World::open(cli, None)?;
     let lay = Lay::new(&directive, &world, &Arc::new(World::registry(cli)?))?;
-    let recorded = rehearse::of_ledger(cli, args)?;
-    let known = Facts::of(cli, None)?.known(Receipts::new());
-    let rehearsal = lay.rehearsal(recorded.as_ref(), known.clone());
-    let traffic = match recorded {
-        Some(traffic) => traffic,
-        None => world.with_parties(|parties| Traffic::synthetic(&world.snapshot, parties)),
-    };
+    let facts = Facts::of(cli, None)?;
+    let mut calls = traffic(cli, None, &args.traffic, &world, &facts)?;
+    calls
+        .arguments
+        .extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));
+    let known = facts.known(std::mem::take(&mut calls.receipts));
+    let traffic = &calls.traffic;
+    let made = (traffic.basis != Basis::Structure).then_some(traffic);
+    let rehearsal = lay.rehearsal(made, known.clone()).untimed();
     let ordered = |party: &str, channel: &str, model: &str| {
         let candidate = candidate_named(&world.snapshot, channel, model);
         candidate.map_or(Ruling::Allow, |candidate| lay.ruling(party, candidate))
     };
-    let without = losses(&world, &traffic, &known);
+    let without = losses(&world, traffic, &known);
     let under = losses(&world, &traffic.under(&ordered), &known);
     let losses = under_order(&without, &under);
     let report = DirectiveDrill {
@@ -67,7 +76,27 @@ pub(super) fn run(cli: &Cli, args: &DirectiveRehearse) -> Result<u8> {
     } else {
         output::line(report.text())?;
     }
+    if !args.recorded.no_receipt {
+        match &calls.doubt {
+            Some(doubt) => output::progress(format!("no receipt: {doubt}")),
+            None => receipt::record(cli, ran(&world, &directive, calls), &report),
+        }
+    }
     Ok(u8::from(!report.rehearsal.findings.is_empty()))
+}
+
+/// What a receipt cites of the run. Where parties stand is asked of the rules in force.
+fn ran(world: &World, directive: &Directive, calls: Calls) -> Ran {
+    Ran {
+        arguments: calls.arguments,
+        command: COMMAND,
+        grid: Some(world.snapshot.clone()),
+        ledger: calls.ledger,
+        policy: Some(receipt::policy(world.judge())),
+        scenario: Some(Hex32(directive.digest.0)),
+        seed: calls.seed,
+        traffic: Some(calls.cited),
+    }
 }
 
 /// Each channel and each component gone in turn.

@@ -305,6 +305,11 @@ fn made_again(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<Hex32>
     if let Some(ledger) = drill.ledger {
         still_there(reader, ledger)?;
     }
+    if drill.scenario.is_some() {
+        return Err(gone(
+            "it ran on the files of scenarios or of a directive, and no ledger holds them",
+        ));
+    }
     match &*drill.command {
         replay::COMMAND => {
             let ledger = drill.ledger.ok_or_else(|| gone("its receipt cites no ledger"))?;
