@@ -462,7 +462,7 @@ mod tests {
         openai/meta-llama/Llama-3-70b https://api.together.xyz/v1 - openai-compatible cloud:together,edge:cloudflare llama-3-70b
         azure/gpt-4o-eu https://a-swedencentral.openai.azure.com/ - azure region:azure/swedencentral,lab:openai gpt-4o
         azure/main $ eu azure cloud:azure -
-        bedrock/converse/eu-west-1/eu.anthropic.claude-x-v1:0 - us-east-1 bedrock region:aws/eu-west-1,lab:anthropic claude-x
+        bedrock/converse/eu-west-1/eu.anthropic.claude-v1:0 - us-east-1 bedrock region:aws/eu-west-1,lab:anthropic claude
         bedrock/arn:aws:bedrock:us-west-2:123456789012:inference-profile/abc - - bedrock region:aws/us-west-2 -
         bedrock/meta.llama3-1-8b-instruct-v1:0 - $ bedrock cloud:aws llama-3.1-8b-instruct
         vertex_ai/gemini-2.5-pro - - vertex region:gcp/us-central1,lab:google gemini-2.5-pro
