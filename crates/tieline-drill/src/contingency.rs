@@ -17,6 +17,7 @@ use tieline_core::{ChannelIx, Snapshot, Tick};
 use crate::consequence::{Consequence, PARTY_ROWS_MAX};
 use crate::derate::derated;
 use crate::elements::{Element, ElementKind};
+use crate::page::Streams;
 use crate::rehearsal::Rehearsal;
 use crate::timeline::{Failure, Happening, Permille, Timeline};
 
@@ -156,6 +157,13 @@ impl<'r, 't> Contingencies<'r, 't> {
             return (self.rehearsal.nothing(), self.rehearsal.dialled().to_vec());
         }
         self.rehearsal.play_for(&self.timeline(out), PARTY_ROWS_MAX)
+    }
+
+    /// Who answers whom while this is gone, decided call by call; none where it is no case here.
+    pub fn streams(&self, gone: &[Element]) -> Option<Streams> {
+        let case = self.cases.iter().find(|case| case.gone == gone)?;
+        let timeline = self.timeline(self.out(case.play));
+        Some(self.rehearsal.play_streams(&timeline, 0).1)
     }
 
     /// The channels that a play takes out.

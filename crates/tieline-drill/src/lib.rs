@@ -31,6 +31,7 @@ mod laid;
 mod n_minus_1;
 mod n_minus_2;
 mod order;
+mod page;
 mod pairs;
 mod party;
 mod problem;
@@ -76,7 +77,11 @@ pub use flow::{
 pub use known::{Known, PartyClass};
 pub use n_minus_1::{N_MINUS_1_V1, NMinus1Report};
 pub use n_minus_2::{N_MINUS_2_V1, NMinus2Report, Pairs, Plan, Single, WORST_OF_THE_REST};
-pub use order::{OrderReport, asked, candidate_named, order};
+pub use order::{OrderReport, asked, candidate_named, order, order_shown};
+pub use page::{
+    DirectiveShown, Ground, PAGE_START, ScenarioShown, Streams, directive_page, n_minus_1_page,
+    n_minus_2_page, scenarios_page, worst,
+};
 pub use pairs::CALLS_OPEN_MAX;
 pub use party::{PartyView, structure_digest};
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
@@ -87,7 +92,7 @@ pub use scenario::{
     Allowance, BINS_MAX, CallsOf, ChannelLoad, Course, EVENTS_MAX, Event, EventReport, FACTOR_MAX, GROUP_MAX,
     INCIDENTS_MAX, LayError, Laying, Load, Outages, PRIORS, Prior, QuotaChange, SCENARIO_V1, Scenario,
     ScenarioReport, ScenariosReport, ServedOf, Source, Staged, SurgeOver, Surged, What, lay, play_scenario,
-    served_by, surge,
+    play_scenario_shown, served_by, surge,
 };
 pub use screen::Judged;
 pub use sim::{

@@ -22,6 +22,7 @@ use crate::consequence::Consequence;
 use crate::contingency::{Assumed, Contingencies, Contingency, Label, Loss, worst_first};
 use crate::elements::Element;
 use crate::n_minus_1::notes;
+use crate::page::Streams;
 use crate::rehearsal::{Base, Rehearsal};
 use crate::screen::{Judged, Screen};
 use crate::timeline::Permille;
@@ -119,6 +120,11 @@ impl<'r, 't> Pairs<'r, 't> {
     pub fn single(&self, play: usize) -> Single {
         let (consequence, dialled) = self.singles.play_dialling(play);
         Single { consequence, dialled }
+    }
+
+    /// Who answers whom while these two are gone, decided call by call.
+    pub fn streams(&self, gone: &[Element]) -> Option<Streams> {
+        self.both.streams(gone)
     }
 
     /// How many different plays the pairs are.

@@ -11,11 +11,12 @@ use serde::Serialize;
 use tieline_core::grid::Candidate;
 use tieline_core::{Ruling, Snapshot, Tick};
 
-use crate::consequence::{CostChange, PartyRow};
+use crate::consequence::{Consequence, CostChange, PARTY_ROWS_MAX, PartyRow};
 use crate::known::Known;
+use crate::page::Streams;
 use crate::rehearsal::{Base, Rehearsal};
 use crate::tally::Tally;
-use crate::timeline::{Happening, Timeline};
+use crate::timeline::{Happening, Ordered, Timeline};
 use crate::traffic::Traffic;
 
 /// What an order does to recorded calls.
@@ -29,6 +30,15 @@ pub struct OrderReport {
     /// The parties that it touches, those that lose most first.
     pub parties: Vec<PartyRow>,
     pub tally: Tally,
+}
+
+/// What an order does, beside who answers whom under it: what a page shows of it.
+pub fn order_shown(rehearsal: &Rehearsal<'_>, ordered: Box<Ordered<'_>>) -> (Consequence, Streams) {
+    let mut timeline = Timeline::default();
+    let order = timeline.order(ordered);
+    // One happening is far from too many.
+    let _ = timeline.at(Tick(0), Happening::Order(order));
+    rehearsal.play_streams(&timeline, PARTY_ROWS_MAX)
 }
 
 /// Decide every call again under an order. `ruled` is what the order alone rules on a party's use of a candidate.

@@ -19,11 +19,12 @@ use crate::engine::{End, How, Played, play};
 use crate::fill::Tightest;
 use crate::known::{Known, PartyClass};
 use crate::laid::{Laid, LaneIx};
+use crate::page::{StreamCounter, Streams};
 use crate::scenario::Surged;
 use crate::tally::{Fate, Tally};
 use crate::timeline::Timeline;
 use crate::times::{Quantiles, Times};
-use crate::traffic::{Asked, Basis, Class, Traffic, TrafficCall};
+use crate::traffic::{Asked, Basis, Class, Traffic};
 
 /// The same traffic with nothing gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -180,15 +181,15 @@ impl<'t> Rehearsal<'t> {
 
     /// The same with at most so many parties; and which channels of the grid of the base were dialled.
     pub(crate) fn play_for(&self, timeline: &Timeline<'_>, rows_max: usize) -> (Consequence, Vec<bool>) {
-        self.play_seen(timeline, rows_max, &mut |_, _| {})
+        self.play_watched(timeline, rows_max, &mut |_, _, _| {})
     }
 
-    /// The same; `seen` is told of each call what becomes of it.
-    pub(crate) fn play_seen(
+    /// The same; `seen` is told how each call ends, on which lanes, and what becomes of it.
+    pub(crate) fn play_watched(
         &self,
         timeline: &Timeline<'_>,
         rows_max: usize,
-        seen: &mut dyn FnMut(&TrafficCall, Fate),
+        seen: &mut dyn FnMut(&Laid<'_>, &End, Fate),
     ) -> (Consequence, Vec<bool>) {
         let own;
         let laid = if self.laid.has(timeline) {
@@ -201,14 +202,27 @@ impl<'t> Rehearsal<'t> {
         };
         let mut counter = Counter::new(self, laid);
         let mut each = |end: &End| {
-            let fate = counter.count(end);
-            if let Some((fate, call)) = fate.zip(laid.traffic.calls.get(end.call)) {
-                seen(call, fate);
+            if let Some(fate) = counter.count(end) {
+                seen(laid, end, fate);
             }
         };
         let played = play(laid, timeline, self.known.seed, &mut each);
         let dialled = played.dialled.clone();
         (counter.consequence(timeline, played, rows_max), dialled)
+    }
+
+    /// Who answers whom with nothing gone.
+    pub fn streams(&self) -> Streams {
+        StreamCounter::new(self).before()
+    }
+
+    /// Who answers whom while the timeline plays, beside what becomes of the calls.
+    pub(crate) fn play_streams(&self, timeline: &Timeline<'_>, rows_max: usize) -> (Consequence, Streams) {
+        let mut counter = StreamCounter::new(self);
+        let (consequence, _) = self.play_watched(timeline, rows_max, &mut |laid, end, fate| {
+            counter.see(laid, end, fate)
+        });
+        (consequence, counter.finish())
     }
 
     /// The consequence of nothing, which needs no play.

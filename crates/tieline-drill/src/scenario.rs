@@ -30,7 +30,9 @@ pub use self::grid::served_by;
 pub use self::lay::{LayError, Laying, lay};
 pub use self::load::{ChannelLoad, Load};
 pub use self::outages::{GROUP_MAX, INCIDENTS_MAX, Outages, PRIORS, Prior};
-pub use self::report::{EventReport, SCENARIO_V1, ScenarioReport, ScenariosReport, Staged, play_scenario};
+pub use self::report::{
+    EventReport, SCENARIO_V1, ScenarioReport, ScenariosReport, Staged, play_scenario, play_scenario_shown,
+};
 pub use self::surge::{SurgeOver, Surged, surge};
 
 use crate::elements::Element;

@@ -10,10 +10,14 @@ use super::course::Course;
 use super::lay::{LayError, lay};
 use super::load::Load;
 use super::surge::surge;
-use super::{Scenario, Source};
+use super::{Scenario, Source, What};
 use crate::consequence::{Consequence, CostChange, PARTY_ROWS_MAX};
 use crate::contingency::Assumed;
+use crate::elements::Element;
+use crate::engine::End;
+use crate::laid::Laid;
 use crate::n_minus_1::notes;
+use crate::page::{ScenarioShown, StreamCounter};
 use crate::rehearsal::{Base, Rehearsal};
 use crate::timeline::Ordered;
 use crate::traffic::Basis;
@@ -112,6 +116,40 @@ pub fn play_scenario(
     load: &Load,
     staged: Staged<'_>,
 ) -> Result<ScenarioReport, LayError> {
+    played(rehearsal, load, staged, None)
+}
+
+/// The same, and what a page shows of it beside its report.
+pub fn play_scenario_shown(
+    rehearsal: &Rehearsal<'_>,
+    load: &Load,
+    staged: Staged<'_>,
+) -> Result<(ScenarioReport, ScenarioShown), LayError> {
+    let out = staged
+        .scenario
+        .events
+        .iter()
+        .filter_map(|event| match &event.what {
+            What::Out { element, .. } => Some(element.clone()),
+            _ => None,
+        });
+    let out: Vec<Element> = out.collect();
+    let mut streams = StreamCounter::new(rehearsal);
+    let report = played(rehearsal, load, staged, Some(&mut streams))?;
+    let shown = ScenarioShown {
+        id: report.id.clone(),
+        out,
+        streams: streams.finish(),
+    };
+    Ok((report, shown))
+}
+
+fn played(
+    rehearsal: &Rehearsal<'_>,
+    load: &Load,
+    staged: Staged<'_>,
+    mut streams: Option<&mut StreamCounter<'_, '_>>,
+) -> Result<ScenarioReport, LayError> {
     let Staged {
         mut notes,
         orders,
@@ -125,9 +163,15 @@ pub fn play_scenario(
     let own = surged.as_ref().map(|surged| rehearsal.surged(surged));
     let mut course = Course::over(first, last);
     let played = own.as_ref().unwrap_or(rehearsal);
-    let (mut consequence, _) = played.play_seen(&laying.timeline, PARTY_ROWS_MAX, &mut |call, fate| {
-        course.count(call.at, fate);
-    });
+    let mut seen = |laid: &Laid<'_>, end: &End, fate| {
+        if let Some(call) = laid.traffic.calls.get(end.call) {
+            course.count(call.at, fate);
+        }
+        if let Some(streams) = streams.as_deref_mut() {
+            streams.see(laid, end, fate);
+        }
+    };
+    let (mut consequence, _) = played.play_watched(&laying.timeline, PARTY_ROWS_MAX, &mut seen);
     unpriced(rehearsal, &laying.unpriced, &mut consequence);
     if surged
         .as_ref()

@@ -62,7 +62,12 @@ traces, mappings and laws are in docs/traffic.md.
 It leaves a receipt in the ledger of the state folder, if there is one: digests of grid, traffic, options, engine and \
 result. `tieline drill receipts` lists them."
     )]
-    NMinus1(Losses),
+    NMinus1 {
+        #[command(flatten)]
+        losses: Losses,
+        #[command(flatten)]
+        page: Paged,
+    },
     /// Take every two of them out at once. What may shed load is decided call by call, and so are the tightest others.
     #[command(
         name = "n-2",
@@ -74,7 +79,12 @@ Examples:
 What a configuration states under [bars.n_2] is judged: a contingency that misses a bar is a finding (exit 1). It leaves \
 a receipt, as n-1 does."
     )]
-    NMinus2(Losses),
+    NMinus2 {
+        #[command(flatten)]
+        losses: Losses,
+        #[command(flatten)]
+        page: Paged,
+    },
     /// Measure how many whole calls a second a drill decides on one core, in a world that is made for it.
     #[command(after_help = "\
 Examples:
@@ -120,6 +130,8 @@ pub(crate) struct DrillDirective {
     /// The directive, signed or not.
     pub(crate) file: PathBuf,
     #[command(flatten)]
+    pub(crate) page: Paged,
+    #[command(flatten)]
     pub(crate) recorded: Recorded,
     #[command(flatten)]
     pub(crate) traffic: TrafficArgs,
@@ -134,7 +146,7 @@ pub(crate) struct Scenarios {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// List the scenarios that are shipped.
-    #[arg(long, conflicts_with_all = ["files", "config", "set", "skip_absent", "start", "traffic"])]
+    #[arg(long, conflicts_with_all = ["files", "config", "html", "set", "skip_absent", "start", "traffic"])]
     pub(crate) list: bool,
     /// Choose a parameter of the scenarios; may be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
@@ -145,6 +157,8 @@ pub(crate) struct Scenarios {
     /// When scenarios start, in the place of what they say: `first call`, a time after it such as `2h`, or an instant.
     #[arg(long, value_name = "WHEN")]
     pub(crate) start: Option<String>,
+    #[command(flatten)]
+    pub(crate) page: Paged,
     #[command(flatten)]
     pub(crate) recorded: Recorded,
     #[command(flatten)]
@@ -190,6 +204,14 @@ pub(crate) struct Foreign {
     /// Write the configuration that it is taken to be, to correct it and go on with --config.
     #[arg(long, value_name = "FILE", requires = "litellm")]
     pub(crate) write_config: Option<PathBuf>,
+}
+
+/// A page beside what is printed.
+#[derive(Args, Debug)]
+pub(crate) struct Paged {
+    /// Also write a page for people: one file with pictures that loads nothing. It replaces a page, and nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// Whether a run leaves a receipt.

@@ -262,6 +262,19 @@ impl Mapping {
         )
     }
 
+    /// What is assumed and what could not be mapped, a sentence each.
+    pub(crate) fn sentences(&self) -> Vec<String> {
+        let said = |kind: &str, remark: &Remark| format!("{kind}: {}; {}.", remark.says, remark.means);
+        let assumed = self.assumed.iter().map(|remark| said("Assumed", remark));
+        let not_mapped = self.not_mapped.iter().map(|remark| said("Not mapped", remark));
+        let files = format!(
+            "The grid is what {} of {} is taken to be.",
+            short(&self.files).join(", "),
+            self.gateway
+        );
+        std::iter::once(files).chain(assumed).chain(not_mapped).collect()
+    }
+
     /// The report for a terminal.
     pub(crate) fn text(&self) -> String {
         let mut out = format!(

@@ -65,27 +65,27 @@ pub(in crate::commands) struct RehearsalReport {
     /// Always `tieline/directive-rehearse/v1`.
     pub(super) schema: &'static str,
     /// Parties outside its scope whose calls would change.
-    pub(super) bystanders: Vec<String>,
+    pub(in crate::commands) bystanders: Vec<String>,
     /// To compile it and lay it over the rules in force here, µs; applying adds one durable write. Absent within a drill,
     /// whose report is the same for the same inputs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) compiled_us: Option<u64>,
     /// Why the exit code is 1, in sentences; empty if it is 0.
     pub(in crate::commands) findings: Vec<String>,
-    pub(super) id: String,
+    pub(in crate::commands) id: String,
     /// Facts that would decide about the undetermined, and how many parties each would help.
     pub(super) missing: Vec<MissingFact>,
     /// What is to be said of the calls, such as that their ledger does not verify, in sentences.
-    pub(super) notes: Vec<String>,
+    pub(in crate::commands) notes: Vec<String>,
     /// Everybody with a key or recorded calls, those first whose calls would change.
     pub(super) parties: Vec<PartyStanding>,
     /// Recorded calls decided again, without and with the directive; null if none are recorded.
     pub(super) replay: Option<OrderReport>,
     /// Models, labs and parties that it names and that are not here.
-    pub(super) strangers: Vec<String>,
+    pub(in crate::commands) strangers: Vec<String>,
     /// Parties that would be held because their facts do not say.
-    pub(super) undetermined: Vec<String>,
-    pub(super) version: u32,
+    pub(in crate::commands) undetermined: Vec<String>,
+    pub(in crate::commands) version: u32,
 }
 
 #[derive(Debug, JsonSchema, Serialize)]

@@ -9,14 +9,15 @@ use serde::Serialize;
 use tieline_core::Ruling;
 use tieline_core::record::Hex32;
 use tieline_drill::{
-    Assumed, Basis, Contingencies, Known, LossUnderOrder, NMinus1Report, Rehearsal, Traffic, candidate_named,
-    under_order, under_order_text,
+    Assumed, Basis, Consequence, Contingencies, DirectiveShown, Known, LossUnderOrder, NMinus1Report,
+    Rehearsal, Streams, Traffic, candidate_named, directive_page, order_shown, under_order, under_order_text,
 };
 use tieline_policy::Directive;
 
 use super::facts::Facts;
 use super::flush;
 use super::losses::watched;
+use super::page::Page;
 use super::traffic::{Calls, traffic};
 use crate::cli::{Cli, DrillDirective};
 use crate::commands::directive::RehearsalReport;
@@ -45,6 +46,7 @@ pub(in crate::commands) struct DirectiveDrill {
 
 pub(super) fn run(cli: &Cli, args: &DrillDirective) -> Result<u8> {
     let directive = rehearse::directive(&args.file)?;
+    let page = Page::of(&args.page)?;
     flush(cli);
     let world = World::open(cli, None)?;
     let lay = Lay::new(&directive, &world, &Arc::new(World::registry(cli)?))?;
@@ -75,6 +77,13 @@ pub(super) fn run(cli: &Cli, args: &DrillDirective) -> Result<u8> {
         output::json(&report)?;
     } else {
         output::line(report.text())?;
+    }
+    if let Some(mut page) = page {
+        page.doubting(calls.doubt.as_ref());
+        let rehearsal = Rehearsal::new(&world.snapshot, traffic, known);
+        let (consequence, after) = order_shown(&rehearsal, Box::new(ordered));
+        let shown = report.shown(&consequence, &after);
+        page.write(&directive_page(page.ground(&rehearsal), &shown))?;
     }
     if !args.recorded.no_receipt {
         match &calls.doubt {
@@ -108,6 +117,21 @@ fn losses(world: &World, traffic: &Traffic, known: &Known) -> NMinus1Report {
 }
 
 impl DirectiveDrill {
+    fn shown<'d>(&'d self, consequence: &'d Consequence, after: &'d Streams) -> DirectiveShown<'d> {
+        let rehearsal = &self.rehearsal;
+        DirectiveShown {
+            after,
+            bystanders: &rehearsal.bystanders,
+            consequence,
+            findings: &rehearsal.findings,
+            id: format!("{} (version {})", rehearsal.id, rehearsal.version),
+            losses: &self.losses,
+            notes: &rehearsal.notes,
+            strangers: &rehearsal.strangers,
+            undetermined: &rehearsal.undetermined,
+        }
+    }
+
     fn text(&self) -> String {
         let mut text = self.rehearsal.text();
         if !text.ends_with('\n') {

@@ -9,13 +9,14 @@ use tieline_core::Snapshot;
 use tieline_core::receipt::{LedgerCited, TrafficCited};
 use tieline_drill::{
     Assumed, Bars, Basis, Contingencies, Known, Loss, NMinus1Report, NMinus2Report, Pairs, Rehearsal,
-    Traffic, WORST_OF_THE_REST,
+    Traffic, WORST_OF_THE_REST, n_minus_1_page, n_minus_2_page,
 };
 
 use super::facts::Facts;
+use super::page::Page;
 use super::traffic::traffic;
 use super::{flush, in_parallel, progress};
-use crate::cli::{Cli, How, Losses};
+use crate::cli::{Cli, How, Losses, Paged};
 use crate::commands::grid::World;
 use crate::commands::imported::{self, LossesImported};
 use crate::commands::receipt::{self, Ran};
@@ -53,10 +54,13 @@ struct Cited {
 }
 
 /// `n-1`.
-pub(super) fn one(cli: &Cli, args: &Losses) -> Result<u8> {
+pub(super) fn one(cli: &Cli, args: &Losses, paged: &Paged) -> Result<u8> {
+    let mut page = Page::of(paged)?;
     let (world, inputs, cited) = open(cli, args, |world| world.bars.n_1)?;
-    let report = singles(&inputs);
+    cited.tell(page.as_mut());
+    let (report, html) = singles_shown(&inputs, page.as_ref());
     let report = cited.show(cli, "tieline/drill-n-1-litellm/v1", report, NMinus1Report::text)?;
+    written(page.as_ref(), html)?;
     if !args.recorded.no_receipt {
         cited.record(cli, ONE, (&world, &inputs), &report);
     }
@@ -64,10 +68,13 @@ pub(super) fn one(cli: &Cli, args: &Losses) -> Result<u8> {
 }
 
 /// `n-2`.
-pub(super) fn two(cli: &Cli, args: &Losses) -> Result<u8> {
+pub(super) fn two(cli: &Cli, args: &Losses, paged: &Paged) -> Result<u8> {
+    let mut page = Page::of(paged)?;
     let (world, inputs, cited) = open(cli, args, |world| world.bars.n_2)?;
-    let report = pairs(&inputs);
+    cited.tell(page.as_mut());
+    let (report, html) = pairs_shown(&inputs, page.as_ref());
     let report = cited.show(cli, "tieline/drill-n-2-litellm/v1", report, NMinus2Report::text)?;
+    written(page.as_ref(), html)?;
     if !args.recorded.no_receipt {
         cited.record(cli, TWO, (&world, &inputs), &report);
     }
@@ -76,21 +83,47 @@ pub(super) fn two(cli: &Cli, args: &Losses) -> Result<u8> {
 
 /// Every single loss, on all cores.
 pub(super) fn singles(inputs: &Inputs) -> NMinus1Report {
-    let rehearsal = Rehearsal::new(&inputs.snapshot, &inputs.traffic, inputs.known.clone());
-    let contingencies = Contingencies::single(&rehearsal, inputs.assumed);
-    let plays = watched(contingencies.plays(), "decided", &|play| contingencies.play(play));
-    contingencies.n_minus_1(&plays, &inputs.bars)
+    singles_shown(inputs, None).0
 }
 
 /// Every pair, on all cores.
 pub(super) fn pairs(inputs: &Inputs) -> NMinus2Report {
+    pairs_shown(inputs, None).0
+}
+
+/// Every single loss, and its page if one is asked for.
+fn singles_shown(inputs: &Inputs, page: Option<&Page<'_>>) -> (NMinus1Report, Option<String>) {
+    let rehearsal = Rehearsal::new(&inputs.snapshot, &inputs.traffic, inputs.known.clone());
+    let contingencies = Contingencies::single(&rehearsal, inputs.assumed);
+    let plays = watched(contingencies.plays(), "decided", &|play| contingencies.play(play));
+    let report = contingencies.n_minus_1(&plays, &inputs.bars);
+    let html = page.map(|page| {
+        n_minus_1_page(page.ground(&rehearsal), &report, &|gone| {
+            contingencies.streams(gone)
+        })
+    });
+    (report, html)
+}
+
+/// Every pair, and its page if one is asked for.
+fn pairs_shown(inputs: &Inputs, page: Option<&Page<'_>>) -> (NMinus2Report, Option<String>) {
     let rehearsal = Rehearsal::new(&inputs.snapshot, &inputs.traffic, inputs.known.clone());
     let pairs = Pairs::new(&rehearsal, inputs.assumed);
     let singles = watched(pairs.singles(), "single losses", &|play| pairs.single(play));
     let judged = watched(pairs.plays(), "pairs screened", &|play| pairs.judge(play));
     let plan = pairs.plan(&singles, &judged, WORST_OF_THE_REST);
     let chosen = watched(plan.chosen(), "pairs decided", &|ix| pairs.play(&plan, ix));
-    pairs.n_minus_2(&plan, &singles, chosen, &inputs.bars)
+    let report = pairs.n_minus_2(&plan, &singles, chosen, &inputs.bars);
+    let html = page.map(|page| n_minus_2_page(page.ground(&rehearsal), &report, &|gone| pairs.streams(gone)));
+    (report, html)
+}
+
+/// The page as a file, if one is asked for.
+fn written(page: Option<&Page<'_>>, html: Option<String>) -> Result<()> {
+    match page.zip(html) {
+        Some((page, html)) => page.write(&html),
+        None => Ok(()),
+    }
 }
 
 /// What losses are rehearsed on by these arguments, and how a receipt cites it.
@@ -153,6 +186,16 @@ pub(super) fn watched<T: Send>(
 // === what receipts say ===
 
 impl Cited {
+    /// What a page has to say of what it rests on.
+    fn tell(&self, page: Option<&mut Page<'_>>) {
+        if let Some(page) = page {
+            page.doubting(self.doubt.as_ref());
+            if let Some(mapping) = &self.mapping {
+                mapping.sentences().into_iter().for_each(|says| page.remark(says));
+            }
+        }
+    }
+
     /// Print the report; beside what it rests on, where that is another gateway's.
     fn show<R: Serialize>(
         &self,

@@ -7,6 +7,7 @@ pub(super) mod facts;
 mod fit;
 mod losses;
 mod orders;
+mod page;
 mod receipts;
 mod replay;
 mod scenario;
@@ -36,8 +37,8 @@ pub(super) fn run(cli: &Cli, command: &Drill) -> Result<u8> {
         Drill::Fit(args) => fit::run(cli, args),
         Drill::Replay(args) => replay::run(cli, args),
         Drill::Scenario(args) => scenario::run(cli, args),
-        Drill::NMinus1(args) => losses::one(cli, args),
-        Drill::NMinus2(args) => losses::two(cli, args),
+        Drill::NMinus1 { losses, page } => losses::one(cli, losses, page),
+        Drill::NMinus2 { losses, page } => losses::two(cli, losses, page),
         Drill::Receipts(args) => receipts::run(cli, args),
         Drill::Sim(args) => sim::run(cli, args),
     }

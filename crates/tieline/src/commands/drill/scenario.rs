@@ -8,14 +8,15 @@ use std::sync::Arc;
 use tieline_core::record::Hex32;
 use tieline_core::{Span, Tick};
 use tieline_drill::{
-    Basis, Event, Load, PartyClass, Rehearsal, ScenarioReport, ScenariosReport, Staged, Traffic,
-    play_scenario,
+    Basis, Event, Load, PartyClass, Rehearsal, ScenarioReport, ScenarioShown, ScenariosReport, Staged,
+    Traffic, play_scenario_shown, scenarios_page,
 };
 use tieline_note::jcs;
 use tieline_policy::Registry;
 
 use super::facts::Facts;
 use super::orders::Order;
+use super::page::Page;
 use super::traffic::{Calls, traffic};
 use super::{flush, losses, shipped};
 use crate::check;
@@ -60,6 +61,7 @@ pub(super) fn run(cli: &Cli, args: &Scenarios) -> Result<u8> {
     if args.list {
         return shipped::list(cli.json);
     }
+    let mut page = Page::of(&args.page)?;
     flush(cli);
     let found: Vec<Found> = args
         .files
@@ -90,12 +92,17 @@ pub(super) fn run(cli: &Cli, args: &Scenarios) -> Result<u8> {
     let load = Load::of(&rehearsal);
     let window = traffic.window().unwrap_or_default();
     let checked = checked(&here, &found, &load, window, choices)?;
-    let reports = play(&here, &rehearsal, &load, &checked)?;
+    let played = play(&here, &rehearsal, &load, &checked)?;
+    let (reports, shown): (Vec<_>, Vec<_>) = played.into_iter().unzip();
     let report = ScenariosReport::new(&rehearsal, reports);
     if cli.json {
         output::json(&report)?;
     } else {
         output::line(report.text())?;
+    }
+    if let Some(page) = &mut page {
+        page.doubting(calls.doubt.as_ref());
+        page.write(&scenarios_page(page.ground(&rehearsal), &report, &shown))?;
     }
     if !args.recorded.no_receipt {
         let world = &here.world;
@@ -145,7 +152,7 @@ fn play(
     rehearsal: &Rehearsal<'_>,
     load: &Load,
     checked: &[CheckedScenario],
-) -> Result<Vec<ScenarioReport>> {
+) -> Result<Vec<(ScenarioReport, ScenarioShown)>> {
     let mut all = Vec::with_capacity(checked.len());
     for one in checked {
         let orders = one
@@ -166,7 +173,7 @@ fn play(
             scenario: one.scenario.clone(),
             set: one.set.clone(),
         };
-        let report = play_scenario(rehearsal, load, staged);
+        let report = play_scenario_shown(rehearsal, load, staged);
         report.map_err(|error| Failure::input(format!("the scenario {}: {error}", one.scenario.id)))
     });
     reports.into_iter().collect()
