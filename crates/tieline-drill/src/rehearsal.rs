@@ -220,7 +220,7 @@ impl<'t> Rehearsal<'t> {
     pub(crate) fn play_streams(&self, timeline: &Timeline<'_>, rows_max: usize) -> (Consequence, Streams) {
         let mut counter = StreamCounter::new(self);
         let (consequence, _) = self.play_watched(timeline, rows_max, &mut |laid, end, fate| {
-            counter.see(laid, end, fate)
+            counter.see(laid, end, fate);
         });
         (consequence, counter.finish())
     }

@@ -131,3 +131,33 @@ pub(super) fn legend(m: &mut Markup) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn some() -> impl Strategy<Value = u64> {
+        prop_oneof![Just(0_u64), 1_u64..10, 1_u64..u64::MAX / 8]
+    }
+
+    proptest! {
+        #[test]
+        fn a_bar_is_whole_and_shows_what_is_something(
+            [kept, moved, degraded, held, lost] in prop::array::uniform5(some()),
+        ) {
+            let tally = Tally { kept, moved, degraded, held, lost, refused_before: 0 };
+            let parts = parts(&tally);
+            let somethings = PARTS.iter().filter(|part| (part.of)(&tally) > 0).count();
+            prop_assert_eq!(parts.len(), somethings);
+            let mut end = Px(0);
+            for (_, x, length) in &parts {
+                prop_assert_eq!(*x, end);
+                prop_assert!(*length >= Px::whole(3));
+                end = end + *length;
+            }
+            prop_assert_eq!(end, if somethings > 0 { WIDTH } else { Px(0) });
+        }
+    }
+}

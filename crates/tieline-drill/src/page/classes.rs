@@ -1,9 +1,9 @@
 //! Who loses what: by class of party over the worst, and of the worst the parties by name.
 
 use super::bars::bar;
-use super::document::{cell, more, number, scrolling, table, word};
+use super::document::{captioned, cell, more, number, scrolling, table, word};
 use super::markup::{Markup, markup};
-use super::words::{PerCent, or_dash};
+use super::words::{PerCent, Sure, or_dash};
 use crate::consequence::Consequence;
 use crate::known::PartyClass;
 use crate::table::count;
@@ -14,7 +14,7 @@ pub(super) const COLUMNS_MAX: usize = 6;
 const PARTIES_MAX: usize = 20;
 
 /// How many calls of each class go unserved, loss by loss.
-pub(super) fn matrix(losses: &[(String, &Consequence)]) -> Markup {
+pub(super) fn matrix(losses: &[(String, &Consequence)], sure: Sure) -> Markup {
     let classes: Vec<PartyClass> = PartyClass::ALL
         .into_iter()
         .filter(|class| {
@@ -26,10 +26,12 @@ pub(super) fn matrix(losses: &[(String, &Consequence)]) -> Markup {
     markup(|m| {
         scrolling(m, "Calls unserved by class and loss", |m| {
             m.element("table", &[("class", &"matrix")], |m| {
-                m.leaf(
-                    "caption",
-                    &[],
-                    "Of the calls of each class that are served today, those that would not be",
+                captioned(
+                    m,
+                    (
+                        "Of the calls of each class that are served today, those that would not be",
+                        Some(sure),
+                    ),
                 );
                 m.element("thead", &[], |m| {
                     m.element("tr", &[], |m| {
@@ -76,7 +78,7 @@ fn share(m: &mut Markup, class: PartyClass, consequence: &Consequence) {
 }
 
 /// The classes of one loss, and its parties.
-pub(super) fn of_one(name: &str, consequence: &Consequence) -> Markup {
+pub(super) fn of_one(name: &str, consequence: &Consequence, sure: Sure) -> Markup {
     let columns = [
         word("class"),
         number("parties"),
@@ -108,12 +110,16 @@ pub(super) fn of_one(name: &str, consequence: &Consequence) -> Markup {
     });
     markup(|m| {
         m.leaf("h3", &[], format!("By class, {name}"));
-        m.append(table("Calls by class of party", &columns, rows.collect()));
-        parties(m, name, consequence);
+        m.append(table(
+            ("Calls by class of party", Some(sure)),
+            &columns,
+            rows.collect(),
+        ));
+        parties(m, name, consequence, sure);
     })
 }
 
-fn parties(m: &mut Markup, name: &str, consequence: &Consequence) {
+fn parties(m: &mut Markup, name: &str, consequence: &Consequence, sure: Sure) {
     let losing = consequence.parties.iter().filter(|row| row.tally.unserved() > 0);
     let losing: Vec<_> = losing.take(PARTIES_MAX).collect();
     if losing.is_empty() {
@@ -137,7 +143,11 @@ fn parties(m: &mut Markup, name: &str, consequence: &Consequence) {
         ]
     });
     m.leaf("h3", &[], format!("Parties that lose service, {name}"));
-    m.append(table("Those that lose most first", &columns, rows.collect()));
+    m.append(table(
+        ("Those that lose most first", Some(sure)),
+        &columns,
+        rows.collect(),
+    ));
     let all = usize::try_from(consequence.parties_losing).unwrap_or(usize::MAX);
     more(m, all, losing.len(), "parties");
 }

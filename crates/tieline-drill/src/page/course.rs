@@ -12,6 +12,7 @@ use super::px::Px;
 use super::words::cut;
 use crate::scenario::{Course, EventReport};
 use crate::table::count;
+use crate::tally::Tally;
 use crate::traffic::spelled;
 
 const WIDTH: Px = Px::whole(1_120);
@@ -51,7 +52,7 @@ impl Scale {
             most: course
                 .bins
                 .iter()
-                .map(|bin| bin.served_before())
+                .map(Tally::served_before)
                 .max()
                 .unwrap_or_default()
                 .max(1),
@@ -109,7 +110,7 @@ pub(super) fn course(id: usize, title: &str, course: &Course, events: &[EventRep
 }
 
 fn said(course: &Course) -> String {
-    let sum = |of: fn(&crate::tally::Tally) -> u64| count(course.bins.iter().map(of).sum());
+    let sum = |of: fn(&Tally) -> u64| count(course.bins.iter().map(of).sum());
     let parts: Vec<String> = PARTS
         .iter()
         .map(|part| format!("{} {}", sum(part.of), part.name))
@@ -128,7 +129,7 @@ fn area(m: &mut Markup, course: &Course, scale: &Scale, part: usize) {
     if course.bins.iter().all(|bin| (own.of)(bin) == 0) {
         return;
     }
-    let sum = |bin: &crate::tally::Tally| {
+    let sum = |bin: &Tally| {
         PARTS
             .iter()
             .take(part + 1)
@@ -258,4 +259,65 @@ fn happening(m: &mut Markup, scale: &Scale, lane: usize, event: &EventReport) {
             m.leaf("text", attrs, cut(&event.says, columns));
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn marks_are_round_and_few() {
+        assert_eq!(heights(0), [0]);
+        assert_eq!(heights(1), [0, 1]);
+        assert_eq!(heights(64), [0, 20, 40, 60]);
+        assert_eq!(heights(1_999), [0, 500, 1_000, 1_500]);
+        let hour = 3_600_000_000;
+        let day = instants(hour / 2, 24 * hour);
+        assert_eq!(day, [3, 6, 9, 12, 15, 18, 21, 24].map(|h| h * hour));
+        assert_eq!(
+            (clock(3 * hour), clock(24 * hour)),
+            ("03:00".to_owned(), "01-02".to_owned())
+        );
+        assert_eq!(clock(1_000_000), "00:00:01");
+    }
+
+    fn event() -> impl Strategy<Value = EventReport> {
+        (any::<u32>(), prop::option::of(any::<u32>()), ".{0,40}").prop_map(|(from, lasts, says)| {
+            EventReport {
+                from_us: from.into(),
+                says,
+                until_us: lasts.map(|lasts| u64::from(from) + u64::from(lasts)),
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_course_lies_within_its_picture(
+            counts in prop::collection::vec((0_u64..1_000, 0_u64..u64::from(u32::MAX)), 1..288),
+            (from_us, width_us) in (any::<u32>(), 1_u64..1_u64 << 50),
+            events in prop::collection::vec(event(), 0..30),
+        ) {
+            let bins = counts.iter().map(|(kept, lost)| Tally { kept: *kept, lost: *lost, ..Tally::default() });
+            let of = Course { bins: bins.collect(), from_us: from_us.into(), width_us };
+            let scale = Scale::of(&of, events.len());
+            let right = LEFT + LENGTH;
+            for at in instants(scale.from_us, scale.length_us) {
+                prop_assert!(LEFT <= scale.x(at) && scale.x(at) <= right);
+            }
+            prop_assert!(heights(scale.most).len() <= 4);
+            for event in &events {
+                let (from, until) = (scale.x(event.from_us), scale.x(event.until_us.unwrap_or(u64::MAX)));
+                prop_assert!(LEFT <= from && from <= until && until <= right && right <= WIDTH);
+            }
+            for calls in [0, scale.most] {
+                prop_assert!(Px(0) < scale.y(calls) && scale.y(calls) <= scale.ground());
+            }
+            let text = course(0, "<x>", &of, &events).finish();
+            let parsed = roxmltree::Document::parse(&text);
+            prop_assert!(parsed.is_ok(), "{:?}: {}", parsed, text);
+        }
+    }
 }

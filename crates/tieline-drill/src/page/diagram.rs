@@ -102,21 +102,20 @@ impl Diagram {
         }
         source.add_gone(&mut columns);
         let [mut labs, mut channels, mut asks, mut classes] = columns;
-        labs.iter_mut().for_each(|(ix, node)| source.lab(*ix, node));
-        channels
-            .iter_mut()
-            .for_each(|(ix, node)| source.channel(*ix, node));
-        asks.iter_mut().for_each(|(ix, node)| {
-            node.name = source
-                .asks
-                .names
-                .get(*ix)
-                .map_or_else(String::new, ToString::to_string);
-        });
-        classes.iter_mut().for_each(|(ix, node)| {
+        for (ix, node) in &mut labs {
+            source.lab(*ix, node);
+        }
+        for (ix, node) in &mut channels {
+            source.channel(*ix, node);
+        }
+        for (ix, node) in &mut asks {
+            let name = source.asks.names.get(*ix);
+            node.name = name.map_or_else(String::new, ToString::to_string);
+        }
+        for (ix, node) in &mut classes {
             let class = PartyClass::ALL.get(*ix).copied().unwrap_or_default();
             class.name().clone_into(&mut node.name);
-        });
+        }
         folded([labs, channels, asks, classes], links)
     }
 

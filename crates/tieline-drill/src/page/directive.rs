@@ -46,6 +46,7 @@ pub fn directive_page(ground: Ground<'_>, shown: &DirectiveShown<'_>) -> String 
         gone: &[],
         is_lasting: true,
         says: says.clone(),
+        sure,
     };
     let losing = [(shown.id.clone(), shown.consequence)];
     let losing = if shown.consequence.tally.unserved() > 0 {
@@ -56,7 +57,7 @@ pub fn directive_page(ground: Ground<'_>, shown: &DirectiveShown<'_>) -> String 
     let sections = vec![
         grid(&known, Some(&pictured)),
         standing(shown),
-        people(losing, Some((&says, shown.consequence))),
+        people(losing, Some((&says, shown.consequence)), sure),
         worse(shown, sure),
         supplied(&known, Some(&pictured)),
         sources(&known, shown.notes, &[]),
@@ -150,7 +151,9 @@ fn standing(shown: &DirectiveShown<'_>) -> Section {
         let said: Vec<String> = shown.findings.iter().cloned().chain(strangers).collect();
         if !said.is_empty() {
             m.element("ul", &[("class", &"notes")], |m| {
-                said.iter().for_each(|says| m.leaf("li", &[], says))
+                for says in &said {
+                    m.leaf("li", &[], says);
+                }
             });
         }
     });
@@ -188,7 +191,7 @@ fn worse(shown: &DirectiveShown<'_>, sure: Sure) -> Section {
             head.chain(numbers).chain(std::iter::once(tagged(sure))).collect()
         });
         m.append(table(
-            "Calls unserved over and above those with nothing gone",
+            ("Calls unserved over and above those with nothing gone", None),
             &columns,
             rows.collect(),
         ));

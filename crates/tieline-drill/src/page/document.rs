@@ -207,10 +207,11 @@ pub(super) const fn number(head: &'static str) -> Column {
 }
 
 /// A table whose rows become cards on a phone: each cell says there what its column is. The first of a row is its head.
-pub(super) fn table(caption: &str, columns: &[Column], rows: Vec<Vec<Markup>>) -> Markup {
+/// `caption` says how sure its numbers are, unless its rows do.
+pub(super) fn table(caption: (&str, Option<Sure>), columns: &[Column], rows: Vec<Vec<Markup>>) -> Markup {
     markup(|m| {
         m.element("table", &[("class", &"cards")], |m| {
-            m.leaf("caption", &[], caption);
+            captioned(m, caption);
             m.element("thead", &[], |m| {
                 m.element("tr", &[], |m| {
                     for column in columns {
@@ -228,6 +229,17 @@ pub(super) fn table(caption: &str, columns: &[Column], rows: Vec<Vec<Markup>>) -
     })
 }
 
+/// What a table shows, and how sure it is.
+pub(super) fn captioned(m: &mut Markup, (caption, sure): (&str, Option<Sure>)) {
+    m.element("caption", &[], |m| {
+        m.say(caption);
+        if let Some(sure) = sure {
+            m.own(" ");
+            tag(m, sure);
+        }
+    });
+}
+
 fn cells(m: &mut Markup, columns: &[Column], row: Vec<Markup>) {
     for (ix, (cell, column)) in row.into_iter().zip(columns).enumerate() {
         let class = match (column.is_number, cell.is_nil()) {
@@ -239,7 +251,7 @@ fn cells(m: &mut Markup, columns: &[Column], row: Vec<Markup>) {
             m.element("th", &[("scope", &"row"), ("class", &class)], |m| m.append(cell));
         } else {
             m.element("td", &[("class", &class), ("data-label", &column.head)], |m| {
-                m.append(cell)
+                m.append(cell);
             });
         }
     }
@@ -260,6 +272,82 @@ pub(super) fn more(m: &mut Markup, all: usize, shown: usize, what: &str) {
     let rest = all.saturating_sub(shown) as u64;
     if rest > 0 {
         let rest = crate::table::count(rest);
-        small(m, format!("… and {rest} more {what}; --json has all of them."));
+        let space = if what.is_empty() { "" } else { " " };
+        small(
+            m,
+            format!("… and {rest} more{space}{what}; --json has all of them."),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The custom properties of one scheme.
+    fn scheme(is_dark: bool) -> Vec<(String, [f64; 3])> {
+        let of = STYLE.split("@media (prefers-color-scheme: dark)");
+        let part: &str = of
+            .map(|part| part.split('}').next().unwrap())
+            .nth(usize::from(is_dark))
+            .unwrap();
+        let stated = part
+            .split([';', '{'])
+            .filter_map(|line| line.trim().strip_prefix("--")?.split_once(": #"));
+        let colour = |hex: &str| {
+            [0, 2, 4]
+                .map(|ix| f64::from(u8::from_str_radix(hex.get(ix..ix + 2).unwrap(), 16).unwrap()) / 255.0)
+        };
+        stated.map(|(name, hex)| (name.to_owned(), colour(hex))).collect()
+    }
+
+    /// Contrast as WCAG 2 counts it.
+    fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
+        let linear = |c: f64| {
+            if c <= 0.040_45 {
+                c / 12.92
+            } else {
+                ((c + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        let light = |[r, g, b]: [f64; 3]| 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+        let (a, b) = (light(a) + 0.05, light(b) + 0.05);
+        (a / b).max(b / a)
+    }
+
+    #[test]
+    fn colours_stand_out_in_both_schemes() {
+        for is_dark in [false, true] {
+            let colours = scheme(is_dark);
+            let of = |name: &str| colours.iter().find(|(own, _)| own == name).unwrap().1;
+            let check = |name: &str, on: &str, least: f64| {
+                let found = contrast(of(name), of(on));
+                assert!(found >= least, "{name} on {on}, dark: {is_dark}: {found:.2}");
+            };
+            for on in ["ground", "surface"] {
+                for text in ["ink", "soft", "lost"] {
+                    check(text, on, 4.5);
+                }
+                check("degraded", on, 3.0);
+            }
+            check("accent", "ground", 4.5);
+            for text in ["heat1", "heat2", "heat3", "heat4", "lost-soft"] {
+                check("ink", text, 4.5);
+            }
+            for text in ["heat1", "heat2"] {
+                check("soft", text, 4.5);
+            }
+            for part in ["kept", "moved", "degraded", "held", "lost", "grid"] {
+                check(part, "ground", 3.0);
+            }
+        }
+    }
+
+    #[test]
+    fn the_style_sheet_is_what_the_policy_allows() {
+        assert!(!STYLE.contains(['<', '&']), "it stands in the page as it is");
+        for word in ["url(", "@import", "http"] {
+            assert!(!STYLE.contains(word), "it loads nothing");
+        }
     }
 }

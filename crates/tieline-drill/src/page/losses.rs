@@ -10,7 +10,7 @@ use super::streams::Streams;
 use super::words::{PerCent, Sure, spoken, spoken_all};
 use super::{Ground, Known, answer};
 use crate::bars::Miss;
-use crate::contingency::{Contingency, Label, Loss};
+use crate::contingency::{Contingency, Loss};
 use crate::elements::{Element, named};
 use crate::n_minus_1::NMinus1Report;
 use crate::n_minus_2::NMinus2Report;
@@ -98,6 +98,8 @@ impl Losses<'_> {
             gone: &worst.gone,
             is_lasting: true,
             says: format!("without {}", spoken_all(&worst.gone)),
+            // Whatever its row is, the picture is of calls that were decided again.
+            sure: Sure::Exact,
         });
         let mut sections = vec![grid(&known, pictured.as_ref()), self.ranked(&known, worst)];
         let losing: Vec<_> = (alike(self.contingencies).into_iter())
@@ -109,12 +111,13 @@ impl Losses<'_> {
         sections.push(people(
             &losing,
             worst_named.as_ref().map(|(name, one)| (name.as_str(), *one)),
+            self.sure(&known),
         ));
         sections.push(supplied(&known, pictured.as_ref()));
         sections.push(sources(&known, self.notes, &[]));
         let basis = ground.rehearsal.basis();
         let document = Document {
-            answer: self.answer(&known, worst),
+            answer: Self::answer(&known, worst),
             banner: ground.doubt.map(super::sections::doubt),
             command: self.command,
             figures: self.figures(&known, worst),
@@ -129,7 +132,7 @@ impl Losses<'_> {
         document.html()
     }
 
-    fn answer(&self, known: &Known<'_>, worst: Option<&Contingency>) -> String {
+    fn answer(known: &Known<'_>, worst: Option<&Contingency>) -> String {
         let exposed = answer::exposed(known);
         let touching = worst.filter(|worst| !worst.consequence.is_nothing());
         let Some(worst) = touching else {
@@ -145,12 +148,7 @@ impl Losses<'_> {
     fn figures(&self, known: &Known<'_>, worst: Option<&Contingency>) -> Vec<Figure> {
         let base = known.ground.rehearsal.base();
         let sure = Sure::of(known.ground.rehearsal.basis());
-        let is_modelled = self.contingencies.iter().any(|one| one.label == Label::Modelled);
-        let all = if is_modelled {
-            sure.and(Sure::Modelled)
-        } else {
-            sure
-        };
+        let all = self.sure(known);
         let losing = self
             .contingencies
             .iter()
@@ -197,6 +195,12 @@ impl Losses<'_> {
         figures
     }
 
+    /// How sure the least sure of the rows is.
+    fn sure(&self, known: &Known<'_>) -> Sure {
+        let labels = self.contingencies.iter().map(|one| Sure::from(one.label));
+        labels.fold(Sure::of(known.ground.rehearsal.basis()), Sure::and)
+    }
+
     fn ranked(&self, known: &Known<'_>, worst: Option<&Contingency>) -> Section {
         let groups = alike(self.contingencies);
         let sure = Sure::of(known.ground.rehearsal.basis());
@@ -211,7 +215,7 @@ impl Losses<'_> {
         let body = super::markup::markup(|m| {
             if !self.bars_missed.is_empty() {
                 m.element("div", &[("class", &"bars"), ("role", &"note")], |m| {
-                    self.missed(m)
+                    self.missed(m);
                 });
             }
             m.append(ranking(

@@ -47,7 +47,11 @@ impl Markup {
 
     /// Markup that was written before.
     pub(super) fn append(&mut self, markup: Self) {
-        self.text.push_str(&markup.text);
+        if self.text.is_empty() {
+            self.text = markup.text;
+        } else {
+            self.text.push_str(&markup.text);
+        }
     }
 
     /// What this program wrote and no one else: a style sheet, a doctype.
@@ -111,17 +115,28 @@ fn escape(text: &str, out: &mut String) {
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
             '\t' | '\n' => out.push(' '),
-            '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            '\u{61c}'
+            c if is_unfit(c) => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+}
+
+/// What a document may not hold, and what turns the direction of the text around it or does not show.
+const fn is_unfit(c: char) -> bool {
+    matches!(
+        c,
+        '\u{0}'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{61c}'
             | '\u{200b}'
             | '\u{200e}'
             | '\u{200f}'
             | '\u{202a}'..='\u{202e}'
             | '\u{2066}'..='\u{2069}'
-            | '\u{feff}' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
+            | '\u{feff}'
+            | '\u{fffe}'
+            | '\u{ffff}'
+    )
 }
 
 #[cfg(test)]

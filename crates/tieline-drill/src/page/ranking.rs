@@ -7,8 +7,8 @@ use super::words::{PerCent, Sure, or_dash};
 use crate::consequence::{Consequence, CostChange};
 use crate::table::{count, span};
 
-/// Rows of a ranking: as many as the terminal shows. 60 rows of 700 bytes are 42 kB.
-pub(super) const ROWS_MAX: usize = 60;
+/// Rows of a ranking: two screens, which is more than a board reads. 30 rows of 1,500 bytes are 45 kB.
+pub(super) const ROWS_MAX: usize = 30;
 
 /// One row.
 pub(super) struct Row<'r> {
@@ -37,7 +37,7 @@ pub(super) fn ranking(caption: &str, of: &'static str, rows: &[Row<'_>], all: us
     let rows = rows.iter().map(row).collect();
     markup(|m| {
         legend(m);
-        m.append(table(caption, &columns, rows));
+        m.append(table((caption, None), &columns, rows));
         more(m, all, shown, "");
         small(
             m,

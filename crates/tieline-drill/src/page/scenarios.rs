@@ -42,6 +42,7 @@ pub fn scenarios_page(ground: Ground<'_>, report: &ScenariosReport, shown: &[Sce
         gone: &shown.out,
         is_lasting: false,
         says: format!("through “{}”", worst.title),
+        sure: Sure::Modelled,
     });
     let losing = report
         .scenarios
@@ -70,7 +71,11 @@ pub fn scenarios_page(ground: Ground<'_>, report: &ScenariosReport, shown: &[Sce
         grid(&known, pictured.as_ref()),
         ranked(report, sure),
         courses(report, sure),
-        people(&losing, through.as_ref().map(|(name, one)| (name.as_str(), *one))),
+        people(
+            &losing,
+            through.as_ref().map(|(name, one)| (name.as_str(), *one)),
+            sure.and(Sure::Modelled),
+        ),
         supplied(&known, pictured.as_ref()),
         sources(&known, &notes, &cited),
     ];
@@ -211,7 +216,7 @@ fn courses(report: &ScenariosReport, sure: Sure) -> Section {
                 });
                 let title = format!("{} over time", one.title);
                 scrolling(m, &title, |m| {
-                    m.append(course(ix, &title, &one.course, &one.events))
+                    m.append(course(ix, &title, &one.course, &one.events));
                 });
             });
             events(m, &one.events);

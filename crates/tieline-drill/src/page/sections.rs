@@ -3,7 +3,7 @@
 use super::Known;
 use super::classes::{self, COLUMNS_MAX};
 use super::diagram::{Diagram, Laid, Moment, Source, draw};
-use super::document::{Section, cell, more, number, scrolling, small, table, word};
+use super::document::{Section, cell, more, number, scrolling, small, table, tag, word};
 use super::markup::{Markup, markup};
 use super::streams::Streams;
 use super::supply::supply;
@@ -23,6 +23,7 @@ pub(super) struct Pictured<'p> {
     pub(super) is_lasting: bool,
     /// As it reads after a comma: `without cloud aws`.
     pub(super) says: String,
+    pub(super) sure: Sure,
 }
 
 /// What the banner says.
@@ -44,13 +45,14 @@ pub(super) fn grid(known: &Known<'_>, pictured: Option<&Pictured<'_>>) -> Sectio
         gone: pictured.map_or(&[], |pictured| pictured.gone),
         snapshot: known.ground.rehearsal.snapshot(),
     };
+    let sure = Sure::of(known.ground.rehearsal.basis());
     let diagram = Diagram::of(&source);
     let laid = Laid::of(&diagram);
     let body = markup(|m| {
         picture(
             m,
             (&diagram, &laid),
-            Moment::Before,
+            (Moment::Before, sure),
             "Today, with nothing gone",
             &served(&known.before),
         );
@@ -61,7 +63,13 @@ pub(super) fn grid(known: &Known<'_>, pictured: Option<&Pictured<'_>>) -> Sectio
             } else {
                 Moment::Through
             };
-            picture(m, (&diagram, &laid), moment, &title, &served(pictured.after));
+            picture(
+                m,
+                (&diagram, &laid),
+                (moment, sure.and(pictured.sure)),
+                &title,
+                &served(pictured.after),
+            );
         }
         key(m);
         chokepoints(m, known);
@@ -85,11 +93,13 @@ fn served(streams: &Streams) -> String {
     )
 }
 
-fn picture(m: &mut Markup, of: (&Diagram, &Laid), moment: Moment, title: &str, says: &str) {
+fn picture(m: &mut Markup, of: (&Diagram, &Laid), (moment, sure): (Moment, Sure), title: &str, says: &str) {
     m.element("figure", &[], |m| {
         m.element("figcaption", &[], |m| {
             m.leaf("b", &[], title);
             m.say(format!(" {says}"));
+            m.own(" ");
+            tag(m, sure);
             m.leaf("span", &[("class", &"hint")], " The picture scrolls sideways.");
         });
         scrolling(m, title, |m| m.append(draw(of, moment, title, says)));
@@ -158,7 +168,7 @@ fn chokepoints(m: &mut Markup, known: &Known<'_>) {
         ]
     });
     m.append(table(
-        "Elements that calls cannot do without",
+        ("Elements that calls cannot do without", None),
         &columns,
         cells.collect(),
     ));
@@ -170,7 +180,11 @@ fn chokepoints(m: &mut Markup, known: &Known<'_>) {
 }
 
 /// Who loses what. `losing` are the worst first.
-pub(super) fn people(losing: &[(String, &Consequence)], worst: Option<(&str, &Consequence)>) -> Section {
+pub(super) fn people(
+    losing: &[(String, &Consequence)],
+    worst: Option<(&str, &Consequence)>,
+    sure: Sure,
+) -> Section {
     let body = markup(|m| {
         if losing.is_empty() {
             small(m, "Nobody loses service.");
@@ -180,11 +194,11 @@ pub(super) fn people(losing: &[(String, &Consequence)], worst: Option<(&str, &Co
                 .take(COLUMNS_MAX)
                 .map(|(name, one)| (name.clone(), *one))
                 .collect();
-            m.append(classes::matrix(&shown));
+            m.append(classes::matrix(&shown, sure));
             more(m, losing.len(), shown.len(), "");
         }
         if let Some((name, consequence)) = worst.filter(|(_, one)| !one.is_nothing()) {
-            m.append(classes::of_one(name, consequence));
+            m.append(classes::of_one(name, consequence, sure));
         }
     });
     Section::new(
@@ -198,11 +212,17 @@ pub(super) fn people(losing: &[(String, &Consequence)], worst: Option<(&str, &Co
 /// How concentrated supply is.
 pub(super) fn supplied(known: &Known<'_>, pictured: Option<&Pictured<'_>>) -> Section {
     let snapshot = known.ground.rehearsal.snapshot();
+    let sure = Sure::of(known.ground.rehearsal.basis());
     let after = pictured.map(|pictured| (pictured.says.as_str(), pictured.after));
     Section::new(
         "supply",
         "How concentrated supply is",
         "The fewer the suppliers, the nearer to 10,000; what is left after a loss may be more concentrated than before.",
-        supply(snapshot, &known.before, after),
+        supply(
+            snapshot,
+            sure.and(if after.is_some() { Sure::Modelled } else { sure }),
+            &known.before,
+            after,
+        ),
     )
 }

@@ -4,6 +4,7 @@ use super::document::{cell, number, small, table, word};
 use super::markup::{Markup, markup};
 use super::px::Px;
 use super::streams::Streams;
+use super::words::Sure;
 use crate::concentration::{Concentration, IndexAfter, Of, Suppliers};
 use crate::table::{count, percent};
 use tieline_core::Snapshot;
@@ -13,7 +14,12 @@ const AXIS: Px = Px::whole(200);
 const MARGIN: Px = Px::whole(8);
 
 /// The table. `after` is what it is compared with, in words.
-pub(super) fn supply(snapshot: &Snapshot, before: &Streams, after: Option<(&str, &Streams)>) -> Markup {
+pub(super) fn supply(
+    snapshot: &Snapshot,
+    sure: Sure,
+    before: &Streams,
+    after: Option<(&str, &Streams)>,
+) -> Markup {
     let suppliers = Suppliers::all(snapshot);
     let mut rows = Vec::new();
     for of in [Of::Calls, Of::Tokens, Of::Spend] {
@@ -37,7 +43,7 @@ pub(super) fn supply(snapshot: &Snapshot, before: &Streams, after: Option<(&str,
         |(name, _)| format!("Index of concentration, before and after: {name}"),
     );
     markup(|m| {
-        m.append(table(&caption, &columns, rows));
+        m.append(table((&caption, Some(sure)), &columns, rows));
         small(
             m,
             "The Herfindahl-Hirschman index: the sum of squared shares in per cent; 10,000 is a single supplier. Marks on the \

@@ -11,6 +11,7 @@ mod laws;
 mod live;
 mod n_minus_1;
 mod n_minus_2;
+mod pages;
 mod random;
 mod replay;
 mod scenario;

@@ -26,6 +26,7 @@ mod keys;
 mod lifecycle;
 mod ollama;
 mod operating;
+mod pages;
 mod parties;
 mod policy;
 mod pools;

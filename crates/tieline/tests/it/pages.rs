@@ -1,0 +1,86 @@
+//! `--html FILE` of drills: a page beside what is printed, over nothing that is no page, and with a banner where the ledger
+//! does not verify.
+
+use crate::damage;
+use crate::folder::Folder;
+
+/// A folder with six calls in its ledger.
+fn with_calls() -> Folder {
+    let folder = Folder::new();
+    let server = folder.serve();
+    for _ in 0..3 {
+        server.chat().must_be(200);
+        server.messages().must_be(200);
+    }
+    server.stop();
+    folder
+}
+
+/// The page, which must be one.
+#[track_caller]
+fn page(folder: &Folder, name: &str) -> String {
+    let page = folder.read(name);
+    assert!(page.starts_with("<!DOCTYPE html>\n<html lang=\"en\""), "{page}");
+    assert!(page.ends_with("</html>\n") && !page.contains("<script") && !page.contains(" src="));
+    page
+}
+
+#[test]
+fn a_page_beside_what_is_printed() {
+    let folder = with_calls();
+    folder.text(&["directive", "new", "letter.toml"]);
+    let scenario = "id = \"mine\"\ntitle = \"East & west\"\n[[event]]\nfor = \"1h\"\n\
+                    out = { component = \"cloud:east\", how = \"errors\" }\n";
+    folder.write("mine.toml", scenario);
+    let runs: [(&[&str], &str); 4] = [
+        (&["drill", "n-1"], "Each of "),
+        (&["drill", "n-2"], "Every pair of "),
+        (&["drill", "scenario", "mine.toml"], "“East &amp; west” would "),
+        (&["drill", "directive", "letter.toml"], "<h1>Directive "),
+    ];
+    for (args, says) in runs {
+        let plain = folder.json(&[args, &["--no-receipt"]].concat());
+        let with = [args, &["--no-receipt", "--html", "page.html"]].concat();
+        assert_eq!(folder.json(&with), plain, "the page changes nothing of {args:?}");
+        let first = page(&folder, "page.html");
+        assert!(first.contains(says), "{args:?}");
+        assert!(!first.contains("Unverified"));
+        folder.json(&with);
+        assert_eq!(
+            page(&folder, "page.html"),
+            first,
+            "{args:?} twice is the same page"
+        );
+    }
+}
+
+#[test]
+fn a_page_costs_no_file_that_is_none() {
+    let folder = with_calls();
+    let before = folder.read("tieline.toml");
+    let said = folder.fails(&["drill", "n-1", "--html", "tieline.toml"]);
+    assert!(
+        said.contains("tieline.toml is there and is no page of a drill"),
+        "{said}"
+    );
+    assert_eq!(folder.read("tieline.toml"), before);
+    let said = folder.fails(&["drill", "n-1", "--html", "nowhere/page.html"]);
+    assert!(said.contains("nowhere is no folder"), "{said}");
+    let said = folder.fails(&["drill", "scenario", "--list", "--html", "page.html"]);
+    assert!(said.contains("cannot be used with"), "{said}");
+}
+
+#[test]
+fn a_ledger_that_does_not_verify_has_a_banner() {
+    let folder = with_calls();
+    damage::change(&folder.at("ledger.db"), "tieline/outcome/v", |_| b'0');
+    for args in [&["drill", "n-1"][..], &["drill", "n-2"]] {
+        folder.fails(&[args, &["--html", "page.html"]].concat());
+        assert!(!folder.at("page.html").exists(), "what is refused has no page");
+        folder.json(&[args, &["--unverified", "--html", "page.html"]].concat());
+        let page = page(&folder, "page.html");
+        assert!(page.contains("<strong>Unverified</strong>"));
+        assert!(page.contains("The ledger does not verify"), "{args:?}");
+        std::fs::remove_file(folder.at("page.html")).unwrap();
+    }
+}
