@@ -53,6 +53,7 @@ Examples:
   tieline drill n-1 --traffic law.toml --seed 7    over calls that are drawn from a law
   tieline drill n-1 --how silent --survivors 0.5   what is gone stays silent, and the rest is worth half
   tieline drill n-1 --litellm config.yaml          over another gateway's configuration
+  tieline drill n-1 --html n-1.html                and a page for people, with the grid before and after
 
 What a configuration states under [bars.n_1] is judged: a contingency that misses a bar is a finding (exit 1).
 
