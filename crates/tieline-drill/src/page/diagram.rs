@@ -2,7 +2,7 @@
 //! Here is what it shows; [`layout`] says where, [`draw`] how.
 //!
 //! Bounds: [`SHOWN_MAX`] of each; what is beyond is one row together, and the page says how many that is. What is gone or a
-//! chokepoint is shown before what only has calls.
+//! chokepoint comes first, in half of the rows where there is more, and then what has most calls.
 
 mod draw;
 mod layout;
@@ -164,6 +164,10 @@ impl Flow {
 }
 
 impl Node {
+    fn weight(&self) -> u64 {
+        self.calls.max() + self.unserved.max()
+    }
+
     fn is_marked(&self) -> bool {
         self.gone || self.chokepoint.is_some()
     }
@@ -269,12 +273,16 @@ fn folded(columns: [Numbered; 4], links: [BTreeMap<(usize, usize), Flow>; 3]) ->
 /// The nodes that are shown, and the row of each node by its number.
 fn fold(column: Numbered, max: usize, shown: &mut Vec<Node>) -> BTreeMap<usize, usize> {
     let mut nodes: Vec<(usize, Node)> = column.into_iter().collect();
-    nodes.sort_by_key(|(ix, node)| {
-        let weight = node.calls.max() + node.unserved.max();
-        (std::cmp::Reverse((node.is_marked(), weight)), *ix)
-    });
+    nodes.sort_by_key(|(ix, node)| (std::cmp::Reverse(node.weight()), *ix));
     // One row is kept for the others together.
     let whole = if nodes.len() > max { max - 1 } else { nodes.len() };
+    let (marked, plain): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|(_, node)| node.is_marked());
+    // What is marked comes first, but for half of the rows, where there is more: where its calls go must be seen too.
+    let first = marked.len().min(whole - plain.len().min(whole / 2));
+    let mut nodes = marked;
+    let rest_of_marked = nodes.split_off(first);
+    nodes.extend(plain);
+    nodes.extend(rest_of_marked);
     let rest = nodes.split_off(whole);
     let groups: BTreeSet<Group> = nodes.iter().filter_map(|(_, node)| node.group.clone()).collect();
     let weight_of = |group: &Group| -> u64 {
@@ -293,10 +301,7 @@ fn fold(column: Numbered, max: usize, shown: &mut Vec<Node>) -> BTreeMap<usize, 
             .iter()
             .position(|(_, group)| Some(group) == node.group.as_ref())
     };
-    nodes.sort_by_key(|(ix, node)| {
-        let weight = node.calls.max() + node.unserved.max();
-        (place(node), std::cmp::Reverse(weight), *ix)
-    });
+    nodes.sort_by_key(|(ix, node)| (place(node), std::cmp::Reverse(node.weight()), *ix));
     let mut rows = BTreeMap::new();
     for (ix, node) in nodes {
         rows.insert(ix, shown.len());
@@ -311,7 +316,6 @@ fn fold(column: Numbered, max: usize, shown: &mut Vec<Node>) -> BTreeMap<usize, 
             rows.insert(ix, shown.len());
             others.calls.add(node.calls);
             others.unserved.add(node.unserved);
-            others.gone |= node.gone;
         }
         shown.push(others);
     }

@@ -54,13 +54,19 @@ pub fn directive_page(ground: Ground<'_>, shown: &DirectiveShown<'_>) -> String 
     } else {
         &[]
     };
+    let mut notes = ground.rehearsal.traffic().notes();
+    let more: Vec<String> = (shown.notes.iter())
+        .filter(|note| !notes.contains(note))
+        .cloned()
+        .collect();
+    notes.extend(more);
     let sections = vec![
         grid(&known, Some(&pictured)),
         standing(shown),
         people(losing, Some((&says, shown.consequence)), sure),
         worse(shown, sure),
         supplied(&known, Some(&pictured)),
-        sources(&known, shown.notes, &[]),
+        sources(&known, &notes, &[]),
     ];
     let document = Document {
         answer: format!(

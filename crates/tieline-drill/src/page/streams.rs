@@ -49,23 +49,26 @@ pub(super) struct Sum {
 #[derive(Clone, Debug)]
 pub(super) struct Asks {
     pub(super) names: Vec<Arc<str>>,
-    /// Of each kind of call; none where it asks for nothing that there is.
+    /// Of each kind of call.
     of_kind: Vec<Option<usize>>,
 }
+
+/// What is asked of calls that ask for nothing that there is; no name has spaces.
+const NOTHING: &str = "nothing that is here";
 
 impl Asks {
     pub(super) fn of(rehearsal: &Rehearsal<'_>) -> Self {
         let kinds = &rehearsal.traffic().kinds;
         let name = |asked: &Asked| match asked {
-            Asked::Model(name) | Asked::Pool(name) => Some(name.clone()),
-            Asked::Nothing => None,
+            Asked::Model(name) | Asked::Pool(name) => name.clone(),
+            Asked::Nothing => NOTHING.into(),
         };
-        let mut names: Vec<Arc<str>> = kinds.iter().filter_map(|kind| name(&kind.ask)).collect();
+        let mut names: Vec<Arc<str>> = kinds.iter().map(|kind| name(&kind.ask)).collect();
         names.sort_unstable();
         names.dedup();
         let of_kind = kinds
             .iter()
-            .map(|kind| names.binary_search(&name(&kind.ask)?).ok())
+            .map(|kind| names.binary_search(&name(&kind.ask)).ok())
             .collect();
         Self { names, of_kind }
     }

@@ -141,6 +141,17 @@ pub(super) fn cut(text: &str, columns: usize) -> String {
     kept.chain(std::iter::once('…')).collect()
 }
 
+/// At most so many columns of a name, cut in its middle: names of one kind often begin alike.
+pub(super) fn cut_within(name: &str, columns: usize) -> String {
+    if cut(name, columns) == name {
+        return name.to_owned();
+    }
+    let head = cut(name, columns.div_ceil(2));
+    let backwards: String = name.chars().rev().collect();
+    let tail = cut(&backwards, columns / 2 + 1);
+    head.chars().chain(tail.chars().rev().skip(1)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,5 +203,8 @@ mod tests {
         assert_eq!(cut("longer", 5), "long…");
         assert_eq!(cut("東京東京", 5), "東京…");
         assert_eq!(cut("x", 0), "…");
+        assert_eq!(cut_within("channel-with-a-name-042", 12), "chann…me-042");
+        assert_eq!(cut_within("channel-042", 11), "channel-042");
+        assert_eq!(cut_within("東京東京東京", 7), "東…京");
     }
 }

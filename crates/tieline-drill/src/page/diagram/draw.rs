@@ -7,7 +7,7 @@ use super::layout::{Band, COLUMNS, Frame, Laid, Ribbon, WIDTH};
 use super::{Diagram, Group, Node};
 use crate::page::markup::{Markup, markup};
 use crate::page::px::Px;
-use crate::page::words::{PerCent, cut, noun};
+use crate::page::words::{PerCent, cut, cut_within, noun};
 use crate::table::count;
 
 /// Which of the two pictures.
@@ -218,16 +218,16 @@ fn unserved(m: &mut Markup, x: Px, band: Band, moment: Moment) {
 fn words(m: &mut Markup, column: usize, node: &Node, frame: &Frame, moment: Moment) {
     let x = frame.x + Px::whole(14);
     let y = frame.y + frame.height.half();
-    let fits = |max: [usize; 4], text: &str| cut(text, max.get(column).copied().unwrap_or(16));
+    let room_of = |max: [usize; 4]| max.get(column).copied().unwrap_or(16);
     let name = if node.name.is_empty() { "–" } else { &node.name };
     let room = if node.chokepoint.is_some() { 3 } else { 0 };
-    let name = fits(NAME_MAX.map(|max| max - room), name);
+    let name = cut_within(name, room_of(NAME_MAX) - room);
     m.leaf(
         "text",
         &[("class", &"name"), ("x", &x), ("y", &(y - Px::whole(3)))],
         name,
     );
-    let detail = fits(DETAIL_MAX, &detail(column, node, moment));
+    let detail = cut(&detail(column, node, moment), room_of(DETAIL_MAX));
     let class = if moment.is_after() && (node.gone || node.unserved.after > node.unserved.before) {
         "detail hit"
     } else {
@@ -292,7 +292,7 @@ fn caption(m: &mut Markup, group: &Group, y: Px, moment: Moment) {
     } else {
         &group.name
     };
-    let name = cut(name, 26);
+    let name = cut_within(name, 26);
     let text = if is_gone {
         format!("{name}, {}", moment.gone())
     } else {

@@ -158,6 +158,15 @@ fn what_is_not_shown_is_counted() {
         shown.iter().any(|node| node.gone && node.name == "of 1"),
         "what is gone is shown"
     );
+    assert!(!shown[9].gone, "the others together are not gone");
+    let many: Numbered = (0..30).map(|ix| (ix, node(ix as u64 + 1, ix < 20))).collect();
+    let mut half = Vec::new();
+    fold(many, 11, &mut half);
+    assert_eq!(
+        half.iter().filter(|node| node.gone).count(),
+        5,
+        "and so is where its calls go"
+    );
     let all: u64 = shown.iter().map(|node| node.calls.before).sum();
     assert_eq!(all, 30 * 31 / 2, "no call is lost");
 }
