@@ -299,11 +299,12 @@ fn caption(m: &mut Markup, group: &Group, y: Px, moment: Moment) {
         name.clone()
     };
     let class = if is_gone { "cloud hit" } else { "cloud" };
-    m.leaf("text", &[("class", &class), ("x", &x), ("y", &y)], &text);
-    if group.chokepoint.is_some() {
-        let long = i64::try_from(text.chars().count()).unwrap_or_default();
-        diamond(m, x + Px(62 * long + 120), y - Px::whole(4));
+    let is_choke = group.chokepoint.is_some();
+    if is_choke {
+        diamond(m, x + Px::whole(5), y - Px::whole(4));
     }
+    let x = if is_choke { x + Px::whole(15) } else { x };
+    m.leaf("text", &[("class", &class), ("x", &x), ("y", &y)], text);
 }
 
 /// A chokepoint.
