@@ -220,6 +220,7 @@ fn grid() -> GridRecord {
             model: model.into(),
             name: format!("far-{model}").into(),
             price: Some(Price::default()),
+            version: None,
         }],
         name: name.into(),
         operator_jurisdiction: None,

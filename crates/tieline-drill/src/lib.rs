@@ -13,6 +13,8 @@ mod archive;
 mod concentration;
 mod difference;
 mod engine;
+mod figure;
+mod flow;
 mod laid;
 mod n_minus_1;
 mod order;
@@ -26,9 +28,15 @@ mod substitutes;
 mod table;
 mod timeline;
 mod traffic;
+mod versions;
 
 pub use archive::{Blobs, open_grid};
-pub use concentration::{By, Concentration, Of, Share, hhi};
+pub use concentration::{Band, By, Concentration, IndexAfter, Of, Share, hhi};
+pub use figure::Figure;
+pub use flow::{
+    AMOUNT_MAX, ARCS_MAX, ArcIx, COST_MAX, Demand, FlowError, Flows, Link, NODES_MAX, Network, PATHS_MAX,
+    Pushed, Transport,
+};
 pub use n_minus_1::{
     Base, Contingency, CostChange, Element, ElementKind, HhiAfter, N_MINUS_1_V1, NMinus1Report,
     PARTY_ROWS_MAX, PartyRow, Tally, n_minus_1,
@@ -42,10 +50,15 @@ pub use sim::{
     Run as SimRun, SIM_V1, SimReport, TallyReport as SimTally, Violation as SimViolation, simulate,
 };
 pub use structure::{
-    AskWays, ChannelNeeds, Chokepoints, ComponentLoad, ConcentrationBasis, GRID_REPORT_V1, GridReport,
-    PartyGroup, Way, structure, structure_with_shares,
+    AskWays, Chance, ChannelNeeds, Chokepoints, ComponentLoad, ConcentrationBasis, CutPair, DRAWS, Downtime,
+    DowntimeBasis, DowntimeRow, Downtimes, ElementRow, GRID_REPORT_V1, Given, GridReport, Importance,
+    LostShares, Method, PAIRS_MAX, PartyGroup, Way, structure, structure_given, structure_with_shares,
 };
 pub use substitutes::{ModelLimits, Substitute, substitutes};
 pub use table::{Side, table};
 pub use timeline::{Failure, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany};
 pub use traffic::{Basis, CALLS_MAX, Traffic, TrafficCall, TrafficReader};
+pub use versions::{
+    ModelVersions, ROWS_MAX as VERSION_ROWS_MAX, Reach, VERSIONS_V1, VersionBasis, VersionRow,
+    VersionsReader, VersionsReport, Wait, WaitState,
+};

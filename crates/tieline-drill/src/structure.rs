@@ -1,9 +1,18 @@
-//! The grid at rest: what depends on what, which losses alone would leave a party with nothing, and how concentrated the
-//! supply is. It needs a grid and no traffic; with traffic the concentration is measured, without it is assumed.
+//! The grid at rest: what depends on what, which losses would leave a party with nothing, how much of the time to expect
+//! that, and how concentrated the supply is, before and after each loss. It needs a grid and no traffic; with traffic the
+//! weights are measured, without it they are assumed.
 //!
 //! A channel works if all components that it needs work; a party is served if any of its ways works. So what alone leaves
-//! it nothing is the intersection of what its ways need. Bounds: parties with the same chokepoints share a row.
+//! it nothing is the intersection of what its ways need, and a pair does if each way needs one of the two. Chances rest on
+//! priors ([`Downtimes`]) and on the arithmetic of [`chance`]; everything else is exact.
+//!
+//! Bounds: parties with the same ways share a row, sets of channels are looked at once; [`PAIRS_MAX`], [`DRAWS`].
 
+mod chance;
+mod cuts;
+mod downtime;
+mod exposure;
+mod stakes;
 mod text;
 
 use std::collections::BTreeMap;
@@ -15,10 +24,19 @@ use tieline_core::grid::Candidate;
 use tieline_core::record::Hex32;
 use tieline_core::{ComponentIx, ComponentSet, Snapshot};
 
-use crate::concentration::{By, Concentration, Of, Weights, concentration, way};
-use crate::laid::Laid;
+use self::chance::{Chances, Risk};
+use self::cuts::Cuts;
+use self::exposure::Elements;
+use self::stakes::{Risks, Stakes};
+use crate::concentration::{Concentration, IndexAfter, Suppliers, Way as WayIx, way};
+use crate::figure::Figure;
+use crate::n_minus_1::{Element, ElementKind};
 use crate::party::{Asking, PartyView, askings, or_anyone};
 use crate::traffic::Traffic;
+
+pub use self::chance::{Chance, DRAWS, Method};
+pub use self::cuts::{CutPair, PAIRS_MAX};
+pub use self::downtime::{Downtime, DowntimeBasis, Downtimes};
 
 /// The schema of [`GridReport`].
 pub const GRID_REPORT_V1: &str = "tieline/grid-report/v1";
@@ -29,12 +47,14 @@ pub struct GridReport {
     pub channels: Vec<ChannelNeeds>,
     pub components: Vec<ComponentLoad>,
     pub concentration: Vec<Concentration>,
-    /// Whether `concentration` is measured on recorded calls or assumes one call for each thing that each party may ask
+    /// Whether shares of calls are measured on recorded calls, or assume one call for each thing that each party may ask
     /// for, answered by the first of its ways.
     pub concentration_basis: ConcentrationBasis,
+    /// Every component and channel, and what its loss comes to; those whose loss leaves most calls unserved first.
+    pub elements: Vec<ElementRow>,
     /// SHA-256 of the grid's record.
     pub grid: String,
-    /// Parties with what they may ask for and what alone would leave them nothing; equal parties share a row.
+    /// Parties with what they may ask for and what would leave them nothing; equal parties share a row.
     pub parties: Vec<PartyGroup>,
     /// Always [`GRID_REPORT_V1`].
     pub schema: &'static str,
@@ -42,6 +62,9 @@ pub struct GridReport {
     pub spend_unknown_calls: u64,
     /// Recorded calls whose tokens are not known; they are not part of the concentration of tokens.
     pub tokens_unknown_calls: u64,
+    /// The share of calls that is expected to be unserved, by the priors; absent where there are no calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unserved: Option<Figure>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -77,41 +100,113 @@ pub struct ComponentLoad {
     pub needs: Vec<String>,
 }
 
+/// The loss of one element.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ElementRow {
+    /// Calls that would be answered by another way, in basis points.
+    pub calls_moved_bp: u32,
+    /// The channels that it takes out.
+    pub channels_out: Vec<String>,
+    /// Concentration of what would still be served.
+    pub concentration_after: Vec<IndexAfter>,
+    pub element: Element,
+    /// By the priors; absent where there are no calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub importance: Option<Importance>,
+    /// What hangs on it alone.
+    pub lost: LostShares,
+    pub downtime: DowntimeRow,
+    /// Calls that would still be served, and whose spend would not be known.
+    pub spend_unknown_calls: u64,
+}
+
+/// Shares, of what is known, for which no way would be left, in basis points; absent where nothing of it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LostShares {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls_bp: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spend_bp: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_bp: Option<u32>,
+}
+
+/// Measures of importance, of the expected share of unserved calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Importance {
+    /// Birnbaum: the share with the element out, less the share with it up.
+    pub birnbaum: Figure,
+    /// Fussell-Vesely: the part of the share that would be gone if the element never failed.
+    pub fussell_vesely: Figure,
+    /// Risk achievement worth: by what the share is multiplied while the element is out.
+    pub raw: Figure,
+}
+
+/// How much of the time an element is taken to be out of its own accord.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DowntimeRow {
+    pub basis: DowntimeBasis,
+    pub out: Figure,
+    pub source: String,
+}
+
 /// Parties to which the same holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PartyGroup {
     pub asks: Vec<AskWays>,
-    /// What alone would leave them nothing at all.
+    /// What alone would leave them nothing at all, the likeliest first.
     pub chokepoints: Chokepoints,
+    /// How much of the time nothing at all is left; absent where nothing ever is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out: Option<Chance>,
+    /// Pairs that would leave them nothing at all, the likeliest first; at most [`PAIRS_MAX`].
+    pub pairs: Arc<[CutPair]>,
+    /// How many pairs of elements there are.
+    pub pairs_count: u64,
     pub parties: Vec<String>,
 }
 
 /// One thing that a party may ask for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AskWays {
     /// The pool or model.
     pub ask: String,
-    /// What alone would leave it unserved.
+    /// What alone would leave it unserved, the likeliest first.
     pub chokepoints: Chokepoints,
+    /// How much of the time it is unserved; absent where it always is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out: Option<Chance>,
+    /// Pairs that would leave it unserved, the likeliest first; at most [`PAIRS_MAX`].
+    pub pairs: Arc<[CutPair]>,
+    /// How many pairs of elements there are.
+    pub pairs_count: u64,
     /// The ways that are open to the party, in the order in which they are tried; none: it is never served.
     pub ways: Vec<Way>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Way {
     pub channel: String,
     pub model: String,
 }
 
 /// Elements whose loss alone leaves nothing; empty also where nothing can be lost.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Chokepoints {
     pub channels: Vec<String>,
     pub components: Vec<String>,
 }
 
-/// Read the grid. Without parties, everyone is one party that may use everything; without traffic, concentration is
-/// assumed.
+/// What an analysis starts from beside the grid and its parties.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'g> {
+    pub downtimes: &'g Downtimes,
+    /// Assumed relative shares of calls, by channel, where no traffic is recorded.
+    pub shares: &'g BTreeMap<Arc<str>, u32>,
+    pub traffic: Option<&'g Traffic>,
+}
+
+/// Read the grid. Without parties, everyone is one party that may use everything; without traffic, shares are assumed.
 pub fn structure(snapshot: &Snapshot, parties: &[PartyView<'_>], traffic: Option<&Traffic>) -> GridReport {
     structure_with_shares(snapshot, parties, traffic, &BTreeMap::new())
 }
@@ -123,81 +218,242 @@ pub fn structure_with_shares(
     traffic: Option<&Traffic>,
     shares: &BTreeMap<Arc<str>, u32>,
 ) -> GridReport {
-    let parties = or_anyone(parties);
-    let mut groups: BTreeMap<(Vec<AskWays>, Chokepoints), Vec<String>> = BTreeMap::new();
-    let mut assumed = Weights::new();
-    for view in &parties {
-        let asks = askings(snapshot, view);
-        for first in asks.iter().filter_map(|asking| asking.ways.first()) {
-            *assumed.entry(way(*first)).or_default() += 1;
+    let downtimes = &Downtimes::default();
+    structure_given(
+        snapshot,
+        parties,
+        &Given {
+            downtimes,
+            shares,
+            traffic,
+        },
+    )
+}
+
+/// As [`structure`], from everything that can be given.
+pub fn structure_given(snapshot: &Snapshot, parties: &[PartyView<'_>], given: &Given<'_>) -> GridReport {
+    let elements = Elements::new(snapshot, given.downtimes);
+    let mut known = Known::new(snapshot, &elements);
+    let (groups, assumed) = groups(snapshot, parties);
+    let groups: Vec<PartyGroup> = groups.into_iter().map(|group| known.group(group)).collect();
+    let measured = given.traffic.filter(|traffic| !traffic.calls.is_empty());
+    let (basis, stakes) = match measured {
+        Some(traffic) => (ConcentrationBasis::Exact, Stakes::recorded(snapshot, traffic)),
+        None if !given.shares.is_empty() => {
+            (ConcentrationBasis::Stated, Stakes::stated(snapshot, given.shares))
         }
-        let all: Vec<Candidate> = asks
-            .iter()
-            .flat_map(|asking| asking.ways.iter().copied())
-            .collect();
-        let rows = asks.iter().map(|asking| ask_ways(snapshot, asking)).collect();
-        let key = (rows, chokepoints(snapshot, &all));
-        groups.entry(key).or_default().push(view.party.to_string());
-    }
-    let mut groups: Vec<PartyGroup> = groups
-        .into_iter()
-        .map(|((asks, chokepoints), parties)| PartyGroup {
-            asks,
-            chokepoints,
-            parties,
-        })
-        .collect();
-    groups.sort_by(|a, b| a.parties.cmp(&b.parties));
-    let measured = traffic.filter(|traffic| !traffic.calls.is_empty());
-    let measured = measured.map(|traffic| Measured::new(snapshot, traffic));
-    let (basis, spend_unknown, tokens_unknown, list) = match measured {
-        Some(m) => (
-            ConcentrationBasis::Exact,
-            m.spend_unknown,
-            m.tokens_unknown,
-            m.list(snapshot),
-        ),
-        None if !shares.is_empty() => (
-            ConcentrationBasis::Stated,
-            0,
-            0,
-            by_all(snapshot, Of::Calls, &stated(snapshot, shares)),
-        ),
-        None => (
-            ConcentrationBasis::Assumed,
-            0,
-            0,
-            by_all(snapshot, Of::Calls, &assumed),
-        ),
+        None => (ConcentrationBasis::Assumed, Stakes::assumed(assumed)),
     };
+    let suppliers = Suppliers::all(snapshot);
+    let concentration = stakes.concentration(&suppliers);
+    let risks = stakes.risks(&elements, &mut |ways| known.set(distinct(ways)));
     GridReport {
         channels: channels(snapshot),
         components: components(snapshot),
-        concentration: list,
+        elements: element_rows(snapshot, &elements, &stakes, (&suppliers, &concentration), &risks),
+        concentration,
         concentration_basis: basis,
         grid: Hex32(snapshot.digest).to_string(),
         parties: groups,
         schema: GRID_REPORT_V1,
-        spend_unknown_calls: spend_unknown,
-        tokens_unknown_calls: tokens_unknown,
+        spend_unknown_calls: stakes.spend_unknown(),
+        tokens_unknown_calls: stakes.tokens_unknown(),
+        unserved: (risks.unserved > 0.0).then(|| Figure::new(risks.unserved)),
     }
 }
 
-/// A multiple of every number of models up to eight, so that a channel's share divides among its models exactly; beyond
-/// eight the rounding is under one part in a hundred.
-const SHARE_UNITS: u64 = 840;
+/// Parties that may ask for the same things by the same ways.
+struct Group {
+    asks: Vec<Asking>,
+    parties: Vec<String>,
+}
 
-/// Stated shares of channels as weights, each channel's divided evenly among the models that it serves.
-fn stated(snapshot: &Snapshot, shares: &BTreeMap<Arc<str>, u32>) -> Weights {
-    let mut weights = Weights::new();
-    for (channel, ix) in snapshot.channels.iter().zip(0_u16..) {
-        let share = shares.get(&channel.name).copied().map_or(0, u64::from);
-        let models = channel.served.len().max(1) as u64;
-        for served in &channel.served {
-            *weights.entry((ix, served.model.0)).or_default() += share * SHARE_UNITS / models;
+/// Things asked for, by their ways: how many times.
+type Assumed = BTreeMap<Vec<WayIx>, (Vec<Candidate>, u64)>;
+
+/// Parties by what they may ask for, the first party's name first; and one call for each thing that each may ask for.
+fn groups(snapshot: &Snapshot, parties: &[PartyView<'_>]) -> (Vec<Group>, Assumed) {
+    let mut groups: BTreeMap<Vec<(Arc<str>, Vec<WayIx>)>, Group> = BTreeMap::new();
+    let mut assumed = Assumed::new();
+    for view in or_anyone(parties) {
+        let asks = askings(snapshot, &view);
+        let ways = |asking: &Asking| asking.ways.iter().copied().map(way).collect::<Vec<_>>();
+        for asking in &asks {
+            assumed
+                .entry(ways(asking))
+                .or_insert_with(|| (asking.ways.clone(), 0))
+                .1 += 1;
+        }
+        let key = asks
+            .iter()
+            .map(|asking| (asking.name.clone(), ways(asking)))
+            .collect();
+        let group = groups.entry(key).or_insert_with(|| Group {
+            asks,
+            parties: Vec::new(),
+        });
+        group.parties.push(view.party.to_string());
+    }
+    let mut groups: Vec<Group> = groups.into_values().collect();
+    groups.sort_by(|a, b| a.parties.cmp(&b.parties));
+    (groups, assumed)
+}
+
+/// What was found out about sets of channels, so that each is looked at once.
+struct Known<'e, 's> {
+    chances: Chances<'e, 's>,
+    elements: &'e Elements<'s>,
+    sets: BTreeMap<Vec<u16>, Arc<SetRow>>,
+    snapshot: &'s Snapshot,
+}
+
+/// What would leave a set of channels empty.
+struct SetRow {
+    chokepoints: Chokepoints,
+    out: Option<Chance>,
+    pairs: Arc<[CutPair]>,
+    pairs_count: u64,
+    risk: Risk,
+}
+
+impl<'e, 's> Known<'e, 's> {
+    fn new(snapshot: &'s Snapshot, elements: &'e Elements<'s>) -> Self {
+        Self {
+            chances: Chances::new(elements),
+            elements,
+            sets: BTreeMap::new(),
+            snapshot,
         }
     }
-    weights
+
+    fn group(&mut self, group: Group) -> PartyGroup {
+        let all = distinct(group.asks.iter().flat_map(|asking| &asking.ways));
+        let set = self.set(all);
+        PartyGroup {
+            asks: group.asks.iter().map(|asking| self.ask_ways(asking)).collect(),
+            chokepoints: set.chokepoints.clone(),
+            out: set.out.clone(),
+            pairs: set.pairs.clone(),
+            pairs_count: set.pairs_count,
+            parties: group.parties,
+        }
+    }
+
+    fn ask_ways(&mut self, asking: &Asking) -> AskWays {
+        let set = self.set(distinct(&asking.ways));
+        let ways = asking.ways.iter().filter_map(|candidate| {
+            Some(Way {
+                channel: self.snapshot.channel(candidate.channel)?.name.to_string(),
+                model: self.snapshot.model(candidate.model)?.name.to_string(),
+            })
+        });
+        AskWays {
+            ask: asking.name.to_string(),
+            chokepoints: set.chokepoints.clone(),
+            out: set.out.clone(),
+            pairs: set.pairs.clone(),
+            pairs_count: set.pairs_count,
+            ways: ways.collect(),
+        }
+    }
+
+    fn set(&mut self, channels: Vec<u16>) -> Arc<SetRow> {
+        if let Some(known) = self.sets.get(&channels) {
+            return known.clone();
+        }
+        let exposure = self.elements.exposure(&channels);
+        let cuts = Cuts::of(self.elements, &exposure);
+        let mut chokepoints = Chokepoints::default();
+        for element in cuts.singles {
+            let Element { kind, name } = self.elements.named(element);
+            match kind {
+                ElementKind::Channel => chokepoints.channels.push(name),
+                ElementKind::Component => chokepoints.components.push(name),
+            }
+        }
+        let risk = Risk::of(self.elements, &exposure);
+        let row = Arc::new(SetRow {
+            chokepoints,
+            out: self.chances.all_out(&exposure, &risk),
+            pairs: cuts.pairs.into(),
+            pairs_count: cuts.pairs_count,
+            risk,
+        });
+        self.sets.insert(channels, row.clone());
+        row
+    }
+}
+
+/// The channels of some ways, each once, ascending.
+fn distinct<'w>(ways: impl IntoIterator<Item = &'w Candidate>) -> Vec<u16> {
+    let mut channels: Vec<u16> = ways.into_iter().map(|way| way.channel.0).collect();
+    channels.sort_unstable();
+    channels.dedup();
+    channels
+}
+
+fn element_rows(
+    snapshot: &Snapshot,
+    elements: &Elements<'_>,
+    stakes: &Stakes,
+    (suppliers, now): (&[Suppliers; 4], &[Concentration]),
+    risks: &Risks,
+) -> Vec<ElementRow> {
+    let mut lefts = BTreeMap::new();
+    let channels = || (0_u16..).zip(&snapshot.channels);
+    let row = |element: u16| {
+        let out: Vec<bool> = channels()
+            .map(|(ix, _)| elements.takes_out(element, ix))
+            .collect();
+        let named = channels().zip(&out).filter(|(_, out)| **out);
+        let channels_out = named.map(|((_, channel), _)| channel.name.to_string()).collect();
+        let left = lefts.entry(out).or_insert_with_key(|out| {
+            stakes.without(suppliers, now, &|ix| {
+                out.get(usize::from(ix)).copied().unwrap_or_default()
+            })
+        });
+        let [calls_bp, tokens_bp, spend_bp] = left.lost_bp;
+        let row = ElementRow {
+            calls_moved_bp: left.moved_bp,
+            channels_out,
+            concentration_after: left.concentration.clone(),
+            element: elements.named(element),
+            importance: importance(elements, risks, element),
+            lost: LostShares {
+                calls_bp,
+                spend_bp,
+                tokens_bp,
+            },
+            downtime: downtime_row(elements, element),
+            spend_unknown_calls: left.spend_unknown,
+        };
+        (
+            risks.rises.get(usize::from(element)).copied().unwrap_or_default(),
+            row,
+        )
+    };
+    let mut rows: Vec<(f64, ElementRow)> = (0..elements.len()).map(row).collect();
+    rows.sort_by(|(a, left), (b, right)| b.total_cmp(a).then_with(|| left.element.cmp(&right.element)));
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn importance(elements: &Elements<'_>, risks: &Risks, element: u16) -> Option<Importance> {
+    let rise = risks.rises.get(usize::from(element)).copied()?;
+    let (out, all) = (elements.out_of(element), risks.unserved);
+    (all > 0.0).then(|| Importance {
+        birnbaum: Figure::new(rise),
+        fussell_vesely: Figure::new(out * rise / all),
+        raw: Figure::new((all + (1.0 - out) * rise) / all),
+    })
+}
+
+fn downtime_row(elements: &Elements<'_>, element: u16) -> DowntimeRow {
+    let prior = elements.downtimes.get(usize::from(element));
+    DowntimeRow {
+        basis: prior.map_or(DowntimeBasis::Assumed, |prior| prior.basis),
+        out: Figure::new(elements.out_of(element)),
+        source: prior.map_or_else(String::new, |prior| prior.source.to_string()),
+    }
 }
 
 fn channels(snapshot: &Snapshot) -> Vec<ChannelNeeds> {
@@ -245,96 +501,9 @@ fn components(snapshot: &Snapshot) -> Vec<ComponentLoad> {
     loads.collect()
 }
 
-fn ask_ways(snapshot: &Snapshot, asking: &Asking) -> AskWays {
-    let ways = asking.ways.iter().filter_map(|candidate| {
-        Some(Way {
-            channel: snapshot.channel(candidate.channel)?.name.to_string(),
-            model: snapshot.model(candidate.model)?.name.to_string(),
-        })
-    });
-    AskWays {
-        ask: asking.name.to_string(),
-        chokepoints: chokepoints(snapshot, &asking.ways),
-        ways: ways.collect(),
-    }
-}
-
-/// What every way needs.
-fn chokepoints(snapshot: &Snapshot, ways: &[Candidate]) -> Chokepoints {
-    let Some(first) = ways.first() else {
-        return Chokepoints::default();
-    };
-    let needs = |candidate: &Candidate| {
-        let channel = snapshot.channel(candidate.channel);
-        channel.map_or_else(ComponentSet::default, |channel| channel.components)
-    };
-    let shared = ways
-        .iter()
-        .fold(needs(first), |set, way| set.intersection(&needs(way)));
-    let one_channel = ways.iter().all(|way| way.channel == first.channel);
-    let channel = snapshot.channel(first.channel).filter(|_| one_channel);
-    Chokepoints {
-        channels: channel.iter().map(|channel| channel.name.to_string()).collect(),
-        components: component_names(snapshot, &shared),
-    }
-}
-
 fn component_names(snapshot: &Snapshot, set: &ComponentSet) -> Vec<String> {
     let names = set
         .iter()
         .filter_map(|ix| snapshot.components.get(usize::from(ix.0)));
     names.map(ToString::to_string).collect()
-}
-
-fn by_all(snapshot: &Snapshot, of: Of, weights: &Weights) -> Vec<Concentration> {
-    By::ALL.map(|by| concentration(snapshot, by, of, weights)).into()
-}
-
-/// What recorded calls weigh, by who answered them.
-struct Measured {
-    calls: Weights,
-    spend: Weights,
-    spend_unknown: u64,
-    tokens: Weights,
-    tokens_unknown: u64,
-}
-
-impl Measured {
-    fn new(snapshot: &Snapshot, traffic: &Traffic) -> Self {
-        let lanes = Laid::lanes_on(snapshot, traffic);
-        let mut measured = Self {
-            calls: Weights::new(),
-            spend: Weights::new(),
-            spend_unknown: 0,
-            tokens: Weights::new(),
-            tokens_unknown: 0,
-        };
-        for call in &traffic.calls {
-            // A call that no channel of this grid answered has no supplier here.
-            let Some(lane) = lanes.get(usize::from(call.lane)).copied().flatten() else {
-                continue;
-            };
-            *measured.calls.entry(way(lane)).or_default() += 1;
-            match call.usage() {
-                Some(usage) => *measured.tokens.entry(way(lane)).or_default() += usage.total(),
-                None => measured.tokens_unknown += 1,
-            }
-            match call.cost_nano() {
-                Some(cost) => *measured.spend.entry(way(lane)).or_default() += cost,
-                None => measured.spend_unknown += 1,
-            }
-        }
-        measured
-    }
-
-    fn list(&self, snapshot: &Snapshot) -> Vec<Concentration> {
-        let of = [
-            (Of::Calls, &self.calls),
-            (Of::Tokens, &self.tokens),
-            (Of::Spend, &self.spend),
-        ];
-        of.into_iter()
-            .flat_map(|(of, weights)| by_all(snapshot, of, weights))
-            .collect()
-    }
 }

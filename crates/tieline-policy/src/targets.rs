@@ -231,6 +231,7 @@ mod tests {
                 model: "m".into(),
                 name: "m".into(),
                 price: None,
+                version: None,
             }],
             name: "c".into(),
             operator_jurisdiction: Some("US".into()),

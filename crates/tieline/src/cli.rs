@@ -105,13 +105,22 @@ one decision and one outcome for each call.
 
 Exit code 0: everything is as it must be; 1: something is not, and it is named.")]
     Faults(Faults),
-    /// Show what depends on what: chokepoints, concentration.
+    /// Show what depends on what: chokepoints, what hangs on each element, concentration.
     #[command(after_help = "\
 Examples:
   tieline grid                                     the state folder's, and its recorded calls
   tieline grid --config examples/public-grid.toml  a configuration alone
+  tieline grid --priors priors.toml                with outages as you know them
+  tieline grid versions                            which version of a model reached which channel when
 
-A chokepoint of a party is a component whose loss alone leaves it nothing.")]
+A chokepoint of a party is a component or channel whose loss alone leaves it nothing; a pair leaves it nothing where \
+neither alone does. How much of the time that is expected rests on priors, mostly assumed, which --json gives with their \
+sources. A row of the file of priors names a component, a kind, `channel` or `channel:NAME`:
+
+  [\"cloud:aws\"]
+  per_year = \"0.5\"                                outages in a year
+  minutes = 240                                    of one, on average
+  source = \"our own record, 2024 to 2026\"")]
     Grid(Grid),
     /// List what waits for an officer's word, and dispose of it.
     #[command(subcommand)]
@@ -244,7 +253,33 @@ pub(crate) struct Faults {
 }
 
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Grid {
+    #[command(subcommand)]
+    pub(crate) view: Option<GridView>,
+    /// A configuration to look at without a state folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How often and how long elements are out, as TOML, where you know better than what is assumed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) priors: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GridView {
+    /// Show which version of a model reached which channel when, and who waits how long.
+    #[command(after_help = "\
+Examples:
+  tieline grid versions                            from the grids that the ledger archived
+  tieline grid versions --json
+
+A version is `version` of the channel's model in the configuration, else the date in the model's name there or in its own. \
+When a lab released it is not recorded: the first channel is the first that this gateway had.")]
+    Versions(GridVersions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GridVersions {
     /// A configuration to look at without a state folder.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -62,6 +62,7 @@ fn three_channels(settings: Settings) -> Arc<Snapshot> {
             model: "n".into(),
             name: "n".into(),
             price: None,
+            version: None,
         }],
         name: "c".into(),
         provider: "openai_compatible".into(),

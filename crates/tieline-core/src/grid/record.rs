@@ -151,6 +151,10 @@ pub struct ServedRecord {
     /// The list that the price is from, if it is from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_list: Option<Arc<str>>,
+    /// Which version of the model it is, if somebody said so: names on channels need not tell, and no decision depends
+    /// on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Arc<str>>,
 }
 
 /// Where a list of prices is from, and of which day it is.

@@ -17,6 +17,7 @@ pub(crate) fn two_channels_record() -> GridRecord {
             output: PicoPerToken(2_000_000),
             ..Price::default()
         }),
+        version: None,
     };
     let channel = |name: &str, region: &str, dialect| ChannelRecord {
         components: vec![region.into(), "lab:l".into()],
@@ -145,4 +146,12 @@ fn a_grid_of_the_first_version_is_read_and_written_as_it_was() {
     // What a decision cites keeps its digest.
     assert_eq!(serde_json::to_string(&record).unwrap(), old);
     assert!(Snapshot::build(Arc::new(record), [0; 32]).is_ok());
+}
+
+#[test]
+fn a_version_is_read_and_written() {
+    let said = r#"{"model":"m","name":"gpt","version":"2026-09-01"}"#;
+    let served: ServedRecord = serde_json::from_str(said).unwrap();
+    assert_eq!(served.version.as_deref(), Some("2026-09-01"));
+    assert_eq!(serde_json::to_string(&served).unwrap(), said);
 }

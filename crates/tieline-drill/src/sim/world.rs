@@ -292,6 +292,7 @@ fn serves(dice: &mut Dice, model: u8) -> ServedRecord {
         name: format!("x-m{model}").into(),
         price,
         price_list: None,
+        version: None,
     }
 }
 

@@ -79,6 +79,7 @@ fn served(model: &str, usd: Option<u64>) -> ServedRecord {
             output: PicoPerToken(usd * 5_000_000),
             ..Price::default()
         }),
+        version: None,
     }
 }
 

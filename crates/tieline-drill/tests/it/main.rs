@@ -12,3 +12,4 @@ mod random;
 mod replay;
 mod sim;
 mod structure;
+mod versions;

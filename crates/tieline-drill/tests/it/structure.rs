@@ -6,7 +6,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tieline_core::grid::{GRID_V1, Settings};
 use tieline_core::{FaultKind, GridRecord, Scope};
-use tieline_drill::{By, Of, PartyView, structure, structure_with_shares};
+use tieline_drill::{
+    AskWays, By, CutPair, Element, ElementKind, GridReport, Of, PAIRS_MAX, PartyView, hhi, structure,
+    structure_with_shares,
+};
 
 use crate::grids::{Ledger, channel, component, lab, model, pool, small_grid};
 use crate::live::{Live, Script};
@@ -39,6 +42,11 @@ fn a_grid_in_words_and_in_json() {
     ];
     let report = structure(&snapshot, &parties, None);
     insta::assert_snapshot!("grid_text", report.text());
+    assert_eq!(
+        report,
+        structure(&snapshot, &parties, None),
+        "the same grid gives the same report"
+    );
     insta::assert_snapshot!("grid_json", serde_json::to_string_pretty(&report).unwrap());
 }
 
@@ -171,7 +179,12 @@ proptest! {
                 channels.map(|channel| channel.name.to_string()).collect(),
             )
         };
-        let found = |c: &tieline_drill::Chokepoints| (c.components.clone(), c.channels.clone());
+        let found = |c: &tieline_drill::Chokepoints| {
+            let (mut components, mut channels) = (c.components.clone(), c.channels.clone());
+            components.sort();
+            channels.sort();
+            (components, channels)
+        };
         let mut everything = Vec::new();
         for ask in ["p", "q"] {
             let ways = ways(ask);
@@ -185,4 +198,114 @@ proptest! {
         }
         prop_assert_eq!(found(&group.chokepoints), choke(&everything));
     }
+    #[test]
+    fn pairs_are_what_brute_force_finds(record in grids(), barred in prop::array::uniform4(prop::bool::weighted(0.2))) {
+        let report = looked_at(&record, barred);
+        let group = &report.parties[0];
+        let elements = elements(&record, &report);
+        let check = |pairs: &[CutPair], count: u64, ways: &BTreeSet<String>| {
+            let stops = |gone: &[&Element]| ways.iter().all(|way| gone.iter().any(|gone| takes_out(&record, way, gone)));
+            let singles: Vec<&Element> = elements.iter().filter(|one| stops(&[one])).collect();
+            let mut expected = BTreeSet::new();
+            for (ix, one) in elements.iter().enumerate().filter(|_| !ways.is_empty()) {
+                for other in &elements[ix + 1..] {
+                    let minimal = !singles.contains(&one) && !singles.contains(&other);
+                    if minimal && stops(&[one, other]) {
+                        expected.insert([one.clone(), other.clone()]);
+                    }
+                }
+            }
+            let mut ours = BTreeSet::new();
+            for pair in pairs {
+                for (one, other) in pair.first.iter().flat_map(|one| pair.second.iter().map(move |other| (one, other))) {
+                    let mut pair = [one.clone(), other.clone()];
+                    pair.sort_by_key(|one| elements.iter().position(|other| one == other));
+                    assert!(ours.insert(pair), "a pair is named once");
+                }
+            }
+            assert!(ours.is_subset(&expected), "{ours:?} {expected:?}");
+            assert_eq!(count, expected.len() as u64);
+            assert!(pairs.len() == PAIRS_MAX || ours == expected);
+            assert!(pairs.windows(2).all(|two| two[0].both_out.value() >= two[1].both_out.value()));
+        };
+        for ask in &group.asks {
+            check(&ask.pairs, ask.pairs_count, &ways(ask));
+        }
+        let all = group.asks.iter().flat_map(ways).collect();
+        check(&group.pairs, group.pairs_count, &all);
+    }
+
+    #[test]
+    fn what_a_loss_leaves_is_what_brute_force_finds(
+        record in grids(),
+        barred in prop::array::uniform4(prop::bool::weighted(0.2)),
+    ) {
+        let report = looked_at(&record, barred);
+        let asks = &report.parties[0].asks;
+        let served: Vec<&AskWays> = asks.iter().filter(|ask| !ask.ways.is_empty()).collect();
+        // What answers each thing asked for, with an element gone or with nothing gone.
+        let answers = |gone: Option<&Element>| -> Vec<Option<String>> {
+            let open = |way: &&tieline_drill::Way| gone.is_none_or(|gone| !takes_out(&record, &way.channel, gone));
+            served.iter().map(|ask| Some(ask.ways.iter().find(open)?.channel.clone())).collect()
+        };
+        let index = |answers: &[Option<String>]| {
+            let mut weights: BTreeMap<&str, u128> = BTreeMap::new();
+            for channel in answers.iter().flatten() {
+                *weights.entry(channel).or_default() += 1;
+            }
+            hhi(weights.into_values())
+        };
+        let now = answers(None);
+        for row in &report.elements {
+            let then = answers(Some(&row.element));
+            let bp = |count: usize| u32::try_from((count * 10_000 + served.len() / 2) / served.len()).unwrap();
+            let lost = then.iter().filter(|answer| answer.is_none()).count();
+            let moved = now.iter().zip(&then).filter(|(now, then)| then.is_some() && now != then).count();
+            if !served.is_empty() {
+                prop_assert_eq!((row.lost.calls_bp, row.calls_moved_bp), (Some(bp(lost)), bp(moved)), "{:?}", row.element);
+            }
+            let by_channel = row.concentration_after.iter().find(|after| after.by == By::Channel).unwrap();
+            prop_assert_eq!(by_channel.hhi, index(&then));
+            let change = index(&then).zip(index(&now)).map(|(then, now)| i64::from(then) - i64::from(now));
+            prop_assert_eq!(by_channel.change, change);
+            let out = record.channels.iter().filter(|channel| takes_out(&record, &channel.name, &row.element));
+            prop_assert_eq!(&row.channels_out, &out.map(|channel| channel.name.to_string()).collect::<Vec<_>>());
+        }
+    }
+}
+
+/// The report for one party that is barred from some channels.
+fn looked_at(record: &GridRecord, barred: [bool; 4]) -> GridReport {
+    let snapshot = Ledger::default().archive(record);
+    let view = PartyView {
+        allowed: &|candidate| !barred[usize::from(candidate.channel.0)],
+        party: "p1".into(),
+        scope: Scope::All,
+    };
+    structure(&snapshot, &[view], None)
+}
+
+/// Every component and channel.
+fn elements(record: &GridRecord, report: &GridReport) -> Vec<Element> {
+    let components = report.components.iter().map(|row| Element {
+        kind: ElementKind::Component,
+        name: row.component.clone(),
+    });
+    let channels = record.channels.iter().map(|channel| Element {
+        kind: ElementKind::Channel,
+        name: channel.name.to_string(),
+    });
+    components.chain(channels).collect()
+}
+
+/// Whether a channel is out when an element is, by walking the record's arrows.
+fn takes_out(record: &GridRecord, channel: &str, gone: &Element) -> bool {
+    match gone.kind {
+        ElementKind::Channel => gone.name == channel,
+        ElementKind::Component => needs(record, channel, &gone.name),
+    }
+}
+
+fn ways(ask: &AskWays) -> BTreeSet<String> {
+    ask.ways.iter().map(|way| way.channel.clone()).collect()
 }

@@ -131,6 +131,7 @@ impl Fate {
             model: name.into(),
             name: name.into(),
             price: None,
+            version: None,
         };
         let channel = |(way, ix): (&Way, usize)| ChannelRecord {
             components: Vec::new(),

@@ -319,6 +319,7 @@ impl Way {
                 output: "2.00".parse().unwrap(),
                 ..Price::default()
             }),
+            version: None,
         };
         ChannelRecord {
             components: self.components.iter().map(|name| Arc::from(*name)).collect(),

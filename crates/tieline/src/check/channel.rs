@@ -366,8 +366,8 @@ fn served_one(
             sink,
         );
     }
-    let (name, (price, price_list)) = match raw {
-        RawServed::Name(name) => (value::name_there(name, sink)?, (None, None)),
+    let (name, (price, price_list), version) = match raw {
+        RawServed::Name(name) => (value::name_there(name, sink)?, (None, None), None),
         RawServed::Table(table) => {
             let price = served_price(model, table, names, sink);
             (
@@ -376,6 +376,10 @@ fn served_one(
                     |at| value::name_there(at, sink),
                 )?,
                 price,
+                table
+                    .version
+                    .as_ref()
+                    .and_then(|at| value::name(at, "version", sink)),
             )
         }
     };
@@ -384,6 +388,7 @@ fn served_one(
         name,
         price,
         price_list,
+        version,
     })
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn run(cli: &Cli) -> Result<u8> {
         Command::Demo(Demo::June12(args)) => demo::june_12(cli, args),
         Command::Directive(command) => directive::run(cli, command),
         Command::Faults(args) => faults::run(cli, args),
-        Command::Grid(args) => grid::run(cli, args.config.as_deref()),
+        Command::Grid(args) => grid::run(cli, args),
         Command::Hold(command) => term::hold(cli, command),
         Command::Licence(command) => term::licence(cli, command),
         Command::Ledger(command) => ledger::run(cli, command),

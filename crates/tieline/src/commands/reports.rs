@@ -181,6 +181,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
         ("explain-code", printed::<CodeReport>()),
         ("faults", printed::<super::faults::FaultRow>()),
         ("grid-report", printed::<tieline_drill::GridReport>()),
+        ("grid-versions", printed::<tieline_drill::VersionsReport>()),
         ("keys", printed::<KeyListed>()),
         ("keys-add", printed::<KeyAdded>()),
         ("keys-revoke", printed::<KeyRevoked>()),

@@ -286,6 +286,9 @@ raw_table! {
         /// What the channel charges: a table, the name of a list under `[prices]`, `"list"` for the model's own price, or
         /// `"unknown"`. Default `"unknown"`.
         price: RawPrice,
+        /// Which version of the model it is, such as "2026-09-01": the same text on every channel that serves the same one.
+        /// `tieline grid versions` takes it, else the date in the model's name there. No decision depends on it.
+        version: String,
     }
 
     RawComponent {

@@ -46,6 +46,7 @@ impl Base {
             model: model.into(),
             name: model.into(),
             price: Some(price),
+            version: None,
         };
         let channel = |name: &str, model: &str| ChannelRecord {
             media_tokens_max: None,

@@ -1,5 +1,8 @@
-//! `tieline grid`: what depends on what, the chokepoints of each party, concentration. Works on a configuration alone, and
-//! on the traffic of a ledger if there is one.
+//! `tieline grid`: what depends on what, the chokepoints of each party, what hangs on each element, concentration. Works on
+//! a configuration alone, and on the traffic of a ledger if there is one.
+
+mod priors;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,12 +10,12 @@ use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{Scope, Snapshot, Tick};
-use tieline_drill::{PartyView, Traffic, TrafficReader, structure_with_shares};
+use tieline_drill::{Downtimes, Given, PartyView, Traffic, TrafficReader, structure_given};
 use tieline_gateway::State;
 use tieline_ledger::Reader;
 use tieline_policy::{Action, EndUseIx, Epoch, Judge, Postures, Question, RegionIx, Registry, Targets};
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Grid, GridView};
 use crate::output::{self, Failure, Result};
 use crate::{folder, load};
 
@@ -35,12 +38,23 @@ pub(super) struct Member {
     scope: Scope,
 }
 
-pub(super) fn run(cli: &Cli, config: Option<&Path>) -> Result<u8> {
+pub(super) fn run(cli: &Cli, args: &Grid) -> Result<u8> {
+    if let Some(GridView::Versions(args)) = &args.view {
+        return versions::run(cli, args.config.as_deref());
+    }
+    let config = args.config.as_deref();
     let world = World::open(cli, config)?;
     let traffic = recorded(cli, config)?;
-    let report = world.with_parties(|parties| {
-        structure_with_shares(&world.snapshot, parties, traffic.as_ref(), &world.weights)
-    });
+    let downtimes = match &args.priors {
+        Some(file) => priors::read(file, &world.snapshot)?,
+        None => Downtimes::default(),
+    };
+    let given = Given {
+        downtimes: &downtimes,
+        shares: &world.weights,
+        traffic: traffic.as_ref(),
+    };
+    let report = world.with_parties(|parties| structure_given(&world.snapshot, parties, &given));
     if cli.json {
         output::json(&report)?;
     } else {
