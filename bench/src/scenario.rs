@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use tempfile::TempDir;
+use tieline_core::call::Step;
 use tieline_core::{Call, Dialect, Effect, Input};
 use tieline_ledger::Log;
 use tieline_note::jcs;
@@ -270,7 +271,7 @@ fn write(call: &Call, effect: &Effect) {
 /// The bytes of an entry as the gateway writes it.
 pub fn encode(call: &Call, effect: &Effect) -> Option<Vec<u8>> {
     match effect {
-        Effect::Record { .. } => jcs::to_vec(&call.decision_entry()).ok(),
-        _ => jcs::to_vec(&call.outcome_entry()).ok(),
+        Effect::Record { .. } => jcs::to_vec(&call.decision_entry::<&[Step]>()).ok(),
+        _ => jcs::to_vec(&call.outcome_entry::<&[Step]>()).ok(),
     }
 }

@@ -39,10 +39,15 @@ impl CallId {
     pub fn text(self) -> [u8; TEXT_LEN] {
         let mut out = [b'0'; TEXT_LEN];
         let mut rest = self.0;
-        for slot in out.iter_mut().rev() {
-            let digit = (rest & 31) as usize;
-            *slot = ALPHABET.get(digit).copied().unwrap_or(b'0');
-            rest >>= 5;
+        // Twelve characters are what 60 bits, hence a register, give.
+        for slots in out.rchunks_mut(12) {
+            let mut part = u64::try_from(rest & ((1 << 60) - 1)).unwrap_or_default();
+            for slot in slots.iter_mut().rev() {
+                let digit = (part & 31) as usize;
+                *slot = ALPHABET.get(digit).copied().unwrap_or(b'0');
+                part >>= 5;
+            }
+            rest >>= 60;
         }
         out
     }

@@ -26,10 +26,14 @@ use crate::verdict::Ruling;
 pub const DECISION_V1: &str = "tieline/decision/v1";
 pub const OUTCOME_V1: &str = "tieline/outcome/v1";
 
-/// The decision on a call: all inputs, and what followed from them.
+/// The decision on a call: all inputs, and what followed from them. Where it is only written, the inputs are the call's own
+/// (`I` is `&[Step]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DecisionEntry {
+#[serde(
+    deny_unknown_fields,
+    bound(serialize = "I: AsRef<[Step]>", deserialize = "I: From<Vec<Step>>")
+)]
+pub struct DecisionEntry<I = Vec<Step>> {
     /// When it was decided, µs UTC.
     pub at: Tick,
     /// When the call arrived.
@@ -42,7 +46,7 @@ pub struct DecisionEntry {
     pub id: CallId,
     /// The inputs that led here, in order.
     #[serde(with = "steps")]
-    pub inputs: Vec<Step>,
+    pub inputs: I,
     pub intake: IntakeRecord,
     /// The candidates in the order of the pool, each with why it is or is not tried.
     pub plan: Vec<PlanRecord>,
@@ -127,10 +131,13 @@ pub struct PlanRecord {
     pub why: Why,
 }
 
-/// How a call ended.
+/// How a call ended. Where it is only written, the inputs are the call's own (`I` is `&[Step]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OutcomeEntry {
+#[serde(
+    deny_unknown_fields,
+    bound(serialize = "I: AsRef<[Step]>", deserialize = "I: From<Vec<Step>>")
+)]
+pub struct OutcomeEntry<I = Vec<Step>> {
     pub at: Tick,
     pub attempts: Vec<AttemptRecord>,
     /// What was charged to the budgets of everybody who pays. Where the cost is unknown, it is what the call could have
@@ -146,7 +153,7 @@ pub struct OutcomeEntry {
     pub id: CallId,
     /// The inputs after the decision, in order.
     #[serde(with = "steps")]
-    pub inputs: Vec<Step>,
+    pub inputs: I,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loss: Vec<Loss>,
     pub result: Outcome,
@@ -224,7 +231,7 @@ pub struct Hex32(pub Digest32);
 
 impl Call {
     /// The decision's entry. Meaningful when [`crate::Effect::Record`] is polled, and until the next input.
-    pub fn decision_entry(&self) -> DecisionEntry {
+    pub fn decision_entry<'c, I: From<&'c [Step]>>(&'c self) -> DecisionEntry<I> {
         let (at, steps) = self.decided_at.unwrap_or((self.began, 0));
         DecisionEntry {
             at,
@@ -235,7 +242,7 @@ impl Call {
             },
             grid: Hex32(self.snapshot.digest),
             id: self.intake.call,
-            inputs: self.steps.as_slice().get(..steps).unwrap_or_default().to_vec(),
+            inputs: self.steps.as_slice().get(..steps).unwrap_or_default().into(),
             intake: self.intake_record(),
             plan: self.plan_records(),
             reserved_nano: self.budgeted_claim().map(|claim| claim.nano),
@@ -246,7 +253,7 @@ impl Call {
     }
 
     /// The outcome's entry. Meaningful once [`crate::Effect::Close`] was polled.
-    pub fn outcome_entry(&self) -> OutcomeEntry {
+    pub fn outcome_entry<'c, I: From<&'c [Step]>>(&'c self) -> OutcomeEntry<I> {
         let (at, result, code) = match &self.ended {
             Some((at, ending)) => (*at, ending.outcome(), ending.code()),
             None => (self.began, Outcome::Lost, None),
@@ -263,7 +270,7 @@ impl Call {
             code,
             cost_nano: cost(&attempts),
             id: self.intake.call,
-            inputs: self.steps.as_slice().get(steps..).unwrap_or_default().to_vec(),
+            inputs: self.steps.as_slice().get(steps..).unwrap_or_default().into(),
             loss: self.losses.clone(),
             result,
             t: OUTCOME_V1.into(),
@@ -385,7 +392,7 @@ impl AttemptRecord {
     }
 }
 
-impl OutcomeEntry {
+impl<I> OutcomeEntry<I> {
     /// What the call used of limits of tokens; none if that is unknown. The tokens that its key was settled for.
     pub fn used(&self) -> Option<Usage> {
         match self.attempts.last() {
@@ -402,7 +409,9 @@ impl OutcomeEntry {
         let known = self.charged_nano.or(self.cost_nano);
         known.or(reserved).unwrap_or_default()
     }
+}
 
+impl OutcomeEntry {
     /// The outcome of a decision whose process ended before the call did; written at the next start.
     pub fn lost(id: CallId, at: Tick) -> Self {
         Self {
@@ -456,21 +465,32 @@ impl std::fmt::Debug for Hex32 {
 
 impl Hex32 {
     fn text(&self) -> [u8; 64] {
-        let digit = |nibble: u8| {
-            if nibble < 10 {
-                b'0' + nibble
-            } else {
-                b'a' + nibble - 10
-            }
-        };
         let mut text = [b'0'; 64];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            if let [high, low] = pair {
-                (*high, *low) = (digit(byte >> 4), digit(byte & 15));
-            }
-        }
+        write_hex(&self.0, &mut text);
         text
     }
+}
+
+/// Two lower-case hexadecimal digits for each byte, those of four bytes at once.
+fn write_hex(bytes: &[u8], text: &mut [u8]) {
+    let (fours, _) = bytes.as_chunks::<4>();
+    let (slots, _) = text.as_chunks_mut::<8>();
+    for (slot, four) in slots.iter_mut().zip(fours) {
+        *slot = hex_digits(*four);
+    }
+}
+
+fn hex_digits(bytes: [u8; 4]) -> [u8; 8] {
+    const ONES: u64 = u64::MAX / 255;
+    // Each byte into 16 bits, then its high nibble into the first eight of them and its low one into the others.
+    let spread = u64::from(u32::from_le_bytes(bytes));
+    let spread = (spread | spread << 16) & 0x0000_FFFF_0000_FFFF;
+    let spread = (spread | spread << 8) & 0x00FF_00FF_00FF_00FF;
+    let nibbles = (spread >> 4 | spread << 8) & (ONES * 0x0F);
+    // A nibble that passes 15 with six added is a letter.
+    let letters = (nibbles + ONES * 6) >> 4 & ONES;
+    let digits = nibbles + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10);
+    digits.to_le_bytes()
 }
 
 impl std::str::FromStr for Hex32 {
@@ -534,7 +554,11 @@ mod steps {
         fact: Fact,
     }
 
-    pub(super) fn serialize<S: serde::Serializer>(steps: &[Step], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<I: AsRef<[Step]>, S: serde::Serializer>(
+        steps: &I,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let steps = steps.as_ref();
         let before = std::iter::once(None).chain(steps.iter().map(|step| Some(step.at)));
         serializer.collect_seq(steps.iter().zip(before).map(|(step, before)| Written {
             at: Some(step.at).filter(|_| before != Some(step.at)),
@@ -542,9 +566,9 @@ mod steps {
         }))
     }
 
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+    pub(super) fn deserialize<'de, I: From<Vec<Step>>, D: serde::Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Vec<Step>, D::Error> {
+    ) -> Result<I, D::Error> {
         let read = Vec::<Read>::deserialize(deserializer)?;
         let mut before = None;
         let steps = read.into_iter().map(|Read { at, fact }| {
@@ -552,7 +576,7 @@ mod steps {
             let at = before.ok_or_else(|| D::Error::custom("the first input says no time"))?;
             Ok(Step { at, fact })
         });
-        steps.collect()
+        steps.collect::<Result<Vec<_>, _>>().map(I::from)
     }
 }
 
@@ -567,7 +591,9 @@ mod seed_hex {
         reason = "serde's `with` gives a reference"
     )]
     pub(super) fn serialize<S: serde::Serializer>(seed: &Seed, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:016x}", seed.0))
+        let mut text = [b'0'; 16];
+        super::write_hex(&seed.0.to_be_bytes(), &mut text);
+        serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 
     pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Seed, D::Error> {

@@ -4,7 +4,7 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tieline_core::grid::{Candidate, Resume};
 use tieline_core::{Ask, CallId, Code, Dialect, Feature, Intake, Span, Subject};
 use tieline_wire::{Head, resume};
@@ -64,21 +64,21 @@ impl Asked<'_> {
 }
 
 /// The header in which a caller says how long the whole call may take, in ms.
-const DEADLINE: &str = "x-tieline-deadline-ms";
+static DEADLINE: HeaderName = HeaderName::from_static("x-tieline-deadline-ms");
 
 /// The header in which the official SDKs say after how many seconds without a byte they give up.
-const SDK_TIMEOUT: &str = "x-stainless-timeout";
+static SDK_TIMEOUT: HeaderName = HeaderName::from_static("x-stainless-timeout");
 
 /// How long the caller gives the whole call, and how long it waits for a first byte. An answer in one piece is one byte
 /// that way. What cannot be read is no limit: the header is the client's own note.
 fn waits(headers: &HeaderMap, is_stream: bool) -> (Option<Span>, Option<Span>) {
-    let number = |name: &str| -> Option<u64> {
+    let number = |name: &HeaderName| -> Option<u64> {
         let text = headers.get(name)?.to_str().ok()?.trim();
         let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
         whole.parse().ok().filter(|number| *number > 0)
     };
-    let deadline = number(DEADLINE).map(Span::from_ms);
-    match number(SDK_TIMEOUT).map(Span::from_s) {
+    let deadline = number(&DEADLINE).map(Span::from_ms);
+    match number(&SDK_TIMEOUT).map(Span::from_s) {
         Some(silence) if !is_stream => (Some(deadline.unwrap_or(silence).min(silence)), None),
         patience => (deadline, patience),
     }

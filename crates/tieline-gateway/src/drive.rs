@@ -21,7 +21,8 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use tieline_core::call::{Reply, WakeFor};
+use tieline_core::call::{Reply, Step, WakeFor};
+use tieline_core::record::{DecisionEntry, Outcome, OutcomeEntry};
 use tieline_core::{
     Call, ChannelClaim, Claim, Code, DeskReply, Dialect, Effect, Fault, FaultKind, Input, Mark, Method, Nano,
     Phase, Problem, ROWS_MAX, Span, Tick, Usage,
@@ -196,7 +197,10 @@ impl Drive {
                 if let Some(block) = self.block.take() {
                     let _ = block.await;
                 }
-                return self.respond(reply);
+                let response = self.respond(reply);
+                drop(self);
+                leave_together().await;
+                return response;
             }
             match self.dial.take() {
                 Some(dial) => self.attempt(dial).await,
@@ -351,7 +355,7 @@ impl Drive {
     }
 
     fn record(&mut self, strict: bool) {
-        let entry = self.call.decision_entry();
+        let entry: DecisionEntry<&[Step]> = self.call.decision_entry();
         let done = strict.then(|| {
             let (send, receive) = oneshot::channel();
             self.durable = Some(receive);
@@ -365,12 +369,12 @@ impl Drive {
     }
 
     fn close(&self) {
-        let entry = self.call.outcome_entry();
+        let entry: OutcomeEntry<&[Step]> = self.call.outcome_entry();
         self.shared
             .metrics
             .outcome(self.near.dialect.name(), self.near.began, &entry);
         self.shared.recorder.outcome(&entry);
-        if entry.result != tieline_core::record::Outcome::Served {
+        if entry.result != Outcome::Served {
             // One line for each call that was not served, at its end.
             tracing::info!(call = %entry.id, result = ?entry.result, code = entry.code.map(Code::name), "call not served");
         }
@@ -410,6 +414,7 @@ impl Drive {
 
     /// Send the request, unless something changed since it was judged; `None` if the core ended the attempt meanwhile.
     async fn send(&mut self, channel: u16, request: Outbound) -> Option<Result<Inbound, NotSent>> {
+        leave_together().await;
         let live = self.live.clone();
         let connect = Duration::from_millis(self.call.settings().connect_ms.into());
         let gate = self.shared.orders.gate(self.generation);
@@ -745,6 +750,13 @@ impl Drive {
             self.held.push_back(bytes);
         }
     }
+}
+
+/// Lets what else is ready come as far before what is written here leaves. Whoever waits at the other end of a connection
+/// is woken by what arrives, and waking a core that rests costs more than a write does: what leaves in one go wakes it
+/// once. A process that has nothing else to do looks for news once, which takes a microsecond.
+async fn leave_together() {
+    tokio::task::yield_now().await;
 }
 
 impl Drop for Drive {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -177,11 +177,11 @@ fn key(shared: &Shared, headers: &HeaderMap) -> Result<Arc<PartyKey>, Problem> {
 }
 
 /// The header in which a call says what it is for.
-const END_USE: &str = "x-tieline-end-use";
+static END_USE: HeaderName = HeaderName::from_static("x-tieline-end-use");
 
 /// What the call says that it is for: one of the operator's codes, so that no text of a caller's reaches a record.
 fn end_use(live: &Live, headers: &HeaderMap) -> Result<Option<Arc<str>>, Problem> {
-    let Some(stated) = headers.get(END_USE) else {
+    let Some(stated) = headers.get(&END_USE) else {
         return Ok(None);
     };
     let judge = live.judge.load();

@@ -2,6 +2,7 @@
 //! fault kinds, codes), never from a request, so their number is bounded by the grid.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -38,18 +39,18 @@ struct CallLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AttemptLabels {
-    channel: String,
+    channel: Arc<str>,
     fault: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ChannelLabel {
-    channel: String,
+    channel: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TokenLabels {
-    channel: String,
+    channel: Arc<str>,
     kind: &'static str,
 }
 
@@ -133,7 +134,12 @@ impl Metrics {
     }
 
     /// Count an ended call by its outcome's entry.
-    pub(crate) fn outcome(&self, dialect: &'static str, began: tieline_core::Tick, outcome: &OutcomeEntry) {
+    pub(crate) fn outcome<I>(
+        &self,
+        dialect: &'static str,
+        began: tieline_core::Tick,
+        outcome: &OutcomeEntry<I>,
+    ) {
         let labels = CallLabels {
             code: outcome.code.map_or("none", tieline_core::Code::name),
             dialect,
@@ -142,7 +148,7 @@ impl Metrics {
         self.calls.get_or_create(&labels).inc();
         for attempt in &outcome.attempts {
             let channel = ChannelLabel {
-                channel: attempt.channel.to_string(),
+                channel: attempt.channel.clone(),
             };
             let fault = attempt.fault.map_or("none", |fault| fault.kind.name());
             self.attempts
@@ -170,10 +176,8 @@ impl Metrics {
                 }
             }
         }
-        let last = outcome
-            .attempts
-            .last()
-            .map_or_else(String::new, |attempt| attempt.channel.to_string());
+        let last = outcome.attempts.last();
+        let last = last.map_or_else(|| "".into(), |attempt| attempt.channel.clone());
         self.seconds
             .get_or_create(&ChannelLabel { channel: last })
             .observe(seconds(outcome.at.since(began)));

@@ -132,33 +132,66 @@ fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
+/// The names under which a dialect says what is left: of requests, then of tokens; the limit, what is left of it, and when
+/// it is whole again. Anthropic names what is limited first, OpenAI last.
+fn room_names(dialect: Dialect) -> &'static [[HeaderName; 3]; 2] {
+    const fn name(text: &'static str) -> HeaderName {
+        HeaderName::from_static(text)
+    }
+    static ANTHROPIC: [[HeaderName; 3]; 2] = [
+        [
+            name("anthropic-ratelimit-requests-limit"),
+            name("anthropic-ratelimit-requests-remaining"),
+            name("anthropic-ratelimit-requests-reset"),
+        ],
+        [
+            name("anthropic-ratelimit-tokens-limit"),
+            name("anthropic-ratelimit-tokens-remaining"),
+            name("anthropic-ratelimit-tokens-reset"),
+        ],
+    ];
+    static OPENAI: [[HeaderName; 3]; 2] = [
+        [
+            name("x-ratelimit-limit-requests"),
+            name("x-ratelimit-remaining-requests"),
+            name("x-ratelimit-reset-requests"),
+        ],
+        [
+            name("x-ratelimit-limit-tokens"),
+            name("x-ratelimit-remaining-tokens"),
+            name("x-ratelimit-reset-tokens"),
+        ],
+    ];
+    match dialect {
+        Dialect::AnthropicMessages => &ANTHROPIC,
+        Dialect::OpenaiChat => &OPENAI,
+    }
+}
+
 /// What is left to those who pay for the call, as the caller's dialect says it; nothing where nothing is limited.
 pub(crate) fn room_headers(dialect: Dialect, rooms: &Rooms, now: Tick, headers: &mut HeaderMap) {
-    let of = [("requests", rooms.requests), ("tokens", rooms.tokens)];
-    for (what, room) in of {
+    let rooms = [rooms.requests, rooms.tokens];
+    for (names, room) in room_names(dialect).iter().zip(rooms) {
         let Some(room) = room else { continue };
-        let prefix = match dialect {
-            Dialect::AnthropicMessages => "anthropic-ratelimit-",
-            Dialect::OpenaiChat => "x-ratelimit-",
-        };
-        // Anthropic names the limit first and dates the reset, OpenAI the other way round and as a span.
-        let name = |field: &str| match dialect {
-            Dialect::AnthropicMessages => format!("{prefix}{what}-{field}"),
-            Dialect::OpenaiChat => format!("{prefix}{field}-{what}"),
-        };
+        // Anthropic dates the reset, OpenAI says it as a span.
         let reset = match dialect {
             Dialect::AnthropicMessages => room.reset_at.rfc3339(),
-            Dialect::OpenaiChat => format!("{}ms", room.reset_at.since(now).as_ms_ceil()),
+            Dialect::OpenaiChat => {
+                let mut span = itoa::Buffer::new()
+                    .format(room.reset_at.since(now).as_ms_ceil())
+                    .to_owned();
+                span.push_str("ms");
+                span
+            }
         };
         let values = [
-            ("limit", room.limit.to_string()),
-            ("remaining", room.left.to_string()),
-            ("reset", reset),
+            Ok(HeaderValue::from(room.limit)),
+            Ok(HeaderValue::from(room.left)),
+            HeaderValue::try_from(reset),
         ];
-        for (field, value) in values {
-            let name = HeaderName::try_from(name(field));
-            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
-                headers.insert(name, value);
+        for (name, value) in names.iter().zip(values) {
+            if let Ok(value) = value {
+                headers.insert(name.clone(), value);
             }
         }
     }
@@ -166,6 +199,14 @@ pub(crate) fn room_headers(dialect: Dialect, rooms: &Rooms, now: Tick, headers: 
 
 /// What a channel's rate-limit headers say is left, in either dialect's names; none if they say nothing.
 pub(crate) fn remaining(headers: &HeaderMap) -> Option<Remaining> {
+    // Most answers say nothing of it, and looking for eight names costs more than looking at the few that are there.
+    let is_limit = |name: &HeaderName| {
+        let name = name.as_str();
+        name.starts_with("x-ratelimit-") || name.starts_with("anthropic-ratelimit-")
+    };
+    if !headers.keys().any(is_limit) {
+        return None;
+    }
     let count = |names: [&str; 2]| {
         let mut values = names
             .iter()

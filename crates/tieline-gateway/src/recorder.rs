@@ -3,6 +3,7 @@
 //! A decision may be refused when the queue is full (then its call is refused, or served with a gap, as configured). An
 //! outcome is owed for every decision taken, so it is always queued; calls in flight bound how many can be owed.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,19 +46,16 @@ impl Recorder {
 
     /// Queue a decision's entry; false if the ledger cannot take it.
     pub(crate) fn decision<T: Serialize>(&self, entry: &T, durable: Option<Done>) -> bool {
-        let Some(bytes) = canonical(entry) else {
-            return false;
-        };
-        let pushed = match durable {
+        let pushed = written(entry, |bytes| match durable {
             Some(done) => self.writer.push_durable(bytes, done),
             None => self.writer.push(bytes),
-        };
-        self.told(pushed).is_ok()
+        });
+        pushed.is_some_and(|pushed| self.told(pushed).is_ok())
     }
 
     /// Queue the entry that a decision taken is owed.
     pub(crate) fn outcome<T: Serialize>(&self, entry: &T) {
-        let pushed = canonical(entry).map(|bytes| self.told(self.writer.push_owed(bytes)));
+        let pushed = written(entry, |bytes| self.writer.push_owed(bytes)).map(|pushed| self.told(pushed));
         if !matches!(pushed, Some(Ok(()) | Err(PushError::Stopped(_)))) {
             tracing::error!(
                 ?pushed,
@@ -68,15 +66,15 @@ impl Recorder {
 
     /// Queue an entry about the service.
     pub(crate) fn event<T: Serialize>(&self, event: &Event<'_, T>) -> Result<(), PushError> {
-        match canonical(event) {
-            Some(bytes) => self.told(self.writer.push_owed(bytes)),
+        match written(event, |bytes| self.writer.push_owed(bytes)) {
+            Some(pushed) => self.told(pushed),
             None => Ok(()),
         }
     }
 
     /// Archive bytes under their digest, once.
     pub(crate) fn archive<T: Serialize>(&self, value: &T) -> Result<Hex32, PushError> {
-        let bytes = canonical(value).unwrap_or_default();
+        let bytes = jcs::to_vec(value).map_err(not_canonical).unwrap_or_default();
         self.archive_bytes(bytes)
     }
 
@@ -129,11 +127,35 @@ impl Recorder {
     }
 }
 
-fn canonical<T: Serialize>(value: &T) -> Option<Vec<u8>> {
+thread_local! {
+    /// Where a thread writes its entries, one after the other; the queue takes a copy.
+    static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Room for an entry that a thread keeps: the longest that the ledger takes.
+const WRITTEN_BYTES_MAX: usize = 64 << 10;
+
+/// Hand the canonical bytes of an entry on; nothing if it has none.
+fn written<T: Serialize, R>(entry: &T, push: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    // Taken out meanwhile: nothing that `push` may do meets it.
+    let mut bytes = WRITTEN.take();
+    bytes.clear();
+    let pushed = match jcs::to_writer(&mut bytes, entry) {
+        Ok(()) => Some(push(&bytes)),
+        Err(error) => {
+            not_canonical(error);
+            None
+        }
+    };
+    bytes.shrink_to(WRITTEN_BYTES_MAX);
+    WRITTEN.set(bytes);
+    pushed
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+fn not_canonical(error: jcs::JcsError) {
     // Our own records hold only strings, integers below 2^53 and lists of them; an error is a defect, and is logged.
-    jcs::to_vec(value)
-        .map_err(|error| tracing::error!(%error, "an entry could not be written as canonical JSON"))
-        .ok()
+    tracing::error!(%error, "an entry could not be written as canonical JSON");
 }
 
 #[cfg(test)]

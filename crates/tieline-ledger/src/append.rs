@@ -206,8 +206,8 @@ impl Sequencer {
         let is_kept = (1..=PIECES_MAX).contains(&self.pieces);
         let last = if is_kept { self.piece(piece) } else { None };
         let leaves = self.edges.first_mut().map(std::mem::take).unwrap_or_default();
-        // The next bundle will be about as long.
-        let capacity = self.tail.len();
+        // The next bundle will be about as long; one that is a little longer must not grow to twice the room.
+        let capacity = self.tail.len() + self.tail.len() / 8;
         let entries = std::mem::replace(&mut self.tail, Vec::with_capacity(capacity));
         self.pieces = 0;
         let first = self.size() - u64::from(TILE_WIDTH);

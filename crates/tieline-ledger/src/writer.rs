@@ -1,9 +1,10 @@
 //! The thread that owns the log, and the bounded queue in front of it.
 //!
-//! A push costs a lock and a move. The thread takes all that waits (up to a batch) and commits it. When somebody waits
-//! for an entry, the next commit begins when the last one ends; entries that nobody waits for may linger first. What
-//! happens when the queue is full is configured: refuse, or lose the entry, count it, and write a `tieline/gap/v1` entry
-//! where it would have stood. A durable push is never lost but refused.
+//! A push costs a lock and a copy behind the entries before it: those of a batch stand in one buffer, so that what waits is
+//! no thousand allocations, freed on another thread than made. The thread takes the oldest batch and commits it. When
+//! somebody waits for an entry, the next commit begins when the last one ends; entries that nobody waits for may linger
+//! first. What happens when the queue is full is configured: refuse, or lose the entry, count it, and write a
+//! `tieline/gap/v1` entry where it would have stood. A durable push is never lost but refused.
 //! A failed commit stops the writer for good: pushes are refused, [`Health`] says why, callbacks get the error.
 //! The clock is the caller's.
 
@@ -30,6 +31,10 @@ pub const BATCH_ENTRIES_MAX: usize = 1024;
 
 /// Bytes of one commit, so that 1,024 entries of 64 KB do not make a transaction of 67 MB.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// Room for the entries of a batch: 1,024 of 2 KB. Made at once, it is address space until it is written; grown, it would
+/// be left behind in pieces. The batch that is committed and the one behind it have one each, which they pass on.
+const ROOM_BYTES: usize = 2 << 20;
 
 /// Called on the writer's thread when the entry is durable, with its index. It must not block.
 pub type Done = Box<dyn FnOnce(Result<u64, Stopped>) + Send>;
@@ -149,22 +154,23 @@ impl Writer {
     }
 
     /// Queues an entry. With [`OnFull::Gap`] a full queue loses the entry, counts it, and says `Ok`.
-    pub fn push(&self, entry: Vec<u8>) -> Result<(), PushError> {
-        entry::check_length(&entry)?;
-        self.shared.push(Item::Entry(entry, None))
+    pub fn push(&self, entry: impl AsRef<[u8]>) -> Result<(), PushError> {
+        entry::check_length(entry.as_ref())?;
+        self.shared.push(New::Entry(entry.as_ref(), None))
     }
 
     /// Queues an entry that is owed for one that was taken, whether the queue is full or not. The caller bounds how many
     /// can be owed, by the calls that it lets in flight.
-    pub fn push_owed(&self, entry: Vec<u8>) -> Result<(), PushError> {
-        entry::check_length(&entry)?;
-        self.shared.push_within(Item::Entry(entry, None), Limit::Owed)
+    pub fn push_owed(&self, entry: impl AsRef<[u8]>) -> Result<(), PushError> {
+        entry::check_length(entry.as_ref())?;
+        self.shared
+            .push_within(New::Entry(entry.as_ref(), None), Limit::Owed)
     }
 
     /// Queues an entry; `done` is called when it is durable or the writer stopped. On an error it is not called.
-    pub fn push_durable(&self, entry: Vec<u8>, done: Done) -> Result<(), PushError> {
-        entry::check_length(&entry)?;
-        self.shared.push(Item::Entry(entry, Some(done)))
+    pub fn push_durable(&self, entry: impl AsRef<[u8]>, done: Done) -> Result<(), PushError> {
+        entry::check_length(entry.as_ref())?;
+        self.shared.push(New::Entry(entry.as_ref(), Some(done)))
     }
 
     /// Queues bytes to be archived; entries pushed after it that cite the digest are never durable before it.
@@ -173,7 +179,7 @@ impl Writer {
             return Err(PushError::Blob(bytes.len()));
         }
         let digest = sha256(&bytes);
-        self.shared.push(Item::Blob(bytes))?;
+        self.shared.push(New::Blob(bytes))?;
         Ok(digest)
     }
 
@@ -181,7 +187,7 @@ impl Writer {
     pub fn flush(&self) -> Result<u64, PushError> {
         let (send, receive) = sync_channel(1);
         let done: Done = Box::new(move |result| drop(send.send(result)));
-        self.shared.push(Item::Mark(done))?;
+        self.shared.push(New::Mark(done))?;
         receive
             .recv()
             .map_err(|_| PushError::Closed)?
@@ -249,7 +255,10 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    items: VecDeque<Item>,
+    /// Oldest first; each is what one commit takes, and only the last takes more.
+    batches: VecDeque<Batch>,
+    /// One that was committed, for its buffers.
+    spare: Option<Batch>,
     entries: usize,
     bytes: usize,
     /// Items that somebody waits for.
@@ -280,8 +289,26 @@ enum Limit {
     Queue,
 }
 
+/// What one commit takes.
+#[derive(Default)]
+struct Batch {
+    /// Bytes of its items.
+    bytes: usize,
+    /// Its entries, one behind the other.
+    entries: Vec<u8>,
+    items: Vec<Item>,
+}
+
+/// What is to be queued.
+enum New<'e> {
+    Entry(&'e [u8], Option<Done>),
+    Blob(Vec<u8>),
+    Mark(Done),
+}
+
 enum Item {
-    Entry(Vec<u8>, Option<Done>),
+    /// So many of the bytes of entries.
+    Entry(usize, Option<Done>),
     Blob(Vec<u8>),
     Mark(Done),
     Gap(Gap),
@@ -301,11 +328,11 @@ struct Gap {
 }
 
 impl Shared {
-    fn push(&self, item: Item) -> Result<(), PushError> {
+    fn push(&self, item: New<'_>) -> Result<(), PushError> {
         self.push_within(item, Limit::Queue)
     }
 
-    fn push_within(&self, item: Item, limit: Limit) -> Result<(), PushError> {
+    fn push_within(&self, item: New<'_>, limit: Limit) -> Result<(), PushError> {
         let bytes = item.bytes();
         let mut queue = lock(&self.queue);
         if let Some(stopped) = &queue.stopped {
@@ -316,8 +343,8 @@ impl Shared {
         }
         let is_full = queue.entries >= self.config.queue_entries_max
             || (queue.bytes.saturating_add(bytes) > self.config.queue_bytes_max && queue.entries > 0);
-        if is_full && limit == Limit::Queue && !matches!(item, Item::Mark(_)) {
-            if self.config.on_full == OnFull::Refuse || !matches!(item, Item::Entry(_, None)) {
+        if is_full && limit == Limit::Queue && !matches!(item, New::Mark(_)) {
+            if self.config.on_full == OnFull::Refuse || !matches!(item, New::Entry(_, None)) {
                 return Err(PushError::Full {
                     entries: queue.entries,
                     bytes: queue.bytes,
@@ -345,7 +372,7 @@ impl Shared {
     /// The thread: take, commit, tell; until it is closed and empty, or a commit fails.
     fn run(&self, mut log: Log) -> Result<(), LedgerError> {
         while let Some(batch) = self.take(log.last_lags()) {
-            if batch.is_empty() {
+            if batch.items.is_empty() {
                 log.catch_up();
                 lock(&self.state).last_failure = log.last_failure().map(str::to_owned);
                 continue;
@@ -353,7 +380,11 @@ impl Shared {
             let committed = catch_unwind(AssertUnwindSafe(|| self.commit(&mut log, &batch)));
             let committed = committed.unwrap_or_else(|_| Err(LedgerError::Stopped("a defect".to_owned())));
             match committed {
-                Ok(first_index) => tell(batch, first_index),
+                Ok(first_index) => {
+                    // Those who are told may push.
+                    let told = tell(batch, first_index);
+                    lock(&self.queue).keep(told);
+                }
                 Err(error) => {
                     self.stop(&error.to_string(), batch);
                     return Err(error);
@@ -365,9 +396,9 @@ impl Shared {
 
     /// Waits for work; `None` when there is none and there will be none, nothing when none came for a second while
     /// `checkpoint.last` lags.
-    fn take(&self, last_lags: bool) -> Option<Vec<Item>> {
+    fn take(&self, last_lags: bool) -> Option<Batch> {
         let mut queue = lock(&self.queue);
-        while queue.items.is_empty() {
+        while queue.batches.is_empty() {
             if queue.is_closing {
                 return None;
             }
@@ -378,9 +409,9 @@ impl Shared {
                     .wait_timeout(queue, Duration::from_micros(LAST_EVERY_US));
                 let (woken, waited) = waited.unwrap_or_else(PoisonError::into_inner);
                 queue = woken;
-                if waited.timed_out() && queue.items.is_empty() {
+                if waited.timed_out() && queue.batches.is_empty() {
                     queue.sleep = Sleep::Awake;
-                    return Some(Vec::new());
+                    return Some(Batch::default());
                 }
             } else {
                 queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -396,19 +427,25 @@ impl Shared {
     }
 
     /// Commits the batch; the index of its first entry.
-    fn commit(&self, log: &mut Log, batch: &[Item]) -> Result<u64, LedgerError> {
+    fn commit(&self, log: &mut Log, batch: &Batch) -> Result<u64, LedgerError> {
         let now_us = (self.clock)();
-        let gaps: Vec<Vec<u8>> = batch
+        let items = &batch.items;
+        let gaps: Vec<Vec<u8>> = items
             .iter()
             .filter_map(|item| match item {
                 Item::Gap(gap) => Some(gap.entry(now_us)),
                 _ => None,
             })
             .collect();
-        let (mut gaps, mut entries, mut blobs) = (gaps.iter(), Vec::with_capacity(batch.len()), Vec::new());
-        for item in batch {
+        let (mut gaps, mut entries, mut blobs) = (gaps.iter(), Vec::with_capacity(items.len()), Vec::new());
+        let mut rest = batch.entries.as_slice();
+        for item in items {
             match item {
-                Item::Entry(bytes, _) => entries.push(bytes.as_slice()),
+                Item::Entry(length, _) => {
+                    let entry;
+                    (entry, rest) = rest.split_at_checked(*length).unwrap_or_default();
+                    entries.push(entry);
+                }
                 Item::Gap(_) => entries.extend(gaps.next().map(Vec::as_slice)),
                 Item::Blob(bytes) => blobs.push(bytes.as_slice()),
                 Item::Mark(_) => {}
@@ -423,13 +460,15 @@ impl Shared {
     }
 
     /// Refuses everything from here on; whoever waits is told.
-    fn stop(&self, why: &str, batch: Vec<Item>) {
+    fn stop(&self, why: &str, batch: Batch) {
         let stopped = Stopped(why.into());
         let mut queue = lock(&self.queue);
         queue.stopped = Some(stopped.clone());
-        let waiting: Vec<Item> = batch
-            .into_iter()
-            .chain(std::mem::take(&mut queue.items))
+        queue.spare = None;
+        let behind = std::mem::take(&mut queue.batches);
+        let waiting: Vec<Item> = std::iter::once(batch)
+            .chain(behind)
+            .flat_map(|batch| batch.items)
             .collect();
         let unwritten = waiting
             .iter()
@@ -449,32 +488,47 @@ impl Shared {
 // === impl Queue ===
 
 impl Queue {
-    fn add(&mut self, item: Item) {
-        self.bytes += item.bytes();
+    fn add(&mut self, item: New<'_>) {
+        let bytes = item.bytes();
+        self.bytes += bytes;
         self.entries += 1;
         self.waited += usize::from(item.is_waited_for());
-        self.items.push_back(item);
+        self.make_room(bytes);
+        if let Some(last) = self.batches.back_mut() {
+            last.add(item);
+        }
     }
 
-    /// Up to a batch from the front. What was lost meanwhile was lost after all that is in the queue.
-    fn take_batch(&mut self) -> Vec<Item> {
-        let mut bytes = 0;
-        let mut count = 0;
-        for item in self.items.iter().take(BATCH_ENTRIES_MAX) {
-            if count > 0 && bytes + item.bytes() > BATCH_BYTES_MAX {
-                break;
-            }
-            bytes += item.bytes();
-            count += 1;
+    /// See to it that the last batch takes an item of so many bytes.
+    fn make_room(&mut self, bytes: usize) {
+        if !self.batches.back().is_some_and(|batch| batch.takes(bytes)) {
+            self.batches
+                .push_back(self.spare.take().unwrap_or_else(Batch::with_room));
         }
-        let batch: Vec<Item> = self.items.drain(..count).collect();
-        self.bytes -= bytes;
-        self.entries -= count;
-        self.waited -= batch.iter().filter(|item| item.is_waited_for()).count();
+    }
+
+    /// The oldest batch. What was lost meanwhile was lost after all that is in the queue.
+    fn take_batch(&mut self) -> Batch {
+        let batch = self.batches.pop_front().unwrap_or_default();
+        self.bytes -= batch.bytes;
+        self.entries -= batch.items.len();
+        self.waited -= batch.items.iter().filter(|item| item.is_waited_for()).count();
         if let Some(gap) = self.gap.take() {
-            self.add(Item::Gap(gap));
+            self.entries += 1;
+            self.make_room(0);
+            if let Some(last) = self.batches.back_mut() {
+                last.items.push(Item::Gap(gap));
+            }
         }
         batch
+    }
+
+    /// Keep a batch that was committed for the next one, unless a flood or large entries have made it larger than most are.
+    fn keep(&mut self, mut batch: Batch) {
+        if batch.entries.capacity() <= ROOM_BYTES {
+            batch.clear();
+            self.spare = Some(batch);
+        }
     }
 
     /// True if a commit should begin although the linger time has not passed.
@@ -486,17 +540,59 @@ impl Queue {
     }
 }
 
-// === impl Item, Gap ===
+// === impl Batch, New, Item, Gap ===
 
-impl Item {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Entry(bytes, _) | Self::Blob(bytes) => bytes.len(),
-            Self::Mark(_) | Self::Gap(_) => 0,
+impl Batch {
+    fn with_room() -> Self {
+        Self {
+            bytes: 0,
+            entries: Vec::with_capacity(ROOM_BYTES),
+            items: Vec::with_capacity(BATCH_ENTRIES_MAX),
         }
     }
 
-    fn is_waited_for(&self) -> bool {
+    /// Whether an item of so many bytes still belongs to it.
+    fn takes(&self, bytes: usize) -> bool {
+        let is_within = self.bytes.saturating_add(bytes) <= BATCH_BYTES_MAX || self.items.is_empty();
+        self.items.len() < BATCH_ENTRIES_MAX && is_within
+    }
+
+    fn add(&mut self, item: New<'_>) {
+        self.bytes += item.bytes();
+        self.items.push(match item {
+            New::Entry(bytes, done) => {
+                self.entries.extend_from_slice(bytes);
+                Item::Entry(bytes.len(), done)
+            }
+            New::Blob(bytes) => Item::Blob(bytes),
+            New::Mark(done) => Item::Mark(done),
+        });
+    }
+
+    /// Empty, with the room that it has.
+    fn clear(&mut self) {
+        self.bytes = 0;
+        self.entries.clear();
+        self.items.clear();
+    }
+}
+
+impl New<'_> {
+    const fn bytes(&self) -> usize {
+        match self {
+            Self::Entry(bytes, _) => bytes.len(),
+            Self::Blob(bytes) => bytes.len(),
+            Self::Mark(_) => 0,
+        }
+    }
+
+    const fn is_waited_for(&self) -> bool {
+        matches!(self, Self::Entry(_, Some(_)) | Self::Mark(_))
+    }
+}
+
+impl Item {
+    const fn is_waited_for(&self) -> bool {
         matches!(self, Self::Entry(_, Some(_)) | Self::Mark(_))
     }
 }
@@ -541,10 +637,11 @@ fn head_of(log: &Log) -> Head {
     }
 }
 
-/// Tells everyone who waits the index of their entry; a mark gets the number of entries before it.
-fn tell(batch: Vec<Item>, first_index: u64) {
+/// Tells everyone who waits the index of their entry; a mark gets the number of entries before it. What is left is the
+/// room of the batch.
+fn tell(mut batch: Batch, first_index: u64) -> Batch {
     let mut index = first_index;
-    for item in batch {
+    for item in batch.items.drain(..) {
         match item {
             Item::Entry(_, done) => {
                 if let Some(done) = done {
@@ -557,6 +654,7 @@ fn tell(batch: Vec<Item>, first_index: u64) {
             Item::Blob(_) => {}
         }
     }
+    batch
 }
 
 /// A callback is the caller's code; its panic must not take the ledger with it.

@@ -125,11 +125,11 @@ pub fn auth_from_headers<'h>(header: &dyn Fn(&str) -> Option<&'h str>) -> Option
         let (scheme, secret) = value.trim().split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(secret)
     });
-    [bearer, header("x-api-key"), header("api-key")]
-        .into_iter()
-        .flatten()
-        .map(str::trim)
-        .find(|secret| !secret.is_empty())
+    let stated = |secret: &'h str| Some(secret.trim()).filter(|secret| !secret.is_empty());
+    bearer
+        .and_then(stated)
+        .or_else(|| header("x-api-key").and_then(stated))
+        .or_else(|| header("api-key").and_then(stated))
 }
 
 /// Whether the request header `name` (lower case) goes on to a channel that speaks `far`, when the caller speaks `near`.

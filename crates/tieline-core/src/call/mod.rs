@@ -41,6 +41,10 @@ pub use plan::{Plan, Why};
 pub use replay::{Difference, replay};
 pub use step::{Fact, Judged, Loss, MARKS_MAX, Step};
 
+/// Steps of a call that one attempt serves: verdicts, view, two reservations, recorded, opened, three marks, the end; and
+/// two more. Room for them is made at once: a step is some hundred bytes, and moving them costs more than making them.
+const STEPS_USUAL: usize = 12;
+
 /// A fact from the world.
 #[expect(
     clippy::large_enum_variant,
@@ -298,7 +302,7 @@ const EFFECTS_MAX: usize = 12;
 impl Call {
     /// Start a call. Nothing happens until effects are polled.
     pub fn new(snapshot: Arc<Snapshot>, intake: Intake, seed: Seed, now: Tick) -> Self {
-        Self::with_steps(snapshot, intake, seed, now, Vec::new())
+        Self::with_steps(snapshot, intake, seed, now, Vec::with_capacity(STEPS_USUAL))
     }
 
     /// As [`Call::new`], with the step buffer of an ended call ([`Call::into_steps`]), so that a warm shell allocates

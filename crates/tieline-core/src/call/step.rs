@@ -75,28 +75,58 @@ pub struct Loss {
     pub why: Cow<'static, str>,
 }
 
-#[derive(Serialize, Deserialize)]
+/// A verdict as it is read.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JudgedRecord {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     consumes: Vec<Arc<str>>,
     epoch: u64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     obligations: Vec<Arc<str>>,
     rules: Vec<RuleRecord>,
     ruling: Ruling,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     valid_until: Option<Tick>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RuleRecord {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     citation: Option<Arc<str>>,
     id: Arc<str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     reason: Option<Arc<str>>,
+}
+
+/// The same as it is written: from where it stands, for a call writes several.
+#[derive(Serialize)]
+struct JudgedWritten<'v> {
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    consumes: &'v [Arc<str>],
+    epoch: u64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "ids")]
+    obligations: &'v [Rule],
+    rules: RulesWritten<'v>,
+    ruling: Ruling,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_until: Option<Tick>,
+}
+
+struct RulesWritten<'v> {
+    rules: &'v [Rule],
+    /// Whether the caller was told of them.
+    told: bool,
+}
+
+#[derive(Serialize)]
+struct RuleWritten<'v> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    citation: Option<&'v str>,
+    id: &'v str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'v str>,
 }
 
 /// The steps of a call, with marks merged.
@@ -185,22 +215,33 @@ impl Steps {
 impl Serialize for Judged {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let verdict = &*self.0;
-        let told = verdict.ruling != Ruling::Allow;
-        let rules = verdict.rules.iter().map(|rule| RuleRecord {
-            citation: told.then(|| rule.citation.clone()),
-            id: rule.id.clone(),
-            reason: told.then(|| rule.reason.clone()),
-        });
-        JudgedRecord {
-            consumes: verdict.consumes.to_vec(),
+        JudgedWritten {
+            consumes: &verdict.consumes,
             epoch: verdict.epoch,
-            obligations: verdict.obligations.iter().map(|rule| rule.id.clone()).collect(),
-            rules: rules.collect(),
+            obligations: &verdict.obligations,
+            rules: RulesWritten {
+                rules: &verdict.rules,
+                told: verdict.ruling != Ruling::Allow,
+            },
             ruling: verdict.ruling,
             valid_until: verdict.valid_until,
         }
         .serialize(serializer)
     }
+}
+
+impl Serialize for RulesWritten<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.rules.iter().map(|rule| RuleWritten {
+            citation: self.told.then_some(&*rule.citation),
+            id: &rule.id,
+            reason: self.told.then_some(&*rule.reason),
+        }))
+    }
+}
+
+fn ids<S: serde::Serializer>(rules: &[Rule], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(rules.iter().map(|rule| &*rule.id))
 }
 
 impl<'de> Deserialize<'de> for Judged {

@@ -9,6 +9,13 @@ use super::{Drive, Relayed};
 use crate::answer::Answer;
 use crate::outgoing;
 
+/// Headers that an answer may get here: those below, a ticket, and six on what is left.
+const STAMPS_MAX: usize = 10;
+
+static CALL: HeaderName = HeaderName::from_static("x-tieline-call");
+static CHANNEL: HeaderName = HeaderName::from_static("x-tieline-channel");
+static MODEL: HeaderName = HeaderName::from_static("x-tieline-model");
+
 impl Drive {
     pub(super) fn streaming(mut self: Box<Self>) -> Response<Answer> {
         let mut response = Response::new(Answer::Whole(None));
@@ -105,9 +112,10 @@ impl Drive {
 
     /// Every answer names its call; one that a channel gave names channel and model.
     fn stamp(&self, headers: &mut HeaderMap) {
+        headers.reserve(STAMPS_MAX);
         let text = self.call.intake().call.text();
         if let Ok(value) = HeaderValue::from_bytes(&text) {
-            headers.insert(HeaderName::from_static("x-tieline-call"), value);
+            headers.insert(CALL.clone(), value);
         }
         self.stamp_rooms(headers);
         if let Some(ticket) = &self.ticket {
@@ -116,10 +124,10 @@ impl Drive {
         if let Some(candidate) = self.call.answered_by() {
             let names = &self.live.names;
             if let Some(Some(channel)) = names.channels.get(usize::from(candidate.channel.0)) {
-                headers.insert(HeaderName::from_static("x-tieline-channel"), channel.clone());
+                headers.insert(CHANNEL.clone(), channel.clone());
             }
             if let Some(Some(model)) = names.models.get(usize::from(candidate.model.0)) {
-                headers.insert(HeaderName::from_static("x-tieline-model"), model.clone());
+                headers.insert(MODEL.clone(), model.clone());
             }
         }
     }

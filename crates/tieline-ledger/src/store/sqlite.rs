@@ -83,6 +83,7 @@ impl Store {
         };
         store.tune(false).map_err(|error| store.not_ledger(error))?;
         store.migrate()?;
+        store.bound_cache()?;
         Ok(store)
     }
 
@@ -102,6 +103,7 @@ impl Store {
         };
         store.tune(true).map_err(|error| store.not_ledger(error))?;
         store.check_version()?;
+        store.bound_cache()?;
         Ok(store)
     }
 
@@ -109,7 +111,6 @@ impl Store {
         let db = &self.connection;
         db.busy_timeout(BUSY)?;
         db.pragma_update(None, "trusted_schema", false)?;
-        db.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))?;
         db.set_prepared_statement_cache_capacity(32);
         if !is_read_only {
             db.pragma_update(None, "page_size", PAGE_BYTES)?;
@@ -118,6 +119,14 @@ impl Store {
             db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         }
         Ok(())
+    }
+
+    /// To be called once the file was read: SQLite makes a number of pages of it, by the size that pages have at that
+    /// moment, and keeps that number when it learns that they are four times as large.
+    fn bound_cache(&self) -> Result<(), LedgerError> {
+        self.connection
+            .pragma_update(None, "cache_size", -i64::from(CACHE_KIB))
+            .map_err(|error| self.not_ledger(error))
     }
 
     fn not_ledger(&self, error: rusqlite::Error) -> LedgerError {

@@ -125,6 +125,52 @@ fn a_callback_that_panics_harms_nobody() {
     writer.close().unwrap();
 }
 
+/// Whoever is told that an entry is durable may look at the writer, and push.
+#[test]
+fn a_callback_may_push() {
+    let (dir, log) = new_log();
+    let writer = Arc::new(Writer::spawn(log, WriterConfig::default(), || 7).unwrap());
+    let (send, receive) = channel();
+    let weak = Arc::downgrade(&writer);
+    let done = move |_| {
+        let pushed = weak.upgrade().map(|writer| writer.push(entry(1)));
+        send.send(pushed).unwrap();
+    };
+    writer.push_durable(entry(0), Box::new(done)).unwrap();
+    let pushed = receive.recv_timeout(Duration::from_secs(30));
+    assert_eq!(pushed, Ok(Some(Ok(()))));
+    assert_eq!(writer.flush().unwrap(), 2);
+    writer.close().unwrap();
+    assert_eq!(open(dir.path()).unwrap().read(0..10).unwrap(), entries(0..2));
+}
+
+/// More than several commits take, in number and in bytes, while the first is under way.
+#[test]
+fn what_waits_is_committed_in_order_however_much_it_is() {
+    let (dir, log) = new_log();
+    let (clock, entered, go) = gate();
+    let writer = Writer::spawn(log, config(65_536, OnFull::Refuse), clock).unwrap();
+    writer.push(entry(0)).unwrap();
+    entered.recv().unwrap();
+    let long = |index: u64| format!(r#"{{"id":"{index}","x":"{}"}}"#, "x".repeat(60_000)).into_bytes();
+    let mut expected = entries(0..2_600);
+    expected.extend((2_600..2_700).map(long));
+    for entry in expected.iter().skip(1) {
+        writer.push(entry).unwrap();
+    }
+    let bytes: usize = expected.iter().skip(1).map(Vec::len).sum();
+    let health = writer.health();
+    assert_eq!((health.queued_entries, health.queued_bytes), (2_699, bytes));
+    drop(entered);
+    go.send(()).unwrap();
+    assert_eq!(writer.flush().unwrap(), 2_700);
+    // One entry; 1,024 twice; the rest up to 4 MiB; what is left.
+    assert_eq!(writer.health().commits, 5);
+    assert_eq!(writer.health().queued_bytes, 0);
+    writer.close().unwrap();
+    assert_eq!(open(dir.path()).unwrap().read(0..3_000).unwrap(), expected);
+}
+
 #[test]
 fn a_full_queue_refuses() {
     let (dir, log) = new_log();

@@ -1,13 +1,14 @@
 //! JSON numbers: integers within ±(2^53 - 1), floats as ECMAScript's `Number::toString` writes them
 //! (ECMA-262 section 6.1.6.1.20, which RFC 8785 section 3.2.2.3 refers to).
 
+use super::text::Word;
 use super::{INTEGER_MAX, JcsError};
 
 pub(super) fn write_u64(out: &mut Vec<u8>, value: u64) -> Result<(), JcsError> {
     if value > INTEGER_MAX {
         return Err(JcsError::Integer(value.to_string()));
     }
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    append(out, itoa::Buffer::new().format(value));
     Ok(())
 }
 
@@ -15,8 +16,17 @@ pub(super) fn write_i64(out: &mut Vec<u8>, value: i64) -> Result<(), JcsError> {
     if value.unsigned_abs() > INTEGER_MAX {
         return Err(JcsError::Integer(value.to_string()));
     }
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    append(out, itoa::Buffer::new().format(value));
     Ok(())
+}
+
+/// 2^53 - 1 has 16 digits; only a sign makes more.
+#[inline]
+fn append(out: &mut Vec<u8>, number: &str) {
+    match Word::new(number.as_bytes()) {
+        Some(word) => word.append(out),
+        None => out.extend_from_slice(number.as_bytes()),
+    }
 }
 
 /// A float that prints as an integer beyond the limit is refused like the integer that a reader would see.

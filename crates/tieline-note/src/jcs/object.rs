@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::JcsError;
-use super::text;
+use super::text::{self, Word};
 
 /// An object that is being written: the buffer holds `{` and the members so far.
 #[derive(Debug)]
@@ -24,13 +24,14 @@ pub(super) struct Object {
 #[derive(Debug, Clone)]
 enum Last {
     None,
-    /// A field's name.
-    Static(&'static str),
+    /// A field's name, and the same as a word if it is one.
+    Field(&'static str, Option<Word>),
     /// A map's key within the buffer, without quotes.
     Written(Range<usize>),
 }
 
 impl Object {
+    #[inline]
     pub(super) fn open(out: &mut Vec<u8>) -> Self {
         out.push(b'{');
         Self {
@@ -41,19 +42,30 @@ impl Object {
     }
 
     /// Writes the name of a struct's field. Names are compared as they are, without a look at the buffer.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "within a struct all names are known, so that comparing them is left to the compiler"
+    )]
     pub(super) fn field(&mut self, out: &mut Vec<u8>, name: &'static str) -> Result<(), JcsError> {
-        out.reserve(name.len() + 4);
-        if let Last::Static(last) = self.last {
-            out.push(b',');
-            match text::compare(last.as_bytes(), name.as_bytes()) {
-                Ordering::Less => {}
-                Ordering::Equal => return Err(duplicate(name.as_bytes())),
-                Ordering::Greater => self.is_sorted = false,
-            }
+        let word = Word::name(name);
+        let order = match &self.last {
+            Last::None => None,
+            Last::Field(_, Some(last)) if let Some(word) = word => Some(last.compare(word)),
+            Last::Field(last, _) => Some(text::compare(last.as_bytes(), name.as_bytes())),
+            // An object has fields or keys.
+            Last::Written(_) => Some(Ordering::Less),
+        };
+        match order {
+            None | Some(Ordering::Less) => {}
+            Some(Ordering::Equal) => return Err(duplicate(name.as_bytes())),
+            Some(Ordering::Greater) => self.is_sorted = false,
         }
-        text::write(out, name);
-        out.push(b':');
-        self.last = Last::Static(name);
+        match word {
+            Some(word) => word.field(order.is_none()).append(out),
+            None => long_field(out, name, order.is_none()),
+        }
+        self.last = Last::Field(name, word);
         Ok(())
     }
 
@@ -88,15 +100,32 @@ impl Object {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn close(self, out: &mut Vec<u8>) -> Result<(), JcsError> {
         if !self.is_sorted {
-            let sorted = sorted(out.get(self.start..).unwrap_or_default())?;
-            out.truncate(self.start);
-            out.extend_from_slice(&sorted);
+            sort(out, self.start)?;
         }
         out.push(b'}');
         Ok(())
     }
+}
+
+#[inline(never)]
+fn long_field(out: &mut Vec<u8>, name: &str, is_first: bool) {
+    if !is_first {
+        out.push(b',');
+    }
+    text::write_long(out, name.as_bytes());
+    out.push(b':');
+}
+
+/// Bring the members that begin at `start` into order.
+#[inline(never)]
+fn sort(out: &mut Vec<u8>, start: usize) -> Result<(), JcsError> {
+    let sorted = sorted(out.get(start..).unwrap_or_default())?;
+    out.truncate(start);
+    out.extend_from_slice(&sorted);
+    Ok(())
 }
 
 fn sorted(body: &[u8]) -> Result<Vec<u8>, JcsError> {

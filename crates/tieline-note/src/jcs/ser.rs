@@ -4,6 +4,8 @@
 //! are null, bytes an array of numbers. Map keys are strings; integers and booleans as keys are refused, because
 //! a reader would have to guess.
 
+use std::fmt::{self, Display, Write as _};
+
 use serde::ser::{self, Impossible, Serialize};
 
 use super::object::Object;
@@ -20,6 +22,7 @@ impl<'o> Writer<'o> {
         Self { out, depth: 0 }
     }
 
+    #[inline]
     fn descend(&mut self) -> Result<(), JcsError> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
@@ -29,19 +32,23 @@ impl<'o> Writer<'o> {
         }
     }
 
+    #[inline]
     fn put(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 
     /// Opens `{"variant":`, to be closed by `}`.
-    fn open_variant(&mut self, variant: &str) -> Result<(), JcsError> {
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "within a struct all names are known, so that comparing them is left to the compiler"
+    )]
+    fn open_variant(&mut self, variant: &'static str) -> Result<(), JcsError> {
         self.descend()?;
-        self.put(b"{");
-        text::write(self.out, variant);
-        self.put(b":");
-        Ok(())
+        Object::open(self.out).field(self.out, variant)
     }
 
+    #[inline]
     fn close_variant(&mut self) {
         self.put(b"}");
         self.depth -= 1;
@@ -111,12 +118,21 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
         text::write(self.out, value);
         Ok(())
     }
+    /// Without the text between.
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), JcsError> {
+        self.put(b"\"");
+        write!(Escaped(self.out), "{value}")
+            .map_err(|_| JcsError::Custom("a text does not display".to_owned()))?;
+        self.put(b"\"");
+        Ok(())
+    }
     fn serialize_bytes(self, value: &[u8]) -> Result<(), JcsError> {
         value.serialize(self)
     }
     fn serialize_none(self) -> Result<(), JcsError> {
         self.serialize_unit()
     }
+    #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), JcsError> {
         value.serialize(self)
     }
@@ -127,9 +143,12 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
     fn serialize_unit_struct(self, _: &'static str) -> Result<(), JcsError> {
         self.serialize_unit()
     }
+    #[inline]
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), JcsError> {
-        self.serialize_str(variant)
+        text::write(self.out, variant);
+        Ok(())
     }
+    #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
         _: &'static str,
@@ -137,6 +156,7 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
     ) -> Result<(), JcsError> {
         value.serialize(self)
     }
+    #[inline]
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
         _: &'static str,
@@ -171,6 +191,7 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
     fn serialize_map(self, _: Option<usize>) -> Result<Members<'w, 'o>, JcsError> {
         Members::open(self, false)
     }
+    #[inline]
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Members<'w, 'o>, JcsError> {
         // serde_json smuggles raw text through this name; written as it stands it would not be canonical.
         if name == "$serde_json::private::RawValue" {
@@ -189,6 +210,16 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
     ) -> Result<Members<'w, 'o>, JcsError> {
         self.open_variant(variant)?;
         Members::open(self, true)
+    }
+}
+
+/// What is displayed, as the inside of a string.
+struct Escaped<'o>(&'o mut Vec<u8>);
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text::write_inner(self.0, text.as_bytes());
+        Ok(())
     }
 }
 
@@ -212,6 +243,7 @@ impl<'w, 'o> Array<'w, 'o> {
         })
     }
 
+    #[inline]
     fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), JcsError> {
         if !std::mem::take(&mut self.is_first) {
             self.writer.put(b",");
@@ -286,6 +318,7 @@ pub(super) struct Members<'w, 'o> {
 }
 
 impl<'w, 'o> Members<'w, 'o> {
+    #[inline]
     fn open(writer: &'w mut Writer<'o>, in_variant: bool) -> Result<Self, JcsError> {
         writer.descend()?;
         let object = Object::open(writer.out);
@@ -296,11 +329,17 @@ impl<'w, 'o> Members<'w, 'o> {
         })
     }
 
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "within a struct all names are known, so that comparing them is left to the compiler"
+    )]
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), JcsError> {
         self.object.field(self.writer.out, name)?;
         value.serialize(&mut *self.writer)
     }
 
+    #[inline]
     fn close(self) -> Result<(), JcsError> {
         self.object.close(self.writer.out)?;
         self.writer.depth -= 1;
@@ -330,6 +369,11 @@ impl ser::SerializeMap for Members<'_, '_> {
 impl ser::SerializeStruct for Members<'_, '_> {
     type Ok = ();
     type Error = JcsError;
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "within a struct all names are known, so that comparing them is left to the compiler"
+    )]
     fn serialize_field<T: Serialize + ?Sized>(
         &mut self,
         key: &'static str,
@@ -337,6 +381,7 @@ impl ser::SerializeStruct for Members<'_, '_> {
     ) -> Result<(), JcsError> {
         self.field(key, value)
     }
+    #[inline]
     fn end(self) -> Result<(), JcsError> {
         self.close()
     }
@@ -345,6 +390,11 @@ impl ser::SerializeStruct for Members<'_, '_> {
 impl ser::SerializeStructVariant for Members<'_, '_> {
     type Ok = ();
     type Error = JcsError;
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "within a struct all names are known, so that comparing them is left to the compiler"
+    )]
     fn serialize_field<T: Serialize + ?Sized>(
         &mut self,
         key: &'static str,
@@ -352,6 +402,7 @@ impl ser::SerializeStructVariant for Members<'_, '_> {
     ) -> Result<(), JcsError> {
         self.field(key, value)
     }
+    #[inline]
     fn end(self) -> Result<(), JcsError> {
         self.close()
     }

@@ -1,12 +1,141 @@
 //! JSON strings: escaping as RFC 8785 section 3.2.2.2 wants it, and the order of keys.
+//!
+//! Most texts of a record are shorter than a vector register. Those are put together with their quotes in one [`Word`]
+//! and appended at once: looking at a byte, escaping it and calling for a copy of a few bytes cost more than all else.
 
 use std::cmp::Ordering;
 
+/// Up to 16 bytes, the first lowest; zeros behind them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Word {
+    bytes: u128,
+    length: usize,
+}
+
+/// What a text has beside its quotes and, as a name, the comma before and the colon behind it.
+const QUOTES: usize = 2;
+const FIELD: usize = 4;
+
+// === impl Word ===
+
+#[expect(
+    clippy::inline_always,
+    reason = "the names of fields are constants: inlined, all of this is done by the compiler"
+)]
+impl Word {
+    /// The bytes; nothing if there are more than 16.
+    #[inline(always)]
+    pub(super) fn new(bytes: &[u8]) -> Option<Self> {
+        Self::checked(bytes).map(|(word, _)| word)
+    }
+
+    /// The name of a field that orders as it reads: ASCII, nothing to be escaped, and short enough for what
+    /// [`Word::field`] puts around it.
+    #[inline(always)]
+    pub(super) fn name(name: &str) -> Option<Self> {
+        const NO_ASCII: u128 = (u128::MAX / 255) << 7;
+        match Self::checked(name.as_bytes()) {
+            Some((word, true)) if word.length <= 16 - FIELD && word.bytes & NO_ASCII == 0 => Some(word),
+            _ => None,
+        }
+    }
+
+    /// `"name":`, behind a comma if it is not the first.
+    #[inline(always)]
+    pub(super) fn field(self, is_first: bool) -> Self {
+        let behind = 0x3A22_u128 << (8 * self.length);
+        let quoted = (self.bytes | behind) << 8 | 0x22;
+        if is_first {
+            Self {
+                bytes: quoted,
+                length: self.length + FIELD - 1,
+            }
+        } else {
+            Self {
+                bytes: quoted << 8 | 0x2C,
+                length: self.length + FIELD,
+            }
+        }
+    }
+
+    /// How names compare: zeros behind a shorter one are lower than any byte of a name.
+    #[inline(always)]
+    pub(super) fn compare(self, other: Self) -> Ordering {
+        self.bytes.swap_bytes().cmp(&other.bytes.swap_bytes())
+    }
+
+    /// Appends the bytes: a copy of 16 that are cut to the length is two stores, one of unknown length a call.
+    #[inline(always)]
+    pub(super) fn append(self, out: &mut Vec<u8>) {
+        let end = out.len() + self.length;
+        out.extend_from_slice(&self.bytes.to_le_bytes());
+        out.truncate(end);
+    }
+
+    /// The bytes, and whether none of them must be escaped.
+    #[inline(always)]
+    fn checked(bytes: &[u8]) -> Option<(Self, bool)> {
+        let length = bytes.len();
+        // The last eight (or four) may overlap the first: equal bits fall on each other.
+        let (bytes, is_plain) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (Some(first), Some(last)) if length <= 16 => {
+                let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+                let is_plain = !(any_escape(first) | any_escape(last));
+                (
+                    u128::from(first) | u128::from(last) << (8 * (length - 8)),
+                    is_plain,
+                )
+            }
+            (Some(_), _) | (_, Some(_)) => return None,
+            (None, None) => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+                (Some(first), Some(last)) => {
+                    let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+                    let is_plain = !any_escape(u64::from(first) << 32 | u64::from(last));
+                    (
+                        u128::from(first) | u128::from(last) << (8 * (length - 4)),
+                        is_plain,
+                    )
+                }
+                _ => match *bytes {
+                    [] => (0, true),
+                    [a] => (u128::from(a), !must_escape(a)),
+                    [a, b] => (
+                        u128::from(u16::from_le_bytes([a, b])),
+                        !(must_escape(a) | must_escape(b)),
+                    ),
+                    [a, b, c, ..] => (
+                        u128::from(u32::from_le_bytes([a, b, c, 0])),
+                        !(must_escape(a) | must_escape(b) | must_escape(c)),
+                    ),
+                },
+            },
+        };
+        Some((Self { bytes, length }, is_plain))
+    }
+}
+
+// === texts ===
+
 /// Appends `text` as a JSON string, quotes included.
+#[inline]
 pub(super) fn write(out: &mut Vec<u8>, text: &str) {
-    out.reserve(text.len() + 2);
+    match Word::checked(text.as_bytes()) {
+        Some((Word { bytes, length }, true)) if length <= 16 - QUOTES => {
+            let bytes = (bytes | 0x22_u128 << (8 * length)) << 8 | 0x22;
+            let length = length + QUOTES;
+            Word { bytes, length }.append(out);
+        }
+        _ => write_long(out, text.as_bytes()),
+    }
+}
+
+/// The same for a text of any length.
+#[inline(never)]
+pub(super) fn write_long(out: &mut Vec<u8>, bytes: &[u8]) {
+    // Room for the quotes, a comma or a colon, and the word of a number or a name behind it.
+    out.reserve(bytes.len() + 32);
     out.push(b'"');
-    write_inner(out, text.as_bytes());
+    write_inner(out, bytes);
     out.push(b'"');
 }
 
@@ -52,16 +181,12 @@ pub(super) fn compare(left: &[u8], right: &[u8]) -> Ordering {
 /// those before.
 fn is_plain(bytes: &[u8]) -> bool {
     let (eights, _) = bytes.as_chunks::<8>();
-    if let Some(last) = bytes.last_chunk::<8>() {
-        return !any_escape(u64::from_le_bytes(*last))
-            && !eights.iter().any(|eight| any_escape(u64::from_le_bytes(*eight)));
-    }
-    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        (Some(first), Some(last)) => {
-            let both = u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
-            !any_escape(both)
+    match bytes.last_chunk::<8>() {
+        Some(last) => {
+            !any_escape(u64::from_le_bytes(*last))
+                && !eights.iter().any(|eight| any_escape(u64::from_le_bytes(*eight)))
         }
-        _ => !bytes.iter().any(|&byte| must_escape(byte)),
+        None => !bytes.iter().any(|&byte| must_escape(byte)),
     }
 }
 
