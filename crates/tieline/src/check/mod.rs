@@ -143,6 +143,11 @@ fn check(text: &str, world: World<'_>) -> (Option<Checked>, Sink) {
     )
 }
 
+/// Whether a channel can have this URL.
+pub(crate) fn is_url(text: &str) -> bool {
+    value::endpoint(text).is_ok()
+}
+
 // === files ===
 
 /// The text of a configuration file.

@@ -22,6 +22,7 @@ and the ledger as it is.")]
 Examples:
   tieline drill n-1                                over the recorded calls, if there are any
   tieline drill n-1 --config plan.toml             what a configuration would make of it
+  tieline drill n-1 --litellm config.yaml          over another gateway's configuration
 
 It leaves a receipt in the ledger of the state folder, if there is one: digests of grid, traffic, options, engine and \
 result. `tieline drill receipts` lists them."
@@ -63,7 +64,21 @@ pub(crate) struct NMinus1 {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) foreign: Foreign,
+    #[command(flatten)]
     pub(crate) recorded: Recorded,
+}
+
+/// Another gateway's files, instead of the state folder's.
+#[derive(Args, Debug)]
+pub(crate) struct Foreign {
+    /// LiteLLM's `config.yaml`; once more for the answer of its `GET /model/info`, if it keeps models in its database.
+    /// Nothing of it is called, and no credential is read.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub(crate) litellm: Vec<PathBuf>,
+    /// Write the configuration that it is taken to be, to correct it and go on with --config.
+    #[arg(long, value_name = "FILE", requires = "litellm")]
+    pub(crate) write_config: Option<PathBuf>,
 }
 
 /// Whether a run leaves a receipt.

@@ -10,6 +10,7 @@ use tieline_drill::{Basis, NMinus1Report, Traffic, n_minus_1, structure_digest};
 use super::{flush, progress};
 use crate::cli::{Cli, NMinus1};
 use crate::commands::grid::{World, traffic_of};
+use crate::commands::imported::{self, LossesImported};
 use crate::commands::ledger::reader;
 use crate::commands::receipt::{self, Ran};
 use crate::output::{self, Failure, Result};
@@ -18,6 +19,9 @@ use crate::output::{self, Failure, Result};
 pub(super) const COMMAND: &str = "n-1";
 
 pub(super) fn run(cli: &Cli, args: &NMinus1) -> Result<u8> {
+    if !args.foreign.litellm.is_empty() {
+        return litellm(cli, args);
+    }
     flush(cli);
     let config = args.config.as_deref();
     let world = World::open(cli, config)?;
@@ -46,6 +50,33 @@ pub(super) fn run(cli: &Cli, args: &NMinus1) -> Result<u8> {
             ..Ran::default()
         };
         receipt::record(cli, ran, &report);
+    }
+    Ok(0)
+}
+
+/// Over another gateway's configuration. It leaves a receipt as any other, where there is a ledger.
+fn litellm(cli: &Cli, args: &NMinus1) -> Result<u8> {
+    let imported = imported::open(&args.foreign)?;
+    let world = &imported.world;
+    let (traffic, cited) = traffic(cli, world, None)?;
+    let report = rehearsed(&world.snapshot, &traffic);
+    let text = report.text();
+    let object = LossesImported {
+        schema: "tieline/drill-n-1-litellm/v1",
+        mapping: imported.mapping,
+        report,
+    };
+    imported::print(cli.json, &object, &object.mapping, &text)?;
+    if let Some(ledger) = receipt::ledger(&cli.dir)?.filter(|_| !args.recorded.no_receipt) {
+        let ran = Ran {
+            arguments: BTreeMap::from([("litellm".into(), imported::digest(&args.foreign)?)]),
+            command: COMMAND,
+            grid: Some(world.snapshot.clone()),
+            ledger: Some(ledger),
+            traffic: Some(cited),
+            ..Ran::default()
+        };
+        receipt::record(cli, ran, &object.report);
     }
     Ok(0)
 }

@@ -330,7 +330,9 @@ fn n_minus_1_inputs(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<
         (TrafficBasis::Ledger, None) => return Err(gone("its receipt cites no ledger")),
         (TrafficBasis::Trace, _) => return Err(gone("its calls are of a trace, which no ledger holds")),
         // A configuration alone has no parties, and its rules are not asked.
-        (TrafficBasis::Structure, _) if drill.arguments.contains_key("config") => {
+        (TrafficBasis::Structure, _)
+            if drill.arguments.contains_key("config") || drill.arguments.contains_key("litellm") =>
+        {
             same_structure(structure_digest(&snapshot, &[]), cited.digest)?;
             Traffic::synthetic(&snapshot, &[])
         }

@@ -10,15 +10,17 @@ use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{Scope, Snapshot, Tick};
-use tieline_drill::{Downtimes, Given, PartyView, Traffic, TrafficReader, structure_given};
+use tieline_drill::{Downtimes, Given, GridReport, PartyView, Traffic, TrafficReader, structure_given};
 use tieline_gateway::State;
 use tieline_ledger::Reader;
 use tieline_policy::{Action, EndUseIx, Epoch, Judge, Postures, Question, RegionIx, Registry, Targets};
 
+use crate::check::Checked;
 use crate::cli::{Cli, Grid, GridView};
 use crate::output::{self, Failure, Result};
 use crate::{folder, load};
 
+use super::imported::{self, GridImported};
 use super::ledger::{failed, reader};
 
 /// A grid with what policy lets each party use of it.
@@ -42,25 +44,41 @@ pub(super) fn run(cli: &Cli, args: &Grid) -> Result<u8> {
     if let Some(GridView::Versions(args)) = &args.view {
         return versions::run(cli, args.config.as_deref());
     }
+    if !args.foreign.litellm.is_empty() {
+        let imported = imported::open(&args.foreign)?;
+        let report = structure(&imported.world, None, args.priors.as_deref())?;
+        let text = report.text();
+        let object = GridImported {
+            schema: "tieline/grid-litellm/v1",
+            mapping: imported.mapping,
+            report,
+        };
+        imported::print(cli.json, &object, &object.mapping, &text)?;
+        return Ok(0);
+    }
     let config = args.config.as_deref();
     let world = World::open(cli, config)?;
     let traffic = recorded(cli, config)?;
-    let downtimes = match &args.priors {
-        Some(file) => priors::read(file, &world.snapshot)?,
-        None => Downtimes::default(),
-    };
-    let given = Given {
-        downtimes: &downtimes,
-        shares: &world.weights,
-        traffic: traffic.as_ref(),
-    };
-    let report = world.with_parties(|parties| structure_given(&world.snapshot, parties, &given));
+    let report = structure(&world, traffic.as_ref(), args.priors.as_deref())?;
     if cli.json {
         output::json(&report)?;
     } else {
         output::line(report.text())?;
     }
     Ok(0)
+}
+
+fn structure(world: &World, traffic: Option<&Traffic>, priors: Option<&Path>) -> Result<GridReport> {
+    let downtimes = match priors {
+        Some(file) => priors::read(file, &world.snapshot)?,
+        None => Downtimes::default(),
+    };
+    let given = Given {
+        downtimes: &downtimes,
+        shares: &world.weights,
+        traffic,
+    };
+    Ok(world.with_parties(|parties| structure_given(&world.snapshot, parties, &given)))
 }
 
 impl World {
@@ -73,7 +91,11 @@ impl World {
                     .with_hint("give one with --config, or a state folder with --dir"),
             );
         }
-        let checked = load::checked(&path)?;
+        Self::of(&load::checked(&path)?, config.is_none().then_some(cli))
+    }
+
+    /// The grid of a checked configuration, with the parties of a state folder.
+    pub(super) fn of(checked: &Checked, with_parties: Option<&Cli>) -> Result<Self> {
         let bytes =
             tieline_note::jcs::to_vec(&*checked.grid).map_err(|error| Failure::found(error.to_string()))?;
         let digest = tieline_note::sha256(&bytes).0;
@@ -97,14 +119,13 @@ impl World {
         })?;
         let targets = Targets::of_grid(&snapshot, &[]).map_err(|error| Failure::input(error.to_string()))?;
         let postures = Arc::new(Postures::new());
-        let parties = if config.is_none() {
-            members(cli, &postures)?
-        } else {
-            Vec::new()
+        let parties = match with_parties {
+            Some(cli) => members(cli, &postures)?,
+            None => Vec::new(),
         };
         let epoch = Arc::new(epoch);
         let mut judge = Judge::new(epoch.clone(), Arc::new(targets), postures);
-        if !parties.is_empty() {
+        if let Some(cli) = with_parties.filter(|_| !parties.is_empty()) {
             let now = Tick(super::serve::now_us());
             judge = judge.with_overlay(super::policy::overlay(&cli.dir, &epoch, now)?);
         }
@@ -112,7 +133,7 @@ impl World {
             judge,
             parties,
             snapshot,
-            weights: checked.weights,
+            weights: checked.weights.clone(),
         })
     }
 
