@@ -146,6 +146,11 @@ fn check(text: &str, world: World<'_>) -> (Option<Checked>, Sink) {
     )
 }
 
+/// Whether a channel can have this URL.
+pub(crate) fn is_url(text: &str) -> bool {
+    value::endpoint(text).is_ok()
+}
+
 // === files ===
 
 /// A kind of file that people write.

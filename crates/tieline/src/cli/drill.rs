@@ -37,6 +37,7 @@ Examples:
   tieline drill n-1 --config plan.toml             what a configuration would make of it
   tieline drill n-1 --config plan.toml --traffic calls.csv --mapping mapping.toml
   tieline drill n-1 --traffic law.toml --seed 7    over calls that are drawn from a law
+  tieline drill n-1 --litellm config.yaml          over another gateway's configuration
   tieline drill n-1 --how silent --survivors 0.5   what is gone stays silent, and the rest is worth half
 
 What a configuration states under [bars.n_1] is judged: a contingency that misses a bar is a finding (exit 1).
@@ -110,9 +111,23 @@ pub(crate) struct Losses {
     #[arg(long, value_name = "SHARE", default_value = "1", value_parser = share)]
     pub(crate) survivors: u32,
     #[command(flatten)]
+    pub(crate) foreign: Foreign,
+    #[command(flatten)]
     pub(crate) recorded: Recorded,
     #[command(flatten)]
     pub(crate) traffic: TrafficArgs,
+}
+
+/// Another gateway's files, instead of the state folder's.
+#[derive(Args, Debug)]
+pub(crate) struct Foreign {
+    /// LiteLLM's `config.yaml`; once more for the answer of its `GET /model/info`, if it keeps models in its database.
+    /// Nothing of it is called, and no credential is read.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub(crate) litellm: Vec<PathBuf>,
+    /// Write the configuration that it is taken to be, to correct it and go on with --config.
+    #[arg(long, value_name = "FILE", requires = "litellm")]
+    pub(crate) write_config: Option<PathBuf>,
 }
 
 /// Whether a run leaves a receipt.

@@ -21,6 +21,7 @@ mod faults;
 mod folder;
 mod help;
 mod http;
+mod importing;
 mod keys;
 mod lifecycle;
 mod ollama;

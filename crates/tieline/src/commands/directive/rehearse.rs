@@ -45,7 +45,7 @@ pub(super) fn run(cli: &Cli, args: &DirectiveRehearse) -> Result<u8> {
         until: args.until.map(tick),
     };
     let traffic = recorded(cli, window, Trust::Unasked)?;
-    let known = Facts::of(cli, None)?.known(Receipts::new());
+    let known = Facts::of(cli)?.known(Receipts::new());
     let mut parties: BTreeSet<Arc<str>> = world.parties.iter().map(|member| member.party.clone()).collect();
     let replay = traffic.as_ref().map(|traffic| {
         parties.extend(tieline_drill::asked(traffic).into_keys());

@@ -12,11 +12,13 @@ use tieline_drill::{
 };
 
 use super::facts::Facts;
-use super::traffic::traffic;
+use super::traffic::{Origin, traffic};
 use super::{flush, in_parallel, progress};
 use crate::cli::{Cli, How, Losses};
 use crate::commands::grid::World;
+use crate::commands::imported::{self, LossesImported};
 use crate::commands::receipt::{self, Ran};
+use crate::import::mapping::Mapping;
 use crate::output::{self, Result};
 
 /// As they are typed, and as their receipts say them.
@@ -26,6 +28,9 @@ pub(super) const TWO: &str = "n-2";
 /// Names of arguments in receipts.
 const HOW: &str = "how";
 const SURVIVORS: &str = "survivors_permille";
+/// A configuration that is not the state folder's, or another gateway's.
+const CONFIG: &str = "config";
+const LITELLM: &str = "litellm";
 const BARS: &str = "bars.";
 
 /// What losses are rehearsed on.
@@ -37,7 +42,16 @@ pub(super) struct Inputs {
     pub(super) traffic: Traffic,
 }
 
-/// The same, as a receipt cites it.
+/// The inputs, with whose they are.
+struct Opened {
+    cited: Cited,
+    inputs: Inputs,
+    /// What another gateway's files were taken to be.
+    mapping: Option<Mapping>,
+    world: World,
+}
+
+/// The inputs, as a receipt cites them.
 struct Cited {
     arguments: BTreeMap<Arc<str>, Arc<str>>,
     /// Why there can be no receipt.
@@ -49,32 +63,20 @@ struct Cited {
 
 /// `n-1`.
 pub(super) fn one(cli: &Cli, args: &Losses) -> Result<u8> {
-    let (world, inputs, cited) = open(cli, args, |world| world.bars.n_1)?;
-    let report = singles(&inputs);
-    if cli.json {
-        output::json(&report)?;
-    } else {
-        output::line(report.text())?;
-    }
-    if !args.recorded.no_receipt {
-        cited.record(cli, ONE, (&world, &inputs), &report);
-    }
-    Ok(u8::from(!report.bars_missed.is_empty()))
+    let opened = open(cli, args, |world| world.bars.n_1)?;
+    let report = singles(&opened.inputs);
+    let (code, text) = (u8::from(!report.bars_missed.is_empty()), report.text());
+    opened.tell(cli, args, ("tieline/drill-n-1-litellm/v1", ONE), (report, &text))?;
+    Ok(code)
 }
 
 /// `n-2`.
 pub(super) fn two(cli: &Cli, args: &Losses) -> Result<u8> {
-    let (world, inputs, cited) = open(cli, args, |world| world.bars.n_2)?;
-    let report = pairs(&inputs);
-    if cli.json {
-        output::json(&report)?;
-    } else {
-        output::line(report.text())?;
-    }
-    if !args.recorded.no_receipt {
-        cited.record(cli, TWO, (&world, &inputs), &report);
-    }
-    Ok(u8::from(!report.bars_missed.is_empty()))
+    let opened = open(cli, args, |world| world.bars.n_2)?;
+    let report = pairs(&opened.inputs);
+    let (code, text) = (u8::from(!report.bars_missed.is_empty()), report.text());
+    opened.tell(cli, args, ("tieline/drill-n-2-litellm/v1", TWO), (report, &text))?;
+    Ok(code)
 }
 
 /// Every single loss, on all cores.
@@ -97,15 +99,27 @@ pub(super) fn pairs(inputs: &Inputs) -> NMinus2Report {
 }
 
 /// What losses are rehearsed on by these arguments, and how a receipt cites it.
-fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<(World, Inputs, Cited)> {
+fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<Opened> {
     flush(cli);
-    let config = args.config.as_deref();
-    let world = World::open(cli, config)?;
-    let facts = Facts::of(cli, config)?;
-    let calls = traffic(cli, config, &args.traffic, &world, &facts)?;
+    let (world, origin, mapping) = if args.foreign.litellm.is_empty() {
+        let config = args.config.as_deref();
+        let origin = config.map_or(Origin::Folder, |_| Origin::Alone);
+        (World::open(cli, config)?, origin, None)
+    } else {
+        let imported = imported::open(&args.foreign)?;
+        (imported.world, Origin::Alone, Some(imported.mapping))
+    };
+    let facts = match origin {
+        Origin::Folder => Facts::of(cli)?,
+        Origin::Alone => Facts::default(),
+    };
+    let calls = traffic(cli, origin, &args.traffic, &world, &facts)?;
     let mut arguments = calls.arguments;
-    if let Some(config) = config {
-        arguments.insert("config".into(), receipt::file_digest(config)?);
+    if let Some(config) = &args.config {
+        arguments.insert(CONFIG.into(), receipt::file_digest(config)?);
+    }
+    if mapping.is_some() {
+        arguments.insert(LITELLM.into(), imported::digest(&args.foreign)?);
     }
     arguments.extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));
     let cited = Cited {
@@ -122,7 +136,48 @@ fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<(World, In
         snapshot: world.snapshot.clone(),
         traffic: calls.traffic,
     };
-    Ok((world, inputs, cited))
+    Ok(Opened {
+        cited,
+        inputs,
+        mapping,
+        world,
+    })
+}
+
+impl Opened {
+    /// Print the report, with the mapping if there is one, and leave a receipt of it.
+    fn tell<R: Serialize>(
+        self,
+        cli: &Cli,
+        args: &Losses,
+        (schema, command): (&'static str, &'static str),
+        (report, text): (R, &str),
+    ) -> Result<()> {
+        let report = match self.mapping {
+            Some(mapping) => {
+                let object = LossesImported {
+                    schema,
+                    mapping,
+                    report,
+                };
+                imported::print(cli.json, &object, &object.mapping, text)?;
+                object.report
+            }
+            None if cli.json => {
+                output::json(&report)?;
+                report
+            }
+            None => {
+                output::line(text)?;
+                report
+            }
+        };
+        if !args.recorded.no_receipt {
+            self.cited
+                .record(cli, command, (&self.world, &self.inputs), &report);
+        }
+        Ok(())
+    }
 }
 
 /// Makes so many things on all cores, and shows how far it is.
@@ -187,6 +242,11 @@ pub(super) fn assumed_of(arguments: &BTreeMap<Arc<str>, Arc<str>>) -> Option<(As
         }
     }
     Some((Assumed { loss, survivors }, bars))
+}
+
+/// Whether a receipt's arguments say that the grid was not the state folder's.
+pub(super) fn is_alone(arguments: &BTreeMap<Arc<str>, Arc<str>>) -> bool {
+    [CONFIG, LITELLM].iter().any(|name| arguments.contains_key(*name))
 }
 
 const fn assumed(args: &Losses) -> Assumed {

@@ -41,6 +41,15 @@ pub(in crate::commands) enum Trust {
     Verified,
 }
 
+/// Whose grid calls are laid on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::commands) enum Origin {
+    /// A configuration without a state folder: it has no parties, and no ledger is its own.
+    Alone,
+    /// The state folder's.
+    Folder,
+}
+
 /// Calls, and what a receipt cites of them.
 pub(in crate::commands) struct Calls {
     /// The options that they came by.
@@ -60,11 +69,12 @@ pub(in crate::commands) struct Calls {
 /// The calls that the arguments name: of files, else of the ledger, else one for each thing that each party may ask for.
 pub(in crate::commands) fn traffic(
     cli: &Cli,
-    config: Option<&Path>,
+    origin: Origin,
     args: &TrafficArgs,
     world: &World,
     facts: &Facts,
 ) -> Result<Calls> {
+    let is_alone = origin == Origin::Alone;
     // A damaged ledger may have no root to cite.
     let ledger = receipt::ledger(&cli.dir);
     let ledger = if args.unverified {
@@ -82,20 +92,16 @@ pub(in crate::commands) fn traffic(
             },
             doubt: None,
             ledger,
-            receipts: receipts(cli, world, ledger.filter(|_| config.is_none()))?,
+            receipts: receipts(cli, world, ledger.filter(|_| !is_alone))?,
             seed: args.seed,
             traffic,
         });
     }
-    let recorded = match config {
-        Some(_) => None,
-        None => read(
-            cli,
-            args.window(),
-            args.trust(),
-            ledger.map(|ledger| ledger.entries),
-            facts.criticality(),
-        )?,
+    let recorded = if is_alone {
+        None
+    } else {
+        let entries = ledger.map(|ledger| ledger.entries);
+        read(cli, args.window(), args.trust(), entries, facts.criticality())?
     };
     if let Some((traffic, finding)) = recorded {
         let cited = ledger.map(receipt::of_ledger);
@@ -115,7 +121,7 @@ pub(in crate::commands) fn traffic(
             traffic,
         });
     }
-    args.want_no_part(config.is_some())?;
+    args.want_no_part(is_alone)?;
     let (traffic, digest) = world.with_parties(|parties| {
         let digest = structure_digest(&world.snapshot, parties);
         (Traffic::synthetic(&world.snapshot, parties), digest)
@@ -128,7 +134,7 @@ pub(in crate::commands) fn traffic(
         },
         doubt: None,
         ledger,
-        receipts: receipts(cli, world, ledger.filter(|_| config.is_none()))?,
+        receipts: receipts(cli, world, ledger.filter(|_| !is_alone))?,
         seed: None,
         traffic,
     })

@@ -10,16 +10,17 @@ use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{Scope, Snapshot, Tick};
-use tieline_drill::{Downtimes, Given, PartyView, Window, structure_given};
+use tieline_drill::{Downtimes, Given, GridReport, PartyView, Traffic, Window, structure_given};
 use tieline_gateway::State;
 use tieline_policy::{Action, EndUseIx, Epoch, Judge, Postures, Question, RegionIx, Registry, Targets};
 
-use crate::check::BarSettings;
+use crate::check::{BarSettings, Checked};
 use crate::cli::{Cli, Grid, GridView};
 use crate::output::{self, Failure, Result};
 use crate::{folder, load};
 
 use super::drill::{Trust, recorded};
+use super::imported::{self, GridImported};
 
 /// A grid with what policy lets each party use of it.
 pub(super) struct World {
@@ -44,28 +45,44 @@ pub(super) fn run(cli: &Cli, args: &Grid) -> Result<u8> {
     if let Some(GridView::Versions(args)) = &args.view {
         return versions::run(cli, args.config.as_deref());
     }
+    if !args.foreign.litellm.is_empty() {
+        let imported = imported::open(&args.foreign)?;
+        let report = structure(&imported.world, None, args.priors.as_deref())?;
+        let text = report.text();
+        let object = GridImported {
+            schema: "tieline/grid-litellm/v1",
+            mapping: imported.mapping,
+            report,
+        };
+        imported::print(cli.json, &object, &object.mapping, &text)?;
+        return Ok(0);
+    }
     let config = args.config.as_deref();
     let world = World::open(cli, config)?;
     let traffic = match config {
         Some(_) => None,
         None => recorded(cli, Window::default(), Trust::Unasked)?,
     };
-    let downtimes = match &args.priors {
-        Some(file) => priors::read(file, &world.snapshot)?,
-        None => Downtimes::default(),
-    };
-    let given = Given {
-        downtimes: &downtimes,
-        shares: &world.weights,
-        traffic: traffic.as_ref(),
-    };
-    let report = world.with_parties(|parties| structure_given(&world.snapshot, parties, &given));
+    let report = structure(&world, traffic.as_ref(), args.priors.as_deref())?;
     if cli.json {
         output::json(&report)?;
     } else {
         output::line(report.text())?;
     }
     Ok(0)
+}
+
+fn structure(world: &World, traffic: Option<&Traffic>, priors: Option<&Path>) -> Result<GridReport> {
+    let downtimes = match priors {
+        Some(file) => priors::read(file, &world.snapshot)?,
+        None => Downtimes::default(),
+    };
+    let given = Given {
+        downtimes: &downtimes,
+        shares: &world.weights,
+        traffic,
+    };
+    Ok(world.with_parties(|parties| structure_given(&world.snapshot, parties, &given)))
 }
 
 impl World {
@@ -78,7 +95,11 @@ impl World {
                     .with_hint("give one with --config, or a state folder with --dir"),
             );
         }
-        let checked = load::checked(&path)?;
+        Self::of(&load::checked(&path)?, config.is_none().then_some(cli))
+    }
+
+    /// The grid of a checked configuration, with the parties of a state folder.
+    pub(super) fn of(checked: &Checked, with_parties: Option<&Cli>) -> Result<Self> {
         let bytes =
             tieline_note::jcs::to_vec(&*checked.grid).map_err(|error| Failure::found(error.to_string()))?;
         let digest = tieline_note::sha256(&bytes).0;
@@ -102,14 +123,13 @@ impl World {
         })?;
         let targets = Targets::of_grid(&snapshot, &[]).map_err(|error| Failure::input(error.to_string()))?;
         let postures = Arc::new(Postures::new());
-        let parties = if config.is_none() {
-            members(cli, &postures)?
-        } else {
-            Vec::new()
+        let parties = match with_parties {
+            Some(cli) => members(cli, &postures)?,
+            None => Vec::new(),
         };
         let epoch = Arc::new(epoch);
         let mut judge = Judge::new(epoch.clone(), Arc::new(targets), postures);
-        if !parties.is_empty() {
+        if let Some(cli) = with_parties.filter(|_| !parties.is_empty()) {
             let now = Tick(super::serve::now_us());
             judge = judge.with_overlay(super::policy::overlay(&cli.dir, &epoch, now)?);
         }
@@ -118,7 +138,7 @@ impl World {
             judge,
             parties,
             snapshot,
-            weights: checked.weights,
+            weights: checked.weights.clone(),
         })
     }
 
