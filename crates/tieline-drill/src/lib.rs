@@ -97,7 +97,10 @@ pub use timeline::{
     Failure, GRIDS_MAX, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany,
 };
 pub use times::Quantiles;
-pub use trace::{Format, LINE_BYTES_MAX, MAPPING_BYTES_MAX, Mapping, TraceOptions, TraceReader};
+pub use trace::{
+    Deployed, Format, LINE_BYTES_MAX, LeftOut, MAPPING_BYTES_MAX, Mapping, NoLog, PartyKind, Rates, SpendLog,
+    SpendReader, SpendTraffic, TraceOptions, TraceReader, is_spend_log,
+};
 pub use traffic::{Basis, CALLS_MAX, Class, Onto, Traffic, TrafficCall, TrafficReader, Window};
 pub use versions::{
     ModelVersions, ROWS_MAX as VERSION_ROWS_MAX, Reach, VERSIONS_V1, VersionBasis, VersionRow,

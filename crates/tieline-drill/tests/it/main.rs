@@ -14,6 +14,7 @@ mod n_minus_2;
 mod random;
 mod replay;
 mod sim;
+mod spend;
 mod structure;
 mod timelines;
 mod traces;

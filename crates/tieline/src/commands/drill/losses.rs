@@ -106,12 +106,18 @@ fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<Opened> {
         let origin = config.map_or(Origin::Folder, |_| Origin::Alone);
         (World::open(cli, config)?, origin, None)
     } else {
-        let imported = imported::open(&args.foreign)?;
-        (imported.world, Origin::Alone, Some(imported.mapping))
+        let log = imported::Log {
+            files: &args.traffic.traffic,
+            kept: Some(&args.spend),
+            window: args.traffic.window(),
+        };
+        let imported = imported::open(&args.foreign, &log)?;
+        let origin = Origin::Foreign(imported.traffic.map(Box::new));
+        (imported.world, origin, Some(imported.mapping))
     };
     let facts = match origin {
         Origin::Folder => Facts::of(cli)?,
-        Origin::Alone => Facts::default(),
+        Origin::Alone | Origin::Foreign(_) => Facts::default(),
     };
     let calls = traffic(cli, origin, &args.traffic, &world, &facts)?;
     let mut arguments = calls.arguments;
@@ -153,6 +159,9 @@ impl Opened {
         (schema, command): (&'static str, &'static str),
         (report, text): (R, &str),
     ) -> Result<()> {
+        // Whoever looks at another gateway has no ledger, and need not be told so.
+        let wants_receipt =
+            !args.recorded.no_receipt && (self.mapping.is_none() || self.cited.ledger.is_some());
         let report = match self.mapping {
             Some(mapping) => {
                 let object = LossesImported {
@@ -172,7 +181,7 @@ impl Opened {
                 report
             }
         };
-        if !args.recorded.no_receipt {
+        if wants_receipt {
             self.cited
                 .record(cli, command, (&self.world, &self.inputs), &report);
         }
