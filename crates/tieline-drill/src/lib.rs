@@ -37,6 +37,7 @@ mod problem;
 mod receipts;
 mod rehearsal;
 mod replay;
+mod scenario;
 mod screen;
 mod sim;
 mod structure;
@@ -47,6 +48,7 @@ mod timeline;
 mod times;
 mod trace;
 mod traffic;
+mod under_order;
 mod versions;
 mod world;
 
@@ -74,13 +76,19 @@ pub use flow::{
 pub use known::{Known, PartyClass};
 pub use n_minus_1::{N_MINUS_1_V1, NMinus1Report};
 pub use n_minus_2::{N_MINUS_2_V1, NMinus2Report, Pairs, Plan, Single, WORST_OF_THE_REST};
-pub use order::{OrderReport, asked, order};
+pub use order::{OrderReport, asked, candidate_named, order};
 pub use pairs::CALLS_OPEN_MAX;
 pub use party::{PartyView, structure_digest};
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
 pub use receipts::{Receipts, TESTED_MAX, Tested};
 pub use rehearsal::{Base, Flow, HhiAfter, Rehearsal};
 pub use replay::{DIFFERENCES_MAX, DifferenceRow, REPLAY_V1, Replay, ReplayReport, replay};
+pub use scenario::{
+    Allowance, BINS_MAX, CallsOf, ChannelLoad, Course, EVENTS_MAX, Event, EventReport, FACTOR_MAX, GROUP_MAX,
+    INCIDENTS_MAX, LayError, Laying, Load, Outages, PRIORS, Prior, QuotaChange, SCENARIO_V1, Scenario,
+    ScenarioReport, ScenariosReport, ServedOf, Source, Staged, SurgeOver, Surged, What, lay, play_scenario,
+    served_by, surge,
+};
 pub use screen::Judged;
 pub use sim::{
     Run as SimRun, SIM_V1, SimReport, TallyReport as SimTally, Violation as SimViolation, simulate,
@@ -102,6 +110,7 @@ pub use trace::{
     SpendReader, SpendTraffic, TraceOptions, TraceReader, is_spend_log,
 };
 pub use traffic::{Basis, CALLS_MAX, Class, Onto, Traffic, TrafficCall, TrafficReader, Window};
+pub use under_order::{LossUnderOrder, Toll, under_order, under_order_text};
 pub use versions::{
     ModelVersions, ROWS_MAX as VERSION_ROWS_MAX, Reach, VERSIONS_V1, VersionBasis, VersionRow,
     VersionsReader, VersionsReport, Wait, WaitState,

@@ -491,6 +491,7 @@ pub(crate) struct Relay {
 
 #[derive(Args, Debug)]
 pub(crate) struct Gen {
-    #[arg(value_parser = ["cli", "config-reference", "config-schema", "json-schemas", "config-codes", "openapi"])]
+    #[arg(value_parser = ["cli", "config-reference", "config-schema", "json-schemas", "config-codes", "openapi", "scenario-reference",
+        "scenario-schema"])]
     pub(crate) what: String,
 }

@@ -32,6 +32,8 @@ pub enum Basis {
     Drawn,
     /// Calls of a ledger.
     Recorded,
+    /// No traffic: calls of assumed size, at an even pace, for each thing that each party may ask for.
+    Steady,
     /// No traffic: one call of assumed size for each thing that each party may ask for.
     Structure,
     /// Calls of another system, mapped onto parties and pools.
@@ -192,6 +194,29 @@ impl Traffic {
             kinds: Vec::new(),
             lanes: Vec::new(),
             parties: Vec::new(),
+        }
+    }
+
+    /// The instants of the first and of the last call; none without calls.
+    pub fn window(&self) -> Option<(Tick, Tick)> {
+        Some((self.calls.first()?.at, self.calls.last()?.at))
+    }
+
+    /// The same with other calls, in order of arrival.
+    pub(crate) fn with_calls(&self, calls: Vec<TrafficCall>) -> Self {
+        Self {
+            basis: self.basis,
+            calls,
+            classes: self.classes.clone(),
+            failures: self.failures.clone(),
+            kinds: self.kinds.clone(),
+            lanes: self.lanes.clone(),
+            left_out: self.left_out,
+            parties: self.parties.clone(),
+            remarks: self.remarks.clone(),
+            unknown: self.unknown,
+            unreadable: self.unreadable,
+            warnings: self.warnings.clone(),
         }
     }
 

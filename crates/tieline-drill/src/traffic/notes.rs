@@ -3,12 +3,24 @@
 use tieline_core::{Span, Tick};
 
 use super::{Basis, Traffic};
-use crate::table::count;
+use crate::table::{count, plural};
 
 /// A silence that is worth a warning: longer than the bins of five minutes that screens look at …
 const SILENCE_MIN: Span = Span::from_s(300);
 /// … and than this many times the mean time between two calls.
 const SILENCE_GAPS: u64 = 50;
+
+impl Basis {
+    /// So many calls of this basis, in words.
+    pub(crate) fn counted(self, calls: u64) -> String {
+        match self {
+            Self::Drawn => plural(calls, "drawn call"),
+            Self::Recorded => plural(calls, "recorded call"),
+            Self::Steady | Self::Structure => plural(calls, "assumed call"),
+            Self::Trace => format!("{} of a trace", plural(calls, "call")),
+        }
+    }
+}
 
 impl Traffic {
     /// Everything that a report on this traffic has to say of it, in sentences.
@@ -49,6 +61,10 @@ impl Traffic {
             Basis::Recorded => {
                 "Exact: eligibility, order of the channels, limits of channels, prices. Modelled: a channel that did not \
                  carry a call in the record answers it with the recorded usage and timing."
+            }
+            Basis::Steady => {
+                "No traffic is recorded: calls of 1,000 prompt and 500 answer tokens that take 10 s are assumed, at an even \
+                 pace, for each thing that each party may ask for."
             }
             Basis::Structure => {
                 "No traffic is recorded: one call of 1,000 prompt and 500 answer tokens is assumed for each thing that \

@@ -13,6 +13,8 @@ mod n_minus_1;
 mod n_minus_2;
 mod random;
 mod replay;
+mod scenario;
+mod scenario_plays;
 mod sim;
 mod spend;
 mod structure;

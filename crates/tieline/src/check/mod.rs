@@ -18,6 +18,7 @@ mod identity;
 mod limits;
 mod price;
 pub(crate) mod provider;
+pub(crate) mod scenario;
 pub(crate) mod value;
 
 #[cfg(test)]

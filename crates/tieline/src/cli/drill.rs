@@ -6,6 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use tieline_core::Tick;
 use tieline_policy::instant_of_date;
 
+use super::DirectiveRehearse;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Drill {
     /// Write the law that calls follow: rates by hour of the week, gaps, sizes and times. Calls can be drawn from it.
@@ -18,6 +20,19 @@ Examples:
 A law names parties, pools and models, and may be edited. `drill n-1 --traffic law.toml` draws calls from it: the same \
 calls for the same seed.")]
     Fit(Fit),
+    /// Lay a directive over recorded calls: who loses, who is a bystander, who is undetermined, and which losses of
+    /// channels and components it makes worse.
+    #[command(after_help = "\
+Examples:
+  tieline drill directive letter.toml              over every recorded call; need not be signed
+  tieline drill directive letter.toml --since 2026-06-11T00:00:00Z --json
+
+The first part is that of `tieline directive rehearse`; the second takes each channel and component out in turn, without \
+the directive and under it.
+
+Exit code 1: somebody outside its scope would be hit, or somebody would be held for want of a fact, or it names a party \
+or model that is not here.")]
+    Directive(DirectiveRehearse),
     /// Decide every recorded call again; any difference is a finding (exit 1).
     #[command(after_help = "\
 Examples:
@@ -79,6 +94,18 @@ Examples:
 
 Exit code 0: the same came out; 1: something else did; 2: what it ran on is not here any more, so it cannot be made again.")]
     Receipts(Receipts),
+    /// Play scenarios over the recorded calls: outages, prices, quotas, directives, surges as they come and go.
+    #[command(after_help = "\
+Examples:
+  tieline drill scenario --list                    those that are shipped, with their parameters
+  tieline drill scenario aws-us-east-1-2025-10-19  over the recorded calls
+  tieline drill scenario cloud-withdraws-lab --set cloud=aws --set lab=anthropic
+  tieline drill scenario mine.toml price-times-3 --json
+  tieline drill scenario gcp-2025-06-12 --config examples/public-grid.toml
+
+Several scenarios get a row each, the worst first. Without recorded calls, calls at an even pace are assumed. What a \
+scenario file may hold is in docs/scenarios.md.")]
+    Scenario(Scenarios),
     /// Play random worlds around the live decision code, and audit every call of them; a broken law is a finding (exit 1).
     #[command(after_help = "\
 Examples:
@@ -88,6 +115,32 @@ Examples:
 It reads no state folder and reaches no channel. A seed is a whole run: the same seed gives the same calls, and each is \
 made twice.")]
     Sim(Sim),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Scenarios {
+    /// Files, or names of scenarios that are shipped.
+    #[arg(value_name = "FILE", required_unless_present = "list")]
+    pub(crate) files: Vec<String>,
+    /// A configuration to rehearse instead of the state folder's, over calls at an even pace.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// List the scenarios that are shipped.
+    #[arg(long, conflicts_with_all = ["files", "config", "set", "skip_absent", "start", "traffic"])]
+    pub(crate) list: bool,
+    /// Choose a parameter of the scenarios; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Leave out events about what is not here, with a note, instead of refusing the scenario.
+    #[arg(long)]
+    pub(crate) skip_absent: bool,
+    /// When scenarios start, in the place of what they say: `first call`, a time after it such as `2h`, or an instant.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) start: Option<String>,
+    #[command(flatten)]
+    pub(crate) recorded: Recorded,
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
 }
 
 #[derive(Args, Debug)]

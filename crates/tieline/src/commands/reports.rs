@@ -176,6 +176,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
         ("check", printed::<crate::diagnose::CheckReport>()),
         ("cut", printed::<CutReport>()),
         ("drill-bench", printed::<super::drill::bench::BenchReport>()),
+        ("drill-directive", printed::<super::drill::DirectiveDrill>()),
         ("drill-fit", printed::<tieline_drill::Law>()),
         ("drill-n-1", printed::<tieline_drill::NMinus1Report>()),
         (
@@ -188,6 +189,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
             printed::<super::imported::LossesImported<tieline_drill::NMinus2Report>>(),
         ),
         ("drill-replay", printed::<tieline_drill::ReplayReport>()),
+        ("drill-scenario", printed::<tieline_drill::ScenariosReport>()),
+        ("drill-scenario-list", printed::<super::drill::ShippedReport>()),
         ("drill-sim", printed::<tieline_drill::SimReport>()),
         ("explain", printed::<ExplainReport>()),
         ("explain-code", printed::<CodeReport>()),

@@ -4,7 +4,7 @@ use crate::folder::{empty, run, tieline};
 use crate::transcript::Transcript;
 
 /// Every command that a person is shown.
-const COMMANDS: [&[&str]; 72] = [
+const COMMANDS: [&[&str]; 74] = [
     &[],
     &["up"],
     &["serve"],
@@ -46,6 +46,8 @@ const COMMANDS: [&[&str]; 72] = [
     &["drill", "bench"],
     &["drill", "n-1"],
     &["drill", "n-2"],
+    &["drill", "scenario"],
+    &["drill", "directive"],
     &["keys"],
     &["keys", "add"],
     &["keys", "list"],

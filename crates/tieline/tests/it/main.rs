@@ -31,6 +31,7 @@ mod policy;
 mod pools;
 mod receipts;
 mod reloading;
+mod scenarios;
 mod schema;
 mod terms;
 mod traffic;

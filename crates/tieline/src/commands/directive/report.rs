@@ -69,7 +69,7 @@ pub(in crate::commands) struct RehearsalReport {
     /// To compile it and lay it over the rules in force here, µs; applying adds one durable write.
     pub(super) compiled_us: u64,
     /// Why the exit code is 1, in sentences; empty if it is 0.
-    pub(super) findings: Vec<String>,
+    pub(in crate::commands) findings: Vec<String>,
     pub(super) id: String,
     /// Facts that would decide about the undetermined, and how many parties each would help.
     pub(super) missing: Vec<MissingFact>,
@@ -193,7 +193,7 @@ impl AppliedReport {
 }
 
 impl RehearsalReport {
-    pub(super) fn text(&self) -> String {
+    pub(in crate::commands) fn text(&self) -> String {
         let mut text = format!("{}@{} laid over the rules in force here", self.id, self.version);
         let _ = writeln!(
             text,
