@@ -105,7 +105,10 @@ pub use timeline::{
     Failure, GRIDS_MAX, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany,
 };
 pub use times::Quantiles;
-pub use trace::{Format, LINE_BYTES_MAX, MAPPING_BYTES_MAX, Mapping, TraceOptions, TraceReader};
+pub use trace::{
+    Deployed, Format, LINE_BYTES_MAX, LeftOut, MAPPING_BYTES_MAX, Mapping, NoLog, PartyKind, Rates, SpendLog,
+    SpendReader, SpendTraffic, TraceOptions, TraceReader, is_spend_log,
+};
 pub use traffic::{Basis, CALLS_MAX, Class, Onto, Traffic, TrafficCall, TrafficReader, Window};
 pub use under_order::{LossUnderOrder, Toll, under_order, under_order_text};
 pub use versions::{

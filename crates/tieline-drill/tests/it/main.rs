@@ -16,6 +16,7 @@ mod replay;
 mod scenario;
 mod scenario_plays;
 mod sim;
+mod spend;
 mod structure;
 mod timelines;
 mod traces;

@@ -51,8 +51,9 @@ Examples:
   tieline drill n-1 --config plan.toml             what a configuration would make of it
   tieline drill n-1 --config plan.toml --traffic calls.csv --mapping mapping.toml
   tieline drill n-1 --traffic law.toml --seed 7    over calls that are drawn from a law
+  tieline drill n-1 --litellm config.yaml --traffic spend.csv
+                                                   over another gateway's configuration and spend log
   tieline drill n-1 --how silent --survivors 0.5   what is gone stays silent, and the rest is worth half
-  tieline drill n-1 --litellm config.yaml          over another gateway's configuration
 
 What a configuration states under [bars.n_1] is judged: a contingency that misses a bar is a finding (exit 1).
 
@@ -178,6 +179,23 @@ pub(crate) struct Losses {
     pub(crate) recorded: Recorded,
     #[command(flatten)]
     pub(crate) traffic: TrafficArgs,
+    #[command(flatten)]
+    pub(crate) spend: SpendArgs,
+}
+
+/// What becomes of LiteLLM's spend log, which --traffic names.
+#[derive(Args, Debug)]
+pub(crate) struct SpendArgs {
+    /// Write the calls of the spend log as a trace, with the parties' ids and the names of that configuration.
+    #[arg(long, value_name = "FILE", requires = "litellm", requires = "traffic")]
+    pub(crate) write_trace: Option<PathBuf>,
+    /// Write which team, user or key each party's id stands for, readable by you alone.
+    #[arg(long, value_name = "FILE", requires = "litellm", requires = "traffic")]
+    pub(crate) write_parties: Option<PathBuf>,
+    /// A file of random bytes that goes into the parties' ids, so that nobody can tell them by trying names; it is made if
+    /// it is not there. The same salt gives the same ids.
+    #[arg(long, value_name = "FILE", requires = "litellm", requires = "traffic")]
+    pub(crate) salt: Option<PathBuf>,
 }
 
 /// Another gateway's files, instead of the state folder's.
@@ -261,7 +279,8 @@ pub(crate) struct Fit {
 /// Where the calls of a rehearsal come from: the ledger, if nothing else is said.
 #[derive(Args, Debug)]
 pub(crate) struct TrafficArgs {
-    /// Calls from elsewhere: a trace (CSV, JSON Lines), a folder of them, or a law (`.toml`); may be given several times.
+    /// Calls from elsewhere: a trace (CSV, JSON Lines), a folder of them, or a law (`.toml`); with --litellm, LiteLLM's
+    /// spend log (`LiteLLM_SpendLogs` as CSV or JSON) too. May be given several times.
     #[arg(long, value_name = "FILE")]
     pub(crate) traffic: Vec<PathBuf>,
     /// Whose the calls of a trace are, what they ask for, and what the trace does not say.

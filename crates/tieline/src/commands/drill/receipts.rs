@@ -328,7 +328,7 @@ fn inputs_of_losses(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<
     let facts = match drill.arguments.get(Facts::ARGUMENT) {
         None => Facts::default(),
         Some(then) => {
-            let facts = Facts::of(cli, None)?;
+            let facts = Facts::of(cli)?;
             if facts.digest()?.as_ref() != Some(then) {
                 return Err(gone(
                     "the classes of parties, or how much keys matter, are others by now",
@@ -362,9 +362,7 @@ fn calls_of_losses(
     let cited = drill
         .traffic
         .ok_or_else(|| gone("its receipt cites no traffic"))?;
-    let is_alone = ["config", "litellm"]
-        .iter()
-        .any(|name| drill.arguments.contains_key(*name));
+    let is_alone = losses::is_alone(&drill.arguments);
     let mut receipts = Receipts::new();
     let traffic = match (cited.basis, drill.ledger.filter(|_| !is_alone)) {
         (TrafficBasis::Ledger, Some(ledger)) => {

@@ -46,8 +46,16 @@ pub(super) fn run(cli: &Cli, args: &Grid) -> Result<u8> {
         return versions::run(cli, args.config.as_deref());
     }
     if !args.foreign.litellm.is_empty() {
-        let imported = imported::open(&args.foreign)?;
-        let report = structure(&imported.world, None, args.priors.as_deref())?;
+        let log = imported::Log {
+            files: &args.traffic,
+            kept: None,
+            window: Window::default(),
+        };
+        let imported = imported::open(&args.foreign, &log)?;
+        if imported.traffic.is_none() && !args.traffic.is_empty() {
+            return Err(imported::no_spend_log(&args.traffic));
+        }
+        let report = structure(&imported.world, imported.traffic.as_ref(), args.priors.as_deref())?;
         let text = report.text();
         let object = GridImported {
             schema: "tieline/grid-litellm/v1",
