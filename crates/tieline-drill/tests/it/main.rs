@@ -20,3 +20,4 @@ mod structure;
 mod timelines;
 mod traces;
 mod versions;
+mod year;

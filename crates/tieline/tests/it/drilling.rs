@@ -251,3 +251,43 @@ fn a_changed_record_does_not_replay() {
     assert_eq!(folder.run(&["ledger", "verify"]).status.code(), Some(1));
     folder.check("a_changed_record");
 }
+
+#[test]
+fn a_year_is_drawn() {
+    let mut folder = Folder::with(counted(), counted());
+    folder.said.note("a configuration alone");
+    assert_eq!(
+        folder.run(&["drill", "year", "--runs", "20"]).status.code(),
+        Some(0)
+    );
+    let twice = [(); 2].map(|()| {
+        let output = folder.run(&["drill", "year", "--runs", "20", "--seed", "5", "--json"]);
+        assert_eq!(output.status.code(), Some(0));
+        output.stdout
+    });
+    assert_eq!(twice[0], twice[1], "the same seed, the same bytes");
+    let report: Value = serde_json::from_slice(&twice[0]).unwrap();
+    assert_eq!(
+        (&report["schema"], &report["seed"]),
+        (&"tieline/drill-year/v1".into(), &"5".into())
+    );
+    folder.said.note("what it does not take");
+    std::fs::write(
+        folder.path().join("bad.toml"),
+        "[\"cloud:nowhere\"]\nper_year = \"1\"\nminutes = 5\nsource = \"x\"\n",
+    )
+    .unwrap();
+    let bad = folder.path().join("bad.toml").display().to_string();
+    for args in [
+        &["--runs", "0"][..],
+        &["--runs", "10001"],
+        &["--common", "1.5"],
+        &["--common", "half"],
+        &["--survivors", "0"],
+        &["--priors", &bad],
+        &["--priors", "missing.toml"],
+    ] {
+        let args: Vec<&str> = ["drill", "year"].iter().chain(args).copied().collect();
+        assert_eq!(folder.run(&args).status.code(), Some(2), "{args:?}");
+    }
+}

@@ -27,8 +27,8 @@ pub(super) const ONE: &str = "n-1";
 pub(super) const TWO: &str = "n-2";
 
 /// Names of arguments in receipts.
-const HOW: &str = "how";
-const SURVIVORS: &str = "survivors_permille";
+pub(super) const HOW: &str = "how";
+pub(super) const SURVIVORS: &str = "survivors_permille";
 const BARS: &str = "bars.";
 
 /// What losses are rehearsed on.
@@ -125,7 +125,7 @@ fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<(World, In
         traffic: calls.cited,
     };
     let inputs = Inputs {
-        assumed: assumed(args),
+        assumed: assumed(args.how, args.survivors),
         bars: bars(&world),
         known: facts.known(calls.receipts),
         snapshot: world.snapshot.clone(),
@@ -223,14 +223,15 @@ pub(super) fn assumed_of(arguments: &BTreeMap<Arc<str>, Arc<str>>) -> Option<(As
     Some((Assumed { loss, survivors }, bars))
 }
 
-const fn assumed(args: &Losses) -> Assumed {
+/// What is assumed by these arguments.
+pub(super) const fn assumed(how: How, survivors: u32) -> Assumed {
     Assumed {
-        loss: match args.how {
+        loss: match how {
             How::Cut => Loss::Cut,
             How::Errors => Loss::Errors,
             How::Refused => Loss::Refused,
             How::Silent => Loss::Silent,
         },
-        survivors: args.survivors,
+        survivors,
     }
 }
