@@ -115,6 +115,6 @@ pub use versions::{
 };
 pub use year::{
     CauseKind, CauseRow, Decided, EPISODE_CALLS_MAX, EPISODE_HOURS_MAX, EPISODES, Episode, Mean, NoLoss,
-    PriorRow, Quantile, RUNS_MAX, Run, Spread, Tail, WorstRow, YEAR_V1, Year, YearClass, YearError,
+    OutRow, PriorRow, Quantile, RUNS_MAX, Run, Spread, Tail, WorstRow, YEAR_V1, Year, YearClass, YearError,
     YearOptions, YearParty, YearReport, Years,
 };

@@ -32,7 +32,8 @@ use crate::timeline::Permille;
 
 pub use self::episode::{EPISODE_CALLS_MAX, EPISODE_HOURS_MAX, Episode};
 pub use self::report::{
-    CauseKind, CauseRow, Decided, NoLoss, PriorRow, WorstRow, YEAR_V1, YearClass, YearParty, YearReport,
+    CauseKind, CauseRow, Decided, NoLoss, OutRow, PriorRow, WorstRow, YEAR_V1, YearClass, YearParty,
+    YearReport,
 };
 pub use self::run::Run;
 pub use self::stats::{Mean, Quantile, Spread, Tail};

@@ -128,9 +128,8 @@ pub(super) fn causes(
             prior: Downtime {
                 basis: DowntimeBasis::Assumed,
                 source: Cow::Owned(format!(
-                    "{} thousandths of its channels' own outages strike all of them: two services of one lab fail \
-                     together with a correlation of 0.43 to 0.88; the low end is taken",
-                    common
+                    "{common} thousandths of its channels' own outages strike all of them: two services of one lab fail \
+                     together with a correlation of 0.43 to 0.88; the low end is taken"
                 )),
                 ..group.prior
             },
@@ -194,9 +193,15 @@ fn rate_minutes(prior: &Downtime) -> f64 {
     f64::from(prior.per_1000_years) * f64::from(prior.minutes)
 }
 
-/// How wide lengths scatter.
+/// How wide lengths scatter: of a provider's channels, a cloud or a region of it. A lab that withdraws its models is not
+/// what its API's incidents measure.
 fn deviation(service: &str) -> (u32, &'static str) {
-    let named = |name: &str| service == name || service.split([':', '/']).any(|part| part == name);
+    let of = match service.split_once(':') {
+        None => service,
+        Some(("cloud" | "region", rest)) => rest.split('/').next().unwrap_or(rest),
+        Some(_) => "",
+    };
+    let named = |name: &str| of == name;
     let known = PRIORS.iter().find(|prior| named(prior.name));
     known.map_or(
         (
@@ -306,4 +311,59 @@ pub(super) fn pieces(outs: &[Out]) -> Vec<Piece> {
         }
     }
     pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lengths_scatter_as_the_series_of_the_same_thing_does() {
+        let check = |service, expected| assert_eq!(deviation(service).0, expected, "{service}");
+        check("openai", 1_240);
+        check("anthropic", 1_470);
+        check("cloud:aws", 1_010);
+        check("region:aws/us-east-1", 1_010);
+        check("region:gcp/us", 1_329);
+        // What an API's incidents do says nothing of a lab's withdrawal, nor of its console.
+        check("lab:anthropic", DEVIATION);
+        check("identity:aws", DEVIATION);
+        check("region:elsewhere/aws", DEVIATION);
+        check("bedrock", DEVIATION);
+        assert!(deviation("lab:anthropic").1.starts_with("assumed"));
+    }
+
+    proptest! {
+        /// Second by second: exactly what is out, in the piece that it belongs to.
+        #[test]
+        fn pieces_are_what_is_out_second_by_second(
+            outs in prop::collection::vec((0_usize..4, 0_u64..40, 1_u64..12), 0..10),
+        ) {
+            // One cause is never out twice at once; where two of its outages touch, both count.
+            let mut free = [0_u64; 4];
+            let outs: Vec<Out> = outs
+                .into_iter()
+                .map(|(cause, gap, lasts)| {
+                    let from = free[cause] + gap % 7;
+                    free[cause] = from + lasts;
+                    Out { cause, from, until: from + lasts }
+                })
+                .collect();
+            let pieces = pieces(&outs);
+            prop_assert!(pieces.is_sorted_by(|a, b| a.until <= b.from));
+            prop_assert!(pieces.iter().all(|piece| piece.from < piece.until));
+            for second in 0..200 {
+                let mut expected: Vec<usize> = outs
+                    .iter()
+                    .filter(|out| (out.from..out.until).contains(&second))
+                    .map(|out| out.cause)
+                    .collect();
+                expected.sort_unstable();
+                let found = pieces.iter().find(|piece| (piece.from..piece.until).contains(&second));
+                prop_assert_eq!(found.map_or(Vec::new(), |piece| piece.causes.clone()), expected);
+            }
+        }
+    }
 }

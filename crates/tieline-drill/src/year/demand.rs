@@ -1,21 +1,24 @@
 //! What calls ask in each hour of the week, as flows: calls that are alike in what may serve them are one class, with a
 //! rate for each hour, the size of a call, and who its parties are.
 //!
-//! Rates are those of the clock hours from the first call's to the last call's; an hour of the week that none of them was
-//! has their mean. Without recorded traffic one call an hour is assumed for each call of the traffic. Only calls that are
-//! served with nothing gone count. Bounds: [`CLASSES_MAX`].
+//! Rates are those of the time from the first call to the last, an hour at least; an hour of the week that it has less than
+//! ten minutes of has their mean. Without recorded traffic one call an hour is assumed for each call of the traffic. Only
+//! calls that are served with nothing gone count. Bounds: [`CLASSES_MAX`].
 
 use std::collections::BTreeMap;
 
-use tieline_core::{ChannelClaim, Criticality, Ruling, Tick};
+use tieline_core::{ChannelClaim, Criticality, Ruling, Span, Tick};
 
 use crate::arrivals::week::{HOUR, HOURS, hour_of_week, watched};
 use crate::known::PartyClass;
 use crate::rehearsal::{Before, Rehearsal};
-use crate::traffic::{Basis, NONE, TrafficCall};
+use crate::traffic::{Basis, NONE, Traffic, TrafficCall};
 
 /// Classes of one year: half of the nodes that a problem of flows may have.
 pub(super) const CLASSES_MAX: usize = 1 << 12;
+
+/// What must be seen of an hour of the week to have a rate of its own, as for the law of arrivals.
+const WATCHED_MIN: Span = Span::from_s(600);
 
 /// Parts of a call: what a class asks in an hour is counted in millionths of a call.
 pub(super) const MICRO: u64 = 1_000_000;
@@ -99,7 +102,7 @@ impl Demand {
         for (class, hours) in classes.iter_mut().zip(&hours) {
             class.rates = rates(hours, &watched, traffic.basis);
         }
-        let known = watched.iter().filter(|us| **us > 0).count();
+        let known = watched.iter().filter(|us| **us >= WATCHED_MIN.0).count();
         Self {
             classes,
             known_hours: u16::try_from(known).unwrap_or(HOURS),
@@ -151,14 +154,13 @@ impl Class {
                 *count += 1;
             }
         }
-        let (prompt, answer) = match call.usage() {
-            Some(usage) => (usage.prompt(), usage.answer()),
-            None => {
-                let stated = (call.output_max != NONE).then_some(u64::from(call.output_max));
-                let answer = stated.unwrap_or(ChannelClaim::OUTPUT_ASSUMED);
-                let claim = ChannelClaim::of_request(call.body_bytes.into(), answer);
-                (claim.input, answer)
-            }
+        let (prompt, answer) = if let Some(usage) = call.usage() {
+            (usage.prompt(), usage.answer())
+        } else {
+            let stated = (call.output_max != NONE).then_some(u64::from(call.output_max));
+            let answer = stated.unwrap_or(ChannelClaim::OUTPUT_ASSUMED);
+            let claim = ChannelClaim::of_request(call.body_bytes.into(), answer);
+            (claim.input, answer)
         };
         let size = &mut self.size;
         size.prompt = size.prompt.saturating_add(prompt);
@@ -187,16 +189,18 @@ fn allowed(rehearsal: &Rehearsal<'_>, kind: usize) -> Vec<u16> {
     channels
 }
 
-/// How long each hour of the week was watched, in µs: the clock hours from that of the first call to that of the last.
+/// The time in which calls were seen: from the first to the last, an hour at least. None without calls.
+pub(super) fn seen(traffic: &Traffic) -> Option<(Tick, Tick)> {
+    let (first, last) = traffic.window()?;
+    Some((first, Tick(last.0.saturating_add(1)).max(first.plus(HOUR))))
+}
+
+/// How long each hour of the week was watched, in µs.
 fn hours_watched(rehearsal: &Rehearsal<'_>) -> Vec<u64> {
     let traffic = rehearsal.traffic();
-    match traffic.window().filter(|_| traffic.basis != Basis::Structure) {
-        Some((first, last)) => {
-            let hour = |at: Tick| at.0 / HOUR.0 * HOUR.0;
-            watched(Tick(hour(first)), Tick(hour(last).saturating_add(HOUR.0)))
-        }
-        None => vec![0; usize::from(HOURS)],
-    }
+    let seen = seen(traffic).filter(|_| traffic.basis != Basis::Structure);
+    let (from, until) = seen.unwrap_or_default();
+    watched(from, until)
 }
 
 /// Millionths of calls an hour, hour by hour.
@@ -214,7 +218,7 @@ fn rates(hours: &[u64], watched: &[u64], basis: Basis) -> Vec<u64> {
     let mean = per_hour(calls, all);
     let each = hours.iter().zip(watched);
     each.map(|(calls, us)| {
-        if *us == 0 {
+        if *us < WATCHED_MIN.0 {
             mean
         } else {
             per_hour(*calls, (*us).into())

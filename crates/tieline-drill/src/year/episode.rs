@@ -5,14 +5,14 @@
 //! Where the record has several clock hours of an hour of the week, one is drawn; where it has none, any hour is. Bounds:
 //! [`EPISODE_HOURS_MAX`], [`EPISODE_CALLS_MAX`]; what is longer is cut off there, and says so.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 
 use tieline_core::{Span, Tick};
 
 use super::Year;
 use super::causes::Piece;
-use super::demand::MICRO;
-use super::run::{Drawn, Run, drawn, gone, hours};
+use super::demand::{MICRO, seen};
+use super::run::{Drawn, Run, causes_of, drawn, gone, hours};
 use super::supply::is_in;
 use crate::arrivals::week::{HOUR, HOURS, hour_of_week};
 use crate::consequence::Consequence;
@@ -32,75 +32,83 @@ pub const EPISODE_CALLS_MAX: usize = 1 << 18;
 /// Monday 2024-01-01 00:00 UTC: an instant that a week begins with.
 const MONDAY: Tick = Tick(1_704_067_200_000_000);
 
-/// An episode, decided.
+/// An episode.
 #[derive(Clone, Debug)]
 pub struct Episode {
-    /// What was out in it, by number.
-    pub(super) causes: Vec<usize>,
-    pub(super) consequence: Consequence,
-    /// Calls that the flows expect in the time that was decided, and that they expect to be unserved; in millionths.
-    pub(super) flow: (u64, u64),
-    pub(super) from: u64,
+    /// What was out in it, by number, with what would be served if that alone had not been; the most first.
+    pub(super) causes: Vec<(usize, u64)>,
+    /// None where there are too many calls.
+    pub(super) decided: Option<Played>,
+    /// The hour of the week that it began in.
     pub(super) hour: u16,
-    pub(super) run: usize,
-    pub(super) until: u64,
-    /// Until when it was decided.
-    pub(super) until_decided: u64,
 }
 
-/// Calls of the record by clock hour.
+/// The beginning of an episode, decided call by call.
+#[derive(Clone, Debug)]
+pub(super) struct Played {
+    pub(super) consequence: Consequence,
+    /// Calls that the flows expect in this time, and that they expect to be unserved; in millionths.
+    pub(super) flow: (u64, u64),
+    pub(super) seconds: u64,
+}
+
+/// Calls of the record, and the time in which they were seen.
 struct Record<'t> {
-    by_hour: BTreeMap<u64, &'t [TrafficCall]>,
-    first: u64,
-    last: u64,
+    from: Tick,
     traffic: &'t Traffic,
+    until: Tick,
 }
 
 pub(super) fn episode(year: &Year<'_, '_>, ix: usize, run: &Run) -> Option<Episode> {
     let worst = run.worst?;
     let drawn = drawn(year, ix);
-    let until = worst
-        .until
-        .min(worst.from.saturating_add(EPISODE_HOURS_MAX * 3_600));
+    Some(Episode {
+        causes: because(year, &drawn, &within(&drawn, worst.from, worst.until)),
+        decided: played(year, ix, &drawn, worst.from, worst.until),
+        hour: drawn.hour_at(worst.from),
+    })
+}
+
+/// The pieces of a time.
+fn within(drawn: &Drawn, from: u64, until: u64) -> Vec<Piece> {
+    let pieces = drawn.pieces.iter();
+    let pieces = pieces.filter(|piece| piece.from < until && piece.until > from);
+    let cut = pieces.map(|piece| Piece {
+        causes: piece.causes.clone(),
+        from: piece.from.max(from),
+        until: piece.until.min(until),
+    });
+    cut.collect()
+}
+
+fn played(year: &Year<'_, '_>, ix: usize, drawn: &Drawn, from: u64, until: u64) -> Option<Played> {
+    let until = until.min(from.saturating_add(EPISODE_HOURS_MAX * 3_600));
     let record = Record::of(year.rehearsal.traffic())?;
     let of_run = Draws::for_number(year.options.seed, ix as u64);
-    let (calls, until) = record.laid(&drawn, of_run, worst.from, until);
-    if until <= worst.from {
+    let (calls, until) = record.laid(drawn, of_run, from, until);
+    if until <= from {
         return None;
     }
-    let pieces: Vec<Piece> = drawn
-        .pieces
-        .iter()
-        .filter(|piece| piece.from < until && piece.until > worst.from)
-        .map(|piece| Piece {
-            causes: piece.causes.clone(),
-            from: piece.from.max(worst.from),
-            until: piece.until.min(until),
-        })
-        .collect();
-    let timeline = timeline(year, &drawn, &pieces).ok()?;
+    let pieces = within(drawn, from, until);
+    let timeline = timeline(year, drawn, &pieces).ok()?;
     let traffic = record.traffic.with_calls(calls);
     let rehearsal = Rehearsal::new(
         year.rehearsal.snapshot(),
         &traffic,
         year.rehearsal.known().clone(),
     );
-    let mut causes: Vec<usize> = pieces
-        .iter()
-        .flat_map(|piece| piece.causes.iter().copied())
-        .collect();
-    causes.sort_unstable();
-    causes.dedup();
-    Some(Episode {
-        causes,
+    Some(Played {
         consequence: rehearsal.play(&timeline),
-        flow: flow(year, &drawn, &pieces),
-        from: worst.from,
-        hour: drawn.hour_at(worst.from),
-        run: ix,
-        until: worst.until,
-        until_decided: until,
+        flow: flow(year, drawn, &pieces),
+        seconds: until - from,
     })
+}
+
+/// What is out in some pieces, with what would be served if it alone were not.
+fn because(year: &Year<'_, '_>, drawn: &Drawn, pieces: &[Piece]) -> Vec<(usize, u64)> {
+    let mut causes = causes_of(year, drawn, pieces);
+    causes.sort_by_key(|(cause, calls)| (Reverse(*calls), *cause));
+    causes
 }
 
 /// The instant at which a second of the year is laid: one of the same hour of the week.
@@ -162,16 +170,8 @@ fn timeline(year: &Year<'_, '_>, drawn: &Drawn, pieces: &[Piece]) -> Result<Time
 impl<'t> Record<'t> {
     /// None without calls.
     fn of(traffic: &'t Traffic) -> Option<Self> {
-        let (first, last) = traffic.window()?;
-        let hour = |call: &TrafficCall| call.at.0 / HOUR.0;
-        let hours = traffic.calls.chunk_by(|a, b| hour(a) == hour(b));
-        let by_hour = hours.filter_map(|calls| Some((hour(calls.first()?), calls)));
-        Some(Self {
-            by_hour: by_hour.collect(),
-            first: first.0 / HOUR.0,
-            last: last.0 / HOUR.0,
-            traffic,
-        })
+        let (from, until) = seen(traffic)?;
+        Some(Self { from, traffic, until })
     }
 
     /// Calls laid at the hours from one second of the year until another, and until when there was room for them.
@@ -198,33 +198,40 @@ impl<'t> Record<'t> {
         (calls, until)
     }
 
-    /// The calls of one clock hour that was this hour of the week, with when they come in it.
+    /// The calls of one hour of the record that was this hour of the week, with when they come in it.
     fn of_hour(&self, hour: u16, draw: u64, each: &mut dyn FnMut(&TrafficCall, Span)) {
+        let calls = &self.traffic.calls;
         if self.traffic.basis == Basis::Structure {
-            let apart = HOUR.0 / (self.traffic.calls.len() as u64).max(1);
-            for (call, ix) in self.traffic.calls.iter().zip(0..) {
+            let apart = HOUR.0 / (calls.len() as u64).max(1);
+            for (call, ix) in calls.iter().zip(0..) {
                 each(call, Span(apart * ix + apart / 2));
             }
             return;
         }
+        let from = self.begins(hour, draw);
+        let of = |at: u64| calls.partition_point(|call| call.at.0 < at);
+        let within = of(from)..of(from.saturating_add(HOUR.0));
+        for call in calls.get(within).unwrap_or_default() {
+            each(call, Span(call.at.0 - from));
+        }
+    }
+
+    /// When an hour of the record begins that was this hour of the week; what was seen of it in part only is filled up
+    /// with what comes before or after.
+    fn begins(&self, hour: u16, draw: u64) -> u64 {
         let week = u64::from(HOURS);
-        let span = self.last - self.first + 1;
-        let first_hour = u64::from(hour_of_week(Tick(self.first.saturating_mul(HOUR.0))));
-        let ahead = (u64::from(hour) + week - first_hour) % week;
+        let (first, last) = (self.from.0 / HOUR.0, self.until.0.saturating_sub(1) / HOUR.0);
+        let span = last.saturating_sub(first) + 1;
+        let ahead = (u64::from(hour) + week - u64::from(hour_of_week(self.from))) % week;
         // Of the clock hours with this hour of the week, one; if there is none, one of all.
         let clock = if ahead < span {
             ahead + draw % ((span - ahead - 1) / week + 1) * week
         } else {
             draw % span
         };
-        let calls = self
-            .by_hour
-            .get(&(self.first + clock))
-            .copied()
-            .unwrap_or_default();
-        for call in calls {
-            each(call, Span(call.at.0 % HOUR.0));
-        }
+        // The record is never shorter than an hour.
+        let latest = self.until.0.saturating_sub(HOUR.0);
+        ((first + clock) * HOUR.0).min(latest).max(self.from.0)
     }
 }
 

@@ -16,13 +16,16 @@ use crate::known::PartyClass;
 use crate::n_minus_1;
 use crate::rehearsal::Base;
 use crate::structure::DowntimeBasis;
-use crate::table::tenths;
+use crate::table::{count, tenths};
 use crate::tally::Tally;
 use crate::timeline::Permille;
 use crate::traffic::Basis;
 
 /// The schema of [`YearReport`].
 pub const YEAR_V1: &str = "tieline/drill-year/v1";
+
+/// The part of all losses from which the worst years are said to hold most of it.
+const FEW_YEARS: f64 = 0.5;
 
 /// Parties named of what is critical.
 const CRITICAL_PARTIES_MAX: usize = 50;
@@ -159,15 +162,25 @@ pub struct WorstRow {
     pub decided: Option<Decided>,
     /// Hours of the year at which it began.
     pub from_hour: Figure,
-    /// Of the whole episode, by the flows; modelled.
-    pub unserved: Figure,
+    /// The hour of the week at which it began, in UTC; Monday 00:00 is 0.
+    pub hour_of_week: u16,
     pub hours: Figure,
-    /// What was out in it at some time.
-    pub out: Vec<String>,
+    /// What was out in it at some time; what cost most first.
+    pub out: Vec<OutRow>,
     /// The number of the year, from 0: with the seed it says everything that was drawn.
     pub run: u32,
+    /// Of the whole episode, by the flows; modelled.
+    pub unserved: Figure,
     /// Of the whole year; modelled.
     pub unserved_year: Figure,
+}
+
+/// Something that was out in an episode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct OutRow {
+    /// Calls of the episode that would be served if it alone were not out; modelled.
+    pub because: Figure,
+    pub name: String,
 }
 
 /// An episode decided call by call, beside what the flows made of the same time.
@@ -188,6 +201,7 @@ pub(super) fn report(year: &Year<'_, '_>, years: &Years, episodes: Vec<Option<Ep
     let (runs, options) = (&years.runs, year.options);
     let asked = calls(year.asked());
     let unserved: Vec<f64> = runs.iter().map(|run| calls(run.unserved)).collect();
+    let lost = Spread::of(&unserved);
     let seconds: Vec<f64> = runs.iter().map(|run| hours(run.seconds)).collect();
     let of_asked = unserved
         .iter()
@@ -214,14 +228,14 @@ pub(super) fn report(year: &Year<'_, '_>, years: &Years, episodes: Vec<Option<Ep
             share: Figure::new(part),
             years: u32::try_from(without).unwrap_or(u32::MAX),
         },
-        notes: notes(year),
+        notes: notes(year, &lost),
         parties,
         parties_losing,
         runs: options.runs,
         schema: YEAR_V1,
         seed: options.seed.to_string(),
         survivors_permille: options.assumed.survivors,
-        unserved: Spread::of(&unserved),
+        unserved: lost,
         unserved_share: Mean::of(of_asked),
         worst: worst(year, years, episodes),
     }
@@ -369,21 +383,27 @@ fn worst(year: &Year<'_, '_>, years: &Years, episodes: Vec<Option<Episode>>) -> 
         let Some((run, worst)) = years.runs.get(*run_ix).and_then(|run| Some((run, run.worst?))) else {
             continue;
         };
-        let decided = episode.as_ref().map(|episode| Decided {
-            critical: episode.consequence.critical.clone(),
-            flow_calls: whole(episode.flow.0),
-            flow_unserved: whole(episode.flow.1),
-            hours: Figure::new(hours(episode.until_decided - episode.from)),
+        let Some(episode) = episode else { continue };
+        let out = episode.causes.iter().filter_map(|(cause, because)| {
+            Some(OutRow {
+                because: Figure::new(calls(*because)),
+                name: year.named(*cause)?,
+            })
+        });
+        let decided = episode.decided.as_ref().map(|played| Decided {
+            critical: played.consequence.critical.clone(),
+            flow_calls: whole(played.flow.0),
+            flow_unserved: whole(played.flow.1),
+            hours: Figure::new(hours(played.seconds)),
             label: Label::Exact,
-            tally: episode.consequence.tally,
+            tally: played.consequence.tally,
         });
         rows.push(WorstRow {
             decided,
             from_hour: Figure::new(hours(worst.from)),
+            hour_of_week: episode.hour,
             hours: Figure::new(hours(worst.until - worst.from)),
-            out: episode
-                .map(|episode| year.named(&episode.causes))
-                .unwrap_or_default(),
+            out: out.collect(),
             run: u32::try_from(*run_ix).unwrap_or(u32::MAX),
             unserved: Figure::new(calls(worst.unserved)),
             unserved_year: Figure::new(calls(run.unserved)),
@@ -392,7 +412,7 @@ fn worst(year: &Year<'_, '_>, years: &Years, episodes: Vec<Option<Episode>>) -> 
     rows
 }
 
-fn notes(year: &Year<'_, '_>) -> Vec<String> {
+fn notes(year: &Year<'_, '_>, lost: &Spread) -> Vec<String> {
     let rehearsal = year.rehearsal;
     let mut notes = vec![
         "Modelled: what goes out when is drawn from the priors below; what it costs is flows of calls, evenly over each \
@@ -400,6 +420,16 @@ fn notes(year: &Year<'_, '_>) -> Vec<String> {
          found out are in the episodes that are decided call by call, and not in the flows."
             .to_owned(),
     ];
+    let of_worst = Figure::new(lost.in_the_worst(year.options.runs));
+    if lost.worst.years < year.options.runs && of_worst.value() > FEW_YEARS {
+        notes.push(format!(
+            "{} of what is lost in all years is lost in the worst {} of {} years: the mean hangs on few years, and its \
+             interval is rough. More --runs narrow it.",
+            of_worst.percent(),
+            count(lost.worst.years.into()),
+            count(year.options.runs.into())
+        ));
+    }
     if year.options.common > 0 {
         notes.push(format!(
             "Assumed: {} of a channel's own outages strike all channels of the same operator and labs; `tieline grid` \

@@ -140,6 +140,18 @@ pub(super) fn run(year: &Year<'_, '_>, ix: usize) -> Run {
     adding.sums(episodes, worst)
 }
 
+/// What is out in some pieces, with what would be served if that alone were not.
+pub(super) fn causes_of(year: &Year<'_, '_>, drawn: &Drawn, pieces: &[Piece]) -> Vec<(usize, u64)> {
+    let mut adding = Adding::default();
+    for piece in pieces {
+        adding.piece(year, drawn, piece);
+    }
+    let causes = adding.causes.into_iter();
+    causes
+        .map(|(cause, [_, because, _])| (cause, of_hour(because)))
+        .collect()
+}
+
 impl Adding {
     /// Add what a piece leaves unserved; that.
     fn piece(&mut self, year: &Year<'_, '_>, drawn: &Drawn, piece: &Piece) -> u128 {
@@ -239,9 +251,8 @@ impl Year<'_, '_> {
         u64::try_from(year).unwrap_or(u64::MAX)
     }
 
-    /// What is out in words, from what is out by number.
-    pub(super) fn named(&self, causes: &[usize]) -> Vec<String> {
-        let all = causes.iter().filter_map(|ix| self.causes.get(*ix));
-        all.map(Behaviour::named).collect()
+    /// What goes out in words, by its number.
+    pub(super) fn named(&self, cause: usize) -> Option<String> {
+        self.causes.get(cause).map(Behaviour::named)
     }
 }

@@ -97,6 +97,15 @@ impl Spread {
     }
 }
 
+impl Spread {
+    /// The part of all years' sum that is the worst years'.
+    pub(super) fn in_the_worst(&self, years: u32) -> f64 {
+        let all = self.mean.mean.value() * f64::from(years);
+        let worst = self.worst.mean.mean.value() * f64::from(self.worst.years);
+        if all > 0.0 { worst / all } else { 0.0 }
+    }
+}
+
 /// The least value that so many of a hundred years do not exceed, and the ranks between which the true one lies.
 #[expect(
     clippy::cast_possible_truncation,
@@ -152,6 +161,9 @@ mod tests {
             "a hundred years do not bound the hundredth"
         );
         assert_eq!(spread.worst.mean.mean, Figure::new(98.0));
+        // 96 to 100, of 5,050.
+        assert!((spread.in_the_worst(100) - 490.0 / 5_050.0).abs() < 1e-3);
+        assert!(Spread::of(&[0.0, 0.0]).in_the_worst(2) == 0.0);
         assert_eq!((spread.worst.years, spread.max.short()), (5, "100".to_owned()));
         assert_eq!(Spread::of(&[7.0]).mean.half_width, None);
     }

@@ -132,10 +132,10 @@ impl Supply {
         let place = self.base.get(usize::from(hour));
         let base = place.map(|place| place.get_or_init(|| self.solved(&nothing, hour, &self.limits)));
         let shed = self.solved(gone, hour, &self.limits_left);
+        let none = Vec::new();
+        let more = self.beyond(base.unwrap_or(&none), &shed);
         let mut unserved = Unserved::default();
-        for (ix, (class, shed)) in self.demand.classes.iter().zip(shed).enumerate() {
-            let before = base.and_then(|base| base.get(ix)).copied().unwrap_or_default();
-            let more = shed.saturating_sub(before);
+        for (ix, (class, more)) in self.demand.classes.iter().zip(more).enumerate() {
             if more == 0 {
                 continue;
             }
@@ -148,6 +148,29 @@ impl Supply {
             }
         }
         unserved
+    }
+
+    /// What each class lacks beyond what it lacks with nothing out. Of classes of the same rank, flows may let another one
+    /// go short for the same sum: only as much counts as they lack more together.
+    fn beyond(&self, base: &[u64], shed: &[u64]) -> Vec<u64> {
+        let base = base.iter().copied().chain(std::iter::repeat(0));
+        let mut by_rank: BTreeMap<u8, [u64; 3]> = BTreeMap::new();
+        let classes = self.demand.classes.iter().zip(shed.iter().copied().zip(base));
+        let more: Vec<(u8, u64)> = classes
+            .map(|(class, (now, before))| {
+                let more = now.saturating_sub(before);
+                let sums = by_rank.entry(class.rank).or_default();
+                for (sum, one) in sums.iter_mut().zip([now, before, more]) {
+                    *sum = sum.saturating_add(one);
+                }
+                (class.rank, more)
+            })
+            .collect();
+        let counted = |(rank, more): (u8, u64)| {
+            let [now, before, all] = by_rank.get(&rank).copied().unwrap_or_default();
+            part(more, now.saturating_sub(before), all)
+        };
+        more.into_iter().map(counted).collect()
     }
 
     /// What each class does not get.
@@ -389,3 +412,6 @@ fn scaled(all: u128, part: u128, whole: u128) -> Option<u128> {
             .map_or_else(|| (all / whole).saturating_mul(part), |all| all / whole),
     )
 }
+
+#[cfg(test)]
+mod tests;

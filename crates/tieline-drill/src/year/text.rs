@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::report::{CauseKind, CauseRow, WorstRow, YearReport};
+use super::report::{CauseKind, CauseRow, OutRow, WorstRow, YearReport};
 use super::stats::{Mean, Spread};
 use crate::contingency::rows::heading;
 use crate::structure::DowntimeBasis;
@@ -170,7 +170,7 @@ impl YearReport {
             ("calls", Side::Right),
             ("unserved", Side::Right),
             ("by flows", Side::Right),
-            ("out", Side::Left),
+            ("lost to", Side::Left),
         ];
         let rows = self.worst.iter().map(worst);
         format!(
@@ -196,8 +196,22 @@ fn worst(row: &WorstRow) -> Vec<String> {
                 .chain([row.unserved.short()]),
         ),
     }
-    cells.push(few(&row.out, OUT_MAX));
+    // What something was lost to, or all of it where any part alone would have been enough.
+    let mut out: Vec<String> = row
+        .out
+        .iter()
+        .filter(|out| out.because.value() > 0.0)
+        .map(named)
+        .collect();
+    if out.is_empty() {
+        out = row.out.iter().map(named).collect();
+    }
+    cells.push(few(&out, OUT_MAX));
     cells
+}
+
+fn named(out: &OutRow) -> String {
+    out.name.clone()
 }
 
 fn mean(mean: &Mean) -> String {

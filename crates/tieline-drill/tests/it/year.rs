@@ -10,7 +10,9 @@ use tieline_drill::{
     Year, YearError, YearOptions, YearReport, structure_given,
 };
 
-use crate::grids::{Ledger, channel, component, in_order, lab, model, pool, small_grid};
+use crate::data;
+use crate::grids::{Ledger, channel, in_order, lab, model, pool, small_grid};
+use crate::traces::{mapping, read};
 
 const HOURS_OF_YEAR: f64 = 8_766.0;
 
@@ -73,13 +75,24 @@ fn of_traffic(
     downtimes: &Downtimes,
     options: YearOptions,
 ) -> Result<YearReport, YearError> {
+    drawn(snapshot, traffic, downtimes, options, usize::MAX)
+}
+
+/// With so many of the worst episodes decided.
+fn drawn(
+    snapshot: &Arc<Snapshot>,
+    traffic: &Traffic,
+    downtimes: &Downtimes,
+    options: YearOptions,
+    episodes: usize,
+) -> Result<YearReport, YearError> {
     let rehearsal = Rehearsal::new(snapshot, traffic, Known::default());
     let year = Year::new(&rehearsal, downtimes, options)?;
     // Backwards, as threads might.
     let mut runs: Vec<_> = (0..year.runs()).rev().map(|ix| year.run(ix)).collect();
     runs.reverse();
     let years = year.gather(runs);
-    let episodes = (0..year.episodes(&years))
+    let episodes = (0..year.episodes(&years).min(episodes))
         .map(|ix| year.episode(&years, ix))
         .collect();
     Ok(year.report(&years, episodes))
@@ -227,7 +240,9 @@ fn what_does_not_fit_through_what_is_left_is_unserved() {
             ..options(400)
         };
         let priors = downtimes(&[("channel:a", 50_000, 600), ("channel:b", 1, 1)]);
-        let report = reported(&record, &priors, options);
+        let snapshot = opened(&record);
+        let traffic = Traffic::synthetic(&snapshot, &[]);
+        let report = drawn(&snapshot, &traffic, &priors, options, 1).unwrap();
         if lost_an_hour > 0.0 {
             agrees(&report.unserved.mean, 500.0 * lost_an_hour);
         } else {
@@ -248,6 +263,122 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     };
     assert_eq!(report(3), report(3));
     assert_ne!(report(3), report(4));
+}
+
+#[test]
+fn another_channel_leaves_the_outages_of_all_others() {
+    let out = |record: &GridRecord| -> BTreeMap<String, String> {
+        let options = YearOptions {
+            common: 500,
+            ..options(50)
+        };
+        let report = reported(record, &Downtimes::default(), options);
+        report
+            .causes
+            .into_iter()
+            .map(|cause| (cause.name, format!("{:?}", cause.hours_out)))
+            .collect()
+    };
+    let (before, mut more) = (small_grid(), small_grid());
+    let another = channel(
+        "another",
+        &["region:spare", "edge:cloudflare"],
+        &[("sonnet", Some(2))],
+    );
+    more.channels.insert(0, another);
+    let (before, after) = (out(&before), out(&more));
+    assert!(before.len() > 10, "{before:?}");
+    for (name, hours) in &before {
+        assert_eq!(after.get(name), Some(hours), "{name}");
+    }
+    let new: Vec<&String> = after.keys().filter(|name| !before.contains_key(*name)).collect();
+    assert_eq!(new, ["another", "region:spare"]);
+}
+
+#[test]
+fn a_record_is_as_many_calls_an_hour_as_it_was_seen_for() {
+    let check = |calls: &[u32], per_year: f64, known, are_even: bool| {
+        let record = grid(&[("a", &[])]);
+        let snapshot = opened(&record);
+        let rows: String =
+            calls
+                .iter()
+                .fold("at,prompt_tokens,output_tokens\n".to_owned(), |rows, second| {
+                    format!(
+                        "{rows}2026-06-01T{:02}:{:02}:{:02}Z,9,9\n",
+                        second / 3_600,
+                        second / 60 % 60,
+                        second % 60
+                    )
+                });
+        let mapping = mapping("");
+        let traffic = read(&snapshot, &mapping, &[("calls.csv", rows.as_bytes())], |_| {}).unwrap();
+        let priors = downtimes(&[("channel:a", 10_000, 240)]);
+        let report = of_traffic(&snapshot, &traffic, &priors, options(20)).unwrap();
+        let found = report.calls.value();
+        assert!(
+            (found / per_year - 1.0).abs() < 0.01,
+            "{found} and not {per_year}"
+        );
+        assert_eq!(report.hours_of_week_known, known);
+        for row in report.worst.iter().filter(|_| are_even) {
+            let decided = row.decided.as_ref().unwrap();
+            let (exact, flow) = (decided.tally.calls(), decided.flow_calls);
+            // Ends of the episode cut hours, and hours of the record differ.
+            assert!(
+                exact.abs_diff(flow) * 10 < flow + 20,
+                "{exact} calls, {flow} by flows"
+            );
+        }
+    };
+    let every = |seconds: u32, from: u32, until: u32| -> Vec<u32> {
+        (from..until).step_by(seconds as usize).collect()
+    };
+    // Half an hour of one clock hour, and half of the next.
+    check(&every(30, 1_800, 5_400), 120.0 * HOURS_OF_YEAR, 2, true);
+    // Two hours and a minute that is too short to say anything.
+    check(&every(60, 0, 7_260), 60.0 * HOURS_OF_YEAR, 2, true);
+    // What is seen for less than an hour counts for an hour.
+    check(&every(20, 0, 1_200), 60.0 * HOURS_OF_YEAR, 1, false);
+    check(&[5], HOURS_OF_YEAR, 1, false);
+}
+
+#[test]
+fn years_over_a_real_hour_of_calls() {
+    let Some(path) = data::traffic("azure_2023_conv.csv") else {
+        return;
+    };
+    let record = grid(&[("a", &["region:x"]), ("b", &["region:x"])]);
+    let snapshot = opened(&record);
+    let file = std::fs::read(path).unwrap();
+    let mapping = mapping("");
+    let traffic = read(&snapshot, &mapping, &[("azure.csv", &file)], |_| {}).unwrap();
+    let priors = downtimes(&[("region", 1_000, 238), ("channel", 7_700, 137)]);
+    let report = drawn(&snapshot, &traffic, &priors, options(300), 2).unwrap();
+    // 19,366 calls in less than an hour.
+    let calls = 19_366.0 * HOURS_OF_YEAR;
+    assert!(
+        (report.calls.value() / calls - 1.0).abs() < 0.06,
+        "{:?}",
+        report.calls
+    );
+    let both = 7.7 * 137.0 / 60.0;
+    agrees(&report.hours.mean, 238.0 / 60.0 + both * both / HOURS_OF_YEAR);
+    for row in &report.worst {
+        let decided = row.decided.as_ref().unwrap();
+        let (exact, flow) = (decided.tally.unserved(), decided.flow_unserved);
+        assert!(
+            exact.abs_diff(flow) * 10 < flow,
+            "{exact} unserved, {flow} by flows"
+        );
+        assert!(decided.tally.calls() <= tieline_drill::EPISODE_CALLS_MAX as u64);
+    }
+    assert!(
+        report
+            .worst
+            .iter()
+            .any(|row| row.decided.as_ref().unwrap().hours.value() < row.hours.value())
+    );
 }
 
 #[test]
@@ -283,7 +414,9 @@ fn an_episode_decided_call_by_call_is_near_its_flows() {
             let (exact, flow) = (decided.tally.unserved(), decided.flow_unserved);
             // One call an hour, and no other way: what the ends of the episode cut off is at most one.
             assert!(exact.abs_diff(flow) <= 1, "{loss:?} {row:?}");
-            assert_eq!(row.out, ["a"]);
+            let out: Vec<&str> = row.out.iter().map(|out| out.name.as_str()).collect();
+            assert_eq!(out, ["a"]);
+            assert_eq!(row.out[0].because, row.unserved);
         }
     }
 }
@@ -357,8 +490,8 @@ proptest! {
             let bits = channels.iter().enumerate().filter(|(_, set)| set.contains(&ix));
             elements.push((name, bits.map(|(channel, _)| 1 << channel).sum()));
         }
-        for channel in 0..channels.len() {
-            elements.push((&own[channel], 1 << channel));
+        for (channel, name) in own.iter().enumerate().take(channels.len()) {
+            elements.push((name, 1 << channel));
         }
         let priors: Vec<(&str, u32, u32)> = elements
             .iter()
