@@ -51,6 +51,7 @@ mod traffic;
 mod under_order;
 mod versions;
 mod world;
+mod year;
 
 pub use archive::{Blobs, open_grid};
 pub use arrivals::{
@@ -114,4 +115,9 @@ pub use under_order::{LossUnderOrder, Toll, under_order, under_order_text};
 pub use versions::{
     ModelVersions, ROWS_MAX as VERSION_ROWS_MAX, Reach, VERSIONS_V1, VersionBasis, VersionRow,
     VersionsReader, VersionsReport, Wait, WaitState,
+};
+pub use year::{
+    CauseKind, CauseRow, Decided, EPISODE_CALLS_MAX, EPISODE_HOURS_MAX, EPISODES, Episode, Mean, NoLoss,
+    OutRow, PriorRow, Quantile, RUNS_MAX, Run, Spread, Tail, WorstRow, YEAR_V1, Year, YearClass, YearError,
+    YearOptions, YearParty, YearReport, Years,
 };

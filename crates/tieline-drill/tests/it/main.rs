@@ -21,3 +21,4 @@ mod structure;
 mod timelines;
 mod traces;
 mod versions;
+mod year;

@@ -192,6 +192,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
         ("drill-scenario", printed::<tieline_drill::ScenariosReport>()),
         ("drill-scenario-list", printed::<super::drill::ShippedReport>()),
         ("drill-sim", printed::<tieline_drill::SimReport>()),
+        ("drill-year", printed::<tieline_drill::YearReport>()),
         ("explain", printed::<ExplainReport>()),
         ("explain-code", printed::<CodeReport>()),
         ("faults", printed::<super::faults::FaultRow>()),

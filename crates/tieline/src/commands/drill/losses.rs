@@ -26,8 +26,8 @@ pub(super) const ONE: &str = "n-1";
 pub(super) const TWO: &str = "n-2";
 
 /// Names of arguments in receipts.
-const HOW: &str = "how";
-const SURVIVORS: &str = "survivors_permille";
+pub(super) const HOW: &str = "how";
+pub(super) const SURVIVORS: &str = "survivors_permille";
 /// A configuration that is not the state folder's, or another gateway's.
 const CONFIG: &str = "config";
 const LITELLM: &str = "litellm";
@@ -136,7 +136,7 @@ fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<Opened> {
         traffic: calls.cited,
     };
     let inputs = Inputs {
-        assumed: assumed(args),
+        assumed: assumed(args.how, args.survivors),
         bars: bars(&world),
         known: facts.known(calls.receipts),
         snapshot: world.snapshot.clone(),
@@ -258,14 +258,15 @@ pub(super) fn is_alone(arguments: &BTreeMap<Arc<str>, Arc<str>>) -> bool {
     [CONFIG, LITELLM].iter().any(|name| arguments.contains_key(*name))
 }
 
-const fn assumed(args: &Losses) -> Assumed {
+/// What is assumed by these arguments.
+pub(super) const fn assumed(how: How, survivors: u32) -> Assumed {
     Assumed {
-        loss: match args.how {
+        loss: match how {
             How::Cut => Loss::Cut,
             How::Errors => Loss::Errors,
             How::Refused => Loss::Refused,
             How::Silent => Loss::Silent,
         },
-        survivors: args.survivors,
+        survivors,
     }
 }

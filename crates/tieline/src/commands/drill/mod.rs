@@ -13,6 +13,7 @@ mod scenario;
 mod shipped;
 mod sim;
 mod traffic;
+mod year;
 
 pub(super) use receipts::schemas;
 
@@ -40,6 +41,7 @@ pub(super) fn run(cli: &Cli, command: &Drill) -> Result<u8> {
         Drill::NMinus2(args) => losses::two(cli, args),
         Drill::Receipts(args) => receipts::run(cli, args),
         Drill::Sim(args) => sim::run(cli, args),
+        Drill::Year(args) => year::run(cli, args),
     }
 }
 

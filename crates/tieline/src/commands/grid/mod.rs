@@ -1,7 +1,7 @@
 //! `tieline grid`: what depends on what, the chokepoints of each party, what hangs on each element, concentration. Works on
 //! a configuration alone, and on the traffic of a ledger if there is one.
 
-mod priors;
+pub(super) mod priors;
 mod versions;
 
 use std::collections::BTreeMap;
