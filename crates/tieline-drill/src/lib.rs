@@ -52,6 +52,7 @@ mod traffic;
 mod under_order;
 mod versions;
 mod world;
+mod year;
 
 pub use archive::{Blobs, open_grid};
 pub use arrivals::{
@@ -80,7 +81,7 @@ pub use n_minus_2::{N_MINUS_2_V1, NMinus2Report, Pairs, Plan, Single, WORST_OF_T
 pub use order::{OrderReport, asked, candidate_named, order, order_shown};
 pub use page::{
     DirectiveShown, Ground, PAGE_START, ScenarioShown, Streams, directive_page, n_minus_1_page,
-    n_minus_2_page, scenarios_page, worst,
+    n_minus_2_page, scenarios_page, worst, year_page,
 };
 pub use pairs::CALLS_OPEN_MAX;
 pub use party::{PartyView, structure_digest};
@@ -110,10 +111,18 @@ pub use timeline::{
     Failure, GRIDS_MAX, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany,
 };
 pub use times::Quantiles;
-pub use trace::{Format, LINE_BYTES_MAX, MAPPING_BYTES_MAX, Mapping, TraceOptions, TraceReader};
+pub use trace::{
+    Deployed, Format, LINE_BYTES_MAX, LeftOut, MAPPING_BYTES_MAX, Mapping, NoLog, PartyKind, Rates, SpendLog,
+    SpendReader, SpendTraffic, TraceOptions, TraceReader, is_spend_log,
+};
 pub use traffic::{Basis, CALLS_MAX, Class, Onto, Traffic, TrafficCall, TrafficReader, Window};
 pub use under_order::{LossUnderOrder, Toll, under_order, under_order_text};
 pub use versions::{
     ModelVersions, ROWS_MAX as VERSION_ROWS_MAX, Reach, VERSIONS_V1, VersionBasis, VersionRow,
     VersionsReader, VersionsReport, Wait, WaitState,
+};
+pub use year::{
+    CauseKind, CauseRow, Decided, EPISODE_CALLS_MAX, EPISODE_HOURS_MAX, EPISODES, Episode, Mean, NoLoss,
+    OutRow, PriorRow, Quantile, RUNS_MAX, Run, Spread, Tail, WorstRow, YEAR_V1, Year, YearClass, YearError,
+    YearOptions, YearParty, YearReport, Years,
 };

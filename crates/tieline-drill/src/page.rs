@@ -26,6 +26,7 @@ mod sources;
 mod streams;
 mod supply;
 mod words;
+mod year;
 
 pub use self::directive::{DirectiveShown, directive_page};
 pub use self::document::PAGE_START;
@@ -33,6 +34,7 @@ pub use self::losses::{n_minus_1_page, n_minus_2_page, worst};
 pub use self::scenarios::{ScenarioShown, scenarios_page};
 pub(crate) use self::streams::StreamCounter;
 pub use self::streams::Streams;
+pub use self::year::year_page;
 
 use self::chokepoints::Chokepoints;
 use self::streams::Asks;

@@ -7,7 +7,7 @@
 //! those of [`Timeline`].
 
 mod course;
-mod draw;
+pub(crate) mod draw;
 mod grid;
 mod lay;
 mod load;

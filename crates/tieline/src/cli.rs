@@ -268,6 +268,9 @@ pub(crate) struct Grid {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) foreign: Foreign,
+    /// LiteLLM's spend log: `LiteLLM_SpendLogs` as CSV with a header, or as JSON. May be given several times.
+    #[arg(long, value_name = "FILE", requires = "litellm")]
+    pub(crate) traffic: Vec<PathBuf>,
     /// How often and how long elements are out, as TOML, where you know better than what is assumed.
     #[arg(long, value_name = "FILE")]
     pub(crate) priors: Option<PathBuf>,

@@ -17,7 +17,7 @@ mod family;
 mod fit;
 mod law;
 mod read;
-mod week;
+pub(crate) mod week;
 mod write;
 
 pub(crate) use self::chance::{Chance, Purpose};

@@ -8,7 +8,7 @@ use tieline_core::{Rng, Seed};
 
 /// What a draw is for. Two purposes never share a draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// Whether a call has a further copy.
     Copy,
     /// How long an incident lasts.
@@ -19,14 +19,16 @@ pub(super) enum Purpose {
     Jitter,
     /// Whether an incident takes an element out or makes it fail now and then.
     Severity,
+    /// How the world stands where time begins.
+    Start,
 }
 
 /// The draws for one entity.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Draws(u64);
+pub(crate) struct Draws(u64);
 
 impl Draws {
-    pub(super) fn for_name(seed: u64, name: &str) -> Self {
+    pub(crate) fn for_name(seed: u64, name: &str) -> Self {
         // FNV-1a, 64 bits: names are few, and the mixing comes after.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -34,11 +36,11 @@ impl Draws {
         Self(mixed(mixed(seed) ^ hash))
     }
 
-    pub(super) const fn for_number(seed: u64, number: u64) -> Self {
+    pub(crate) const fn for_number(seed: u64, number: u64) -> Self {
         Self(mixed(mixed(seed).wrapping_add(number)))
     }
 
-    pub(super) const fn draw(self, purpose: Purpose, counter: u64) -> u64 {
+    pub(crate) const fn draw(self, purpose: Purpose, counter: u64) -> u64 {
         mixed(mixed(self.0 ^ (purpose as u64 + 1)).wrapping_add(counter))
     }
 
@@ -49,17 +51,17 @@ impl Draws {
 
     /// In `(0, 1)`, in steps of 2^-53; never an end.
     #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
-    fn fraction(self, purpose: Purpose, counter: u64) -> f64 {
+    pub(crate) fn fraction(self, purpose: Purpose, counter: u64) -> f64 {
         ((self.draw(purpose, counter) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
     /// From the exponential distribution of mean one.
-    pub(super) fn exponential(self, purpose: Purpose, counter: u64) -> f64 {
+    pub(crate) fn exponential(self, purpose: Purpose, counter: u64) -> f64 {
         -ln(self.fraction(purpose, counter))
     }
 
     /// From the standard normal distribution, by Marsaglia's polar method.
-    pub(super) fn normal(self, purpose: Purpose, counter: u64) -> f64 {
+    pub(crate) fn normal(self, purpose: Purpose, counter: u64) -> f64 {
         // A try fails with probability 1 - π/4; after 64 of them, once in 10^42 draws, the median does.
         for attempt in 0..64 {
             let place = counter.wrapping_mul(128).wrapping_add(attempt * 2);
@@ -79,7 +81,7 @@ const fn mixed(value: u64) -> u64 {
 }
 
 /// The natural logarithm of a positive number.
-fn ln(x: f64) -> f64 {
+pub(crate) fn ln(x: f64) -> f64 {
     const LN_2: f64 = std::f64::consts::LN_2;
     let (mut mantissa, mut doublings) = (x, 0.0);
     // At most 1,100 halvings or doublings of a finite number, and each is exact.
@@ -103,7 +105,7 @@ fn ln(x: f64) -> f64 {
 }
 
 /// The exponential function, up to e^700.
-pub(super) fn exp(x: f64) -> f64 {
+pub(crate) fn exp(x: f64) -> f64 {
     let x = x.clamp(-700.0, 700.0);
     // e^x = (e^(x / 1024))^1024, and the inner exponent is below one.
     let small = x / 1_024.0;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use roxmltree::{Document, Node};
 use tieline_core::{GridRecord, Ruling, Scope, Snapshot, Span};
 use tieline_drill::{
-    Assumed, Bars, Contingencies, DirectiveShown, Failure, Ground, Known, Load, Loss, NMinus1Report,
-    PAGE_START, Pairs, PartyClass, PartyView, Rehearsal, ScenariosReport, Source, Staged, Traffic, What,
-    directive_page, n_minus_1_page, n_minus_2_page, order_shown, play_scenario_shown, scenarios_page, worst,
+    Assumed, Bars, Contingencies, DirectiveShown, Downtimes, Failure, Ground, Known, Load, Loss,
+    NMinus1Report, PAGE_START, Pairs, PartyClass, PartyView, Rehearsal, ScenariosReport, Source, Staged,
+    Traffic, What, Year, YearOptions, directive_page, n_minus_1_page, n_minus_2_page, order_shown,
+    play_scenario_shown, scenarios_page, worst, year_page,
 };
 
 use crate::grids::{Ledger, channel, model, pool, small_grid};
@@ -170,6 +171,22 @@ fn directive(snapshot: &Arc<Snapshot>, traffic: &Traffic, id: &str) -> String {
     directive_page(ground(&rehearsal), &shown)
 }
 
+/// Some years of the traffic.
+fn years(rehearsal: &Rehearsal<'_>) -> String {
+    let options = YearOptions {
+        assumed: Assumed::default(),
+        common: 500,
+        runs: 40,
+        seed: 7,
+    };
+    let downtimes = Downtimes::default();
+    let year = Year::new(rehearsal, &downtimes, options).unwrap();
+    let years = year.gather((0..year.runs()).map(|ix| year.run(ix)).collect());
+    let episodes = (0..year.episodes(&years)).map(|ix| year.episode(&years, ix));
+    let report = year.report(&years, episodes.collect());
+    year_page(ground(rehearsal), &report)
+}
+
 /// Elements that a page is made of; what runs or loads is none of them.
 const TAGS: &str = "html head meta title style body a header main footer p h1 h2 h3 div strong dl dt dd nav section span \
                     table caption thead tbody tr th td ul ol li figure figcaption b small time svg desc rect path text g \
@@ -305,6 +322,7 @@ fn names_never_become_markup() {
             "https://example.com/?a=<b>&c=\"d\"",
         ),
         directive(&snapshot, &traffic, QUOTES),
+        years(&rehearsal),
     ];
     for page in pages {
         check(&page);
@@ -350,6 +368,24 @@ fn a_directive_has_bystanders_and_undetermined_side_by_side() {
     assert!(page.contains("<h1>Directive order-7 (version 1) would leave "));
     assert!(page.contains("with 2 bystanders and 0 undetermined"));
     assert!(page.contains("Bystanders: 2") && page.contains("Undetermined: 0"));
+}
+
+#[test]
+fn years_open_with_what_is_lost_and_name_their_priors() {
+    let (snapshot, traffic) = recorded();
+    let rehearsal = Rehearsal::new(&snapshot, &traffic, known());
+    let page = years(&rehearsal);
+    check(&page);
+    assert!(
+        page.contains(" of calls a year go unserved, in "),
+        "the answer comes first"
+    );
+    assert!(page.contains("40 years of outages drawn from priors"));
+    assert!(
+        page.contains("nobody publishes a series"),
+        "the source of a prior"
+    );
+    assert_eq!(page, years(&rehearsal));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Arg, Args, Subcommand, ValueEnum};
 use tieline_core::Tick;
+use tieline_drill::RUNS_MAX;
 use tieline_policy::instant_of_date;
 
 #[derive(Debug, Subcommand)]
@@ -51,8 +52,9 @@ Examples:
   tieline drill n-1 --config plan.toml             what a configuration would make of it
   tieline drill n-1 --config plan.toml --traffic calls.csv --mapping mapping.toml
   tieline drill n-1 --traffic law.toml --seed 7    over calls that are drawn from a law
+  tieline drill n-1 --litellm config.yaml --traffic spend.csv
+                                                   over another gateway's configuration and spend log
   tieline drill n-1 --how silent --survivors 0.5   what is gone stays silent, and the rest is worth half
-  tieline drill n-1 --litellm config.yaml          over another gateway's configuration
   tieline drill n-1 --html n-1.html                and a page for people, with the grid before and after
 
 What a configuration states under [bars.n_1] is judged: a contingency that misses a bar is a finding (exit 1).
@@ -124,6 +126,49 @@ Examples:
 It reads no state folder and reaches no channel. A seed is a whole run: the same seed gives the same calls, and each is \
 made twice.")]
     Sim(Sim),
+    /// Draw years of outages from the priors: hours and calls that are lost, with tails; the worst decided call by call.
+    #[command(
+        mut_arg("seed", |_| seed_of_years()),
+        after_help = "\
+Examples:
+  tieline drill year                               1,000 years over the recorded calls, if there are any
+  tieline drill year --runs 2000 --seed 7 --json   every cause with its prior, where that is from, and what it costs
+  tieline drill year --priors priors.toml          with outages as you know them, in the form that `tieline grid` takes
+  tieline drill year --common 0                    channels of one operator fail independently
+
+The years are modelled: flows of calls by what is out and the hour of the week. The worst episode of each of the 20 worst \
+years is decided call by call. The same seed gives the same bytes. It leaves a receipt, as n-1 does."
+    )]
+    Year(YearArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct YearArgs {
+    /// Years to draw, 1 to 10,000.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(RUNS_MAX)))]
+    pub(crate) runs: u32,
+    /// Of what a channel fails by itself, the share that strikes all channels of the same operator and labs, 0 to 1.
+    /// Assumed.
+    #[arg(long, value_name = "SHARE", default_value = "0.5", value_parser = part)]
+    pub(crate) common: u32,
+    /// Outages as you know them: how often and how long, by name or kind (see `tieline grid --help`).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) priors: Option<PathBuf>,
+    /// A configuration to rehearse instead of the state folder's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How what is out shows itself, where calls are decided one by one.
+    #[arg(long, value_enum, default_value_t = How::Refused)]
+    pub(crate) how: How,
+    /// What the limits of the channels that are left are worth, 0.001 to 1: in an outage everybody moves to them. Assumed.
+    #[arg(long, value_name = "SHARE", default_value = "1", value_parser = share)]
+    pub(crate) survivors: u32,
+    #[command(flatten)]
+    pub(crate) page: Paged,
+    #[command(flatten)]
+    pub(crate) recorded: Recorded,
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
 }
 
 #[derive(Args, Debug)]
@@ -193,6 +238,23 @@ pub(crate) struct Losses {
     pub(crate) recorded: Recorded,
     #[command(flatten)]
     pub(crate) traffic: TrafficArgs,
+    #[command(flatten)]
+    pub(crate) spend: SpendArgs,
+}
+
+/// What becomes of LiteLLM's spend log, which --traffic names.
+#[derive(Args, Debug)]
+pub(crate) struct SpendArgs {
+    /// Write the calls of the spend log as a trace, with the parties' ids and the names of that configuration.
+    #[arg(long, value_name = "FILE", requires = "litellm", requires = "traffic")]
+    pub(crate) write_trace: Option<PathBuf>,
+    /// Write which team, user or key each party's id stands for, readable by you alone.
+    #[arg(long, value_name = "FILE", requires = "litellm", requires = "traffic")]
+    pub(crate) write_parties: Option<PathBuf>,
+    /// A file of random bytes that goes into the parties' ids, so that nobody can tell them by trying names; it is made if
+    /// it is not there. The same salt gives the same ids.
+    #[arg(long, value_name = "FILE", requires = "litellm", requires = "traffic")]
+    pub(crate) salt: Option<PathBuf>,
 }
 
 /// Another gateway's files, instead of the state folder's.
@@ -259,6 +321,27 @@ pub(crate) enum How {
     Silent,
 }
 
+/// Of the years, and of calls that are drawn: beside other arguments it needs no calls from elsewhere.
+fn seed_of_years() -> Arg {
+    Arg::new("seed")
+        .long("seed")
+        .value_name("S")
+        .value_parser(clap::value_parser!(u64))
+        .help(
+            "Of what is drawn, the years and the calls of a law: the same seed, the same bytes [default: 0]",
+        )
+}
+
+/// A share of one as thousandths, nothing among them.
+fn part(text: &str) -> Result<u32, String> {
+    let zeros = text.strip_prefix('0').unwrap_or(text);
+    let is_nothing = zeros.is_empty() || matches!(zeros, ".0" | ".00" | ".000");
+    if is_nothing && !text.is_empty() {
+        return Ok(0);
+    }
+    share(text).map_err(|_| "wants a share from 0 to 1, with at most three decimals".to_owned())
+}
+
 /// A share of one as thousandths.
 fn share(text: &str) -> Result<u32, String> {
     let wants = || "wants a share from 0.001 to 1, with at most three decimals".to_owned();
@@ -284,7 +367,8 @@ pub(crate) struct Fit {
 /// Where the calls of a rehearsal come from: the ledger, if nothing else is said.
 #[derive(Args, Debug)]
 pub(crate) struct TrafficArgs {
-    /// Calls from elsewhere: a trace (CSV, JSON Lines), a folder of them, or a law (`.toml`); may be given several times.
+    /// Calls from elsewhere: a trace (CSV, JSON Lines), a folder of them, or a law (`.toml`); with --litellm, LiteLLM's
+    /// spend log (`LiteLLM_SpendLogs` as CSV or JSON) too. May be given several times.
     #[arg(long, value_name = "FILE")]
     pub(crate) traffic: Vec<PathBuf>,
     /// Whose the calls of a trace are, what they ask for, and what the trace does not say.
@@ -314,6 +398,25 @@ pub(crate) struct TrafficArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_may_be_nothing() {
+        let cases = [
+            ("0", Some(0)),
+            ("0.0", Some(0)),
+            (".000", Some(0)),
+            ("0.5", Some(500)),
+            ("1", Some(1_000)),
+            ("0.0000", None),
+            ("1.001", None),
+            ("00", None),
+            ("", None),
+            ("half", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(part(text).ok(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn a_share_is_read_exactly() {

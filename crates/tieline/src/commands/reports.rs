@@ -179,11 +179,11 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
         ("drill-directive", printed::<super::drill::DirectiveDrill>()),
         ("drill-fit", printed::<tieline_drill::Law>()),
         ("drill-n-1", printed::<tieline_drill::NMinus1Report>()),
-        ("drill-n-2", printed::<tieline_drill::NMinus2Report>()),
         (
             "drill-n-1-litellm",
             printed::<super::imported::LossesImported<tieline_drill::NMinus1Report>>(),
         ),
+        ("drill-n-2", printed::<tieline_drill::NMinus2Report>()),
         (
             "drill-n-2-litellm",
             printed::<super::imported::LossesImported<tieline_drill::NMinus2Report>>(),
@@ -192,6 +192,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
         ("drill-scenario", printed::<tieline_drill::ScenariosReport>()),
         ("drill-scenario-list", printed::<super::drill::ShippedReport>()),
         ("drill-sim", printed::<tieline_drill::SimReport>()),
+        ("drill-year", printed::<tieline_drill::YearReport>()),
         ("explain", printed::<ExplainReport>()),
         ("explain-code", printed::<CodeReport>()),
         ("faults", printed::<super::faults::FaultRow>()),

@@ -5,7 +5,7 @@ use tieline_testkit::{Act, Auto, Script, Usage, fixtures};
 
 use crate::damage;
 use crate::folder::{Folder, empty, run};
-use crate::transcript::Transcript;
+use crate::transcript::{Transcript, text};
 
 /// Usage that does not depend on how long ports and ids are.
 fn counted() -> Script {
@@ -250,4 +250,80 @@ fn a_changed_record_does_not_replay() {
     assert_eq!(report["agreed"], 0);
     assert_eq!(folder.run(&["ledger", "verify"]).status.code(), Some(1));
     folder.check("a_changed_record");
+}
+
+#[test]
+fn a_year_is_drawn() {
+    let mut folder = Folder::with(counted(), counted());
+    folder.said.note("a configuration alone");
+    assert_eq!(
+        folder.run(&["drill", "year", "--runs", "20"]).status.code(),
+        Some(0)
+    );
+    let args = ["drill", "year", "--runs", "20", "--seed", "5", "--json"];
+    let output = folder.run(&args);
+    assert_eq!(output.status.code(), Some(0));
+    let again = folder.text(&[&["--dir", "."][..], &args].concat());
+    assert_eq!(text(&output.stdout), again, "the same seed, the same bytes");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["schema"], &report["seed"]),
+        (&"tieline/drill-year/v1".into(), &"5".into())
+    );
+    folder.said.note("what it does not take");
+    std::fs::write(
+        folder.path().join("bad.toml"),
+        "[\"cloud:nowhere\"]\nper_year = \"1\"\nminutes = 5\nsource = \"x\"\n",
+    )
+    .unwrap();
+    let bad = folder.path().join("bad.toml").display().to_string();
+    for args in [
+        &["--runs", "0"][..],
+        &["--runs", "10001"],
+        &["--common", "1.5"],
+        &["--common", "half"],
+        &["--survivors", "0"],
+        &["--priors", &bad],
+        &["--priors", "missing.toml"],
+    ] {
+        let args: Vec<&str> = ["drill", "year"].iter().chain(args).copied().collect();
+        assert_eq!(folder.run(&args).status.code(), Some(2), "{args:?}");
+    }
+    folder.said.note("outages as somebody knows them");
+    let known = "[\"channel:left\"]\nper_year = \"200\"\nminutes = 60\nsource = \"our own log\"\n";
+    std::fs::write(folder.path().join("priors.toml"), known).unwrap();
+    let args = [
+        "drill",
+        "year",
+        "--runs",
+        "20",
+        "--priors",
+        "priors.toml",
+        "--common",
+        "0",
+    ];
+    assert_eq!(folder.run(&args).status.code(), Some(0));
+    folder.check("a_year");
+}
+
+#[test]
+fn a_year_of_the_public_picture() {
+    let grid = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/public-grid.toml");
+    let folder = Folder::with(counted(), counted());
+    let args = ["drill", "year", "--runs", "300", "--no-receipt", "--config", grid];
+    let report = folder.json(&args);
+    let number = |value: &Value| value.as_str().unwrap().parse::<f64>().unwrap();
+    let causes = report["causes"].as_array().unwrap();
+    assert!(causes.len() > 50, "{}", causes.len());
+    let region = causes
+        .iter()
+        .find(|cause| cause["name"] == "region:aws/us-east-1")
+        .unwrap();
+    let (found, prior) = (number(&region["hours_out"]), 238.0 / 60.0);
+    // 300 outages whose lengths scatter by 1.33 of their mean.
+    assert!(
+        (found - prior).abs() < prior * 3.0 * (1.0 + 1.33 * 1.33_f64).sqrt() / 300_f64.sqrt(),
+        "{region}"
+    );
+    assert_eq!(region["channels_out"], serde_json::json!(["bedrock-virginia"]));
 }

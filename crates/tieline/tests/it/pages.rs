@@ -32,11 +32,15 @@ fn a_page_beside_what_is_printed() {
     let scenario = "id = \"mine\"\ntitle = \"East & west\"\n[[event]]\nfor = \"1h\"\n\
                     out = { component = \"cloud:east\", how = \"errors\" }\n";
     folder.write("mine.toml", scenario);
-    let runs: [(&[&str], &str); 4] = [
+    let runs: [(&[&str], &str); 5] = [
         (&["drill", "n-1"], "Each of "),
         (&["drill", "n-2"], "Every pair of "),
         (&["drill", "scenario", "mine.toml"], "“East &amp; west” would "),
         (&["drill", "directive", "letter.toml"], "<h1>Directive "),
+        (
+            &["drill", "year", "--runs", "20"],
+            "20 years of outages drawn from priors",
+        ),
     ];
     for (args, says) in runs {
         let plain = folder.json(&[args, &["--no-receipt"]].concat());

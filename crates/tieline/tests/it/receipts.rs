@@ -117,6 +117,44 @@ fn the_same_drill_has_the_same_bytes() {
 }
 
 #[test]
+fn a_year_is_drawn_again_from_its_receipt() {
+    let mut folder = Folder::with(counted(), counted());
+    let server = folder.serve();
+    for _ in 0..3 {
+        server.chat().must_be(200);
+    }
+    server.stop();
+    let args = [
+        "year",
+        "--runs",
+        "30",
+        "--seed",
+        "9",
+        "--common",
+        "0.25",
+        "--survivors",
+        "0.5",
+    ];
+    recorded(&folder, &args);
+    recorded(&folder, &["year", "--runs", "30", "--seed", "10"]);
+    for row in &rows(&folder) {
+        let checked = folder.json(&["drill", "receipts", "--check", row["id"].as_str().unwrap()]);
+        assert_eq!(checked["same"], true, "{row}");
+    }
+    let made = rows(&folder);
+    assert_eq!(made[0]["receipt"]["seed"], "9");
+    assert_ne!(made[0]["receipt"]["result"], made[1]["receipt"]["result"]);
+    folder.write(
+        "priors.toml",
+        "[channel]\nper_year = \"20\"\nminutes = 60\nsource = \"our own log\"\n",
+    );
+    recorded(&folder, &["year", "--runs", "30", "--priors", "priors.toml"]);
+    folder.said.note("no ledger holds a file of priors");
+    checked(&mut folder, 2);
+    folder.check("receipts_of_years");
+}
+
+#[test]
 fn a_drill_of_a_configuration_is_made_again_when_that_is_gone() {
     let mut folder = Folder::new();
     folder.serve().stop();

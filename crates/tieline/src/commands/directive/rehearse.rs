@@ -31,7 +31,7 @@ pub(super) fn run(cli: &Cli, args: &DirectiveRehearse) -> Result<u8> {
     let lay = Lay::new(&directive, &world, &Arc::new(World::registry(cli)?))?;
     let traffic = of_ledger(cli, args)?;
     let tested = receipt::tested(&cli.dir, &world.snapshot.record)?;
-    let known = Facts::of(cli, None)?.known(tested);
+    let known = Facts::of(cli)?.known(tested);
     let report = lay.rehearsal(traffic.as_ref(), known);
     if cli.json {
         output::json(&report)?;

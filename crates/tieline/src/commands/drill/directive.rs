@@ -18,7 +18,7 @@ use super::facts::Facts;
 use super::flush;
 use super::losses::watched;
 use super::page::Page;
-use super::traffic::{Calls, traffic};
+use super::traffic::{Calls, Origin, traffic};
 use crate::cli::{Cli, DrillDirective};
 use crate::commands::directive::RehearsalReport;
 use crate::commands::directive::rehearse::{self, Lay};
@@ -50,8 +50,8 @@ pub(super) fn run(cli: &Cli, args: &DrillDirective) -> Result<u8> {
     flush(cli);
     let world = World::open(cli, None)?;
     let lay = Lay::new(&directive, &world, &Arc::new(World::registry(cli)?))?;
-    let facts = Facts::of(cli, None)?;
-    let mut calls = traffic(cli, None, &args.traffic, &world, &facts)?;
+    let facts = Facts::of(cli)?;
+    let mut calls = traffic(cli, Origin::Folder, &args.traffic, &world, &facts)?;
     calls
         .arguments
         .extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));

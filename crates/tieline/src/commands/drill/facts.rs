@@ -2,7 +2,6 @@
 //! matter by their key.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -28,10 +27,10 @@ impl Facts {
     /// By what name a receipt cites their digest.
     pub(in crate::commands) const ARGUMENT: &str = "facts";
 
-    /// What the state folder knows; nothing, for a configuration alone.
-    pub(in crate::commands) fn of(cli: &Cli, config: Option<&Path>) -> Result<Self> {
+    /// What the state folder knows.
+    pub(in crate::commands) fn of(cli: &Cli) -> Result<Self> {
         let mut facts = Self::default();
-        if config.is_some() || !cli.dir.join("state.db").exists() {
+        if !cli.dir.join("state.db").exists() {
             return Ok(facts);
         }
         let state = State::read(&cli.dir).map_err(|error| failed(&error))?;

@@ -1,7 +1,6 @@
 //! `tieline drill n-1` and `n-2`: each channel and each component gone in turn, and every two of them at once.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -14,7 +13,7 @@ use tieline_drill::{
 
 use super::facts::Facts;
 use super::page::Page;
-use super::traffic::traffic;
+use super::traffic::{Origin, traffic};
 use super::{flush, in_parallel, progress};
 use crate::cli::{Cli, How, Losses, Paged};
 use crate::commands::grid::World;
@@ -28,8 +27,11 @@ pub(super) const ONE: &str = "n-1";
 pub(super) const TWO: &str = "n-2";
 
 /// Names of arguments in receipts.
-const HOW: &str = "how";
-const SURVIVORS: &str = "survivors_permille";
+pub(super) const HOW: &str = "how";
+pub(super) const SURVIVORS: &str = "survivors_permille";
+/// A configuration that is not the state folder's, or another gateway's.
+const CONFIG: &str = "config";
+const LITELLM: &str = "litellm";
 const BARS: &str = "bars.";
 
 /// What losses are rehearsed on.
@@ -41,14 +43,21 @@ pub(super) struct Inputs {
     pub(super) traffic: Traffic,
 }
 
-/// The same, as a receipt cites it.
+/// The inputs, with whose they are.
+struct Opened {
+    cited: Cited,
+    inputs: Inputs,
+    /// What another gateway's files were taken to be.
+    mapping: Option<Mapping>,
+    world: World,
+}
+
+/// The inputs, as a receipt cites them.
 struct Cited {
     arguments: BTreeMap<Arc<str>, Arc<str>>,
     /// Why there can be no receipt.
     doubt: Option<String>,
     ledger: Option<LedgerCited>,
-    /// What another gateway's files are taken to be, if it is theirs.
-    mapping: Option<Mapping>,
     seed: Option<u64>,
     traffic: TrafficCited,
 }
@@ -56,29 +65,25 @@ struct Cited {
 /// `n-1`.
 pub(super) fn one(cli: &Cli, args: &Losses, paged: &Paged) -> Result<u8> {
     let mut page = Page::of(paged)?;
-    let (world, inputs, cited) = open(cli, args, |world| world.bars.n_1)?;
-    cited.tell(page.as_mut());
-    let (report, html) = singles_shown(&inputs, page.as_ref());
-    let report = cited.show(cli, "tieline/drill-n-1-litellm/v1", report, NMinus1Report::text)?;
+    let opened = open(cli, args, |world| world.bars.n_1)?;
+    opened.ground(page.as_mut());
+    let (report, html) = singles_shown(&opened.inputs, page.as_ref());
+    let (code, text) = (u8::from(!report.bars_missed.is_empty()), report.text());
+    opened.tell(cli, args, ("tieline/drill-n-1-litellm/v1", ONE), (report, &text))?;
     written(page.as_ref(), html)?;
-    if !args.recorded.no_receipt {
-        cited.record(cli, ONE, (&world, &inputs), &report);
-    }
-    Ok(u8::from(!report.bars_missed.is_empty()))
+    Ok(code)
 }
 
 /// `n-2`.
 pub(super) fn two(cli: &Cli, args: &Losses, paged: &Paged) -> Result<u8> {
     let mut page = Page::of(paged)?;
-    let (world, inputs, cited) = open(cli, args, |world| world.bars.n_2)?;
-    cited.tell(page.as_mut());
-    let (report, html) = pairs_shown(&inputs, page.as_ref());
-    let report = cited.show(cli, "tieline/drill-n-2-litellm/v1", report, NMinus2Report::text)?;
+    let opened = open(cli, args, |world| world.bars.n_2)?;
+    opened.ground(page.as_mut());
+    let (report, html) = pairs_shown(&opened.inputs, page.as_ref());
+    let (code, text) = (u8::from(!report.bars_missed.is_empty()), report.text());
+    opened.tell(cli, args, ("tieline/drill-n-2-litellm/v1", TWO), (report, &text))?;
     written(page.as_ref(), html)?;
-    if !args.recorded.no_receipt {
-        cited.record(cli, TWO, (&world, &inputs), &report);
-    }
-    Ok(u8::from(!report.bars_missed.is_empty()))
+    Ok(code)
 }
 
 /// Every single loss, on all cores.
@@ -127,44 +132,104 @@ fn written(page: Option<&Page<'_>>, html: Option<String>) -> Result<()> {
 }
 
 /// What losses are rehearsed on by these arguments, and how a receipt cites it.
-fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<(World, Inputs, Cited)> {
+fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<Opened> {
     flush(cli);
-    let foreign = args.foreign.litellm.first();
-    let config = args.config.as_deref();
-    let (world, mapping) = match foreign {
-        Some(_) => {
-            let imported = imported::open(&args.foreign)?;
-            (imported.world, Some(imported.mapping))
-        }
-        None => (World::open(cli, config)?, None),
+    let (world, origin, mapping) = if args.foreign.litellm.is_empty() {
+        let config = args.config.as_deref();
+        let origin = config.map_or(Origin::Folder, |_| Origin::Alone);
+        (World::open(cli, config)?, origin, None)
+    } else {
+        let log = imported::Log {
+            files: &args.traffic.traffic,
+            kept: Some(&args.spend),
+            window: args.traffic.window(),
+        };
+        let imported = imported::open(&args.foreign, &log)?;
+        let origin = Origin::Foreign(imported.traffic.map(Box::new));
+        (imported.world, origin, Some(imported.mapping))
     };
-    let alone = foreign.map(PathBuf::as_path).or(config);
-    let facts = Facts::of(cli, alone)?;
-    let calls = traffic(cli, alone, &args.traffic, &world, &facts)?;
+    let facts = match origin {
+        Origin::Folder => Facts::of(cli)?,
+        Origin::Alone | Origin::Foreign(_) => Facts::default(),
+    };
+    let calls = traffic(cli, origin, &args.traffic, &world, &facts)?;
     let mut arguments = calls.arguments;
-    if foreign.is_some() {
-        arguments.insert("litellm".into(), imported::digest(&args.foreign)?);
+    if let Some(config) = &args.config {
+        arguments.insert(CONFIG.into(), receipt::file_digest(config)?);
     }
-    if let Some(config) = config {
-        arguments.insert("config".into(), receipt::file_digest(config)?);
+    if mapping.is_some() {
+        arguments.insert(LITELLM.into(), imported::digest(&args.foreign)?);
     }
     arguments.extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));
     let cited = Cited {
         arguments,
         doubt: calls.doubt,
         ledger: calls.ledger,
-        mapping,
         seed: calls.seed,
         traffic: calls.cited,
     };
     let inputs = Inputs {
-        assumed: assumed(args),
+        assumed: assumed(args.how, args.survivors),
         bars: bars(&world),
         known: facts.known(calls.receipts),
         snapshot: world.snapshot.clone(),
         traffic: calls.traffic,
     };
-    Ok((world, inputs, cited))
+    Ok(Opened {
+        cited,
+        inputs,
+        mapping,
+        world,
+    })
+}
+
+impl Opened {
+    /// What a page has to say of what it rests on.
+    fn ground(&self, page: Option<&mut Page<'_>>) {
+        if let Some(page) = page {
+            page.doubting(self.cited.doubt.as_ref());
+            for says in self.mapping.iter().flat_map(Mapping::sentences) {
+                page.remark(says);
+            }
+        }
+    }
+
+    /// Print the report, with the mapping if there is one, and leave a receipt of it.
+    fn tell<R: Serialize>(
+        self,
+        cli: &Cli,
+        args: &Losses,
+        (schema, command): (&'static str, &'static str),
+        (report, text): (R, &str),
+    ) -> Result<()> {
+        // Whoever looks at another gateway has no ledger, and need not be told so.
+        let wants_receipt =
+            !args.recorded.no_receipt && (self.mapping.is_none() || self.cited.ledger.is_some());
+        let report = match self.mapping {
+            Some(mapping) => {
+                let object = LossesImported {
+                    schema,
+                    mapping,
+                    report,
+                };
+                imported::print(cli.json, &object, &object.mapping, text)?;
+                object.report
+            }
+            None if cli.json => {
+                output::json(&report)?;
+                report
+            }
+            None => {
+                output::line(text)?;
+                report
+            }
+        };
+        if wants_receipt {
+            self.cited
+                .record(cli, command, (&self.world, &self.inputs), &report);
+        }
+        Ok(())
+    }
 }
 
 /// Makes so many things on all cores, and shows how far it is.
@@ -186,41 +251,6 @@ pub(super) fn watched<T: Send>(
 // === what receipts say ===
 
 impl Cited {
-    /// What a page has to say of what it rests on.
-    fn tell(&self, page: Option<&mut Page<'_>>) {
-        if let Some(page) = page {
-            page.doubting(self.doubt.as_ref());
-            if let Some(mapping) = &self.mapping {
-                mapping.sentences().into_iter().for_each(|says| page.remark(says));
-            }
-        }
-    }
-
-    /// Print the report; beside what it rests on, where that is another gateway's.
-    fn show<R: Serialize>(
-        &self,
-        cli: &Cli,
-        schema: &'static str,
-        report: R,
-        text: impl Fn(&R) -> String,
-    ) -> Result<R> {
-        match &self.mapping {
-            Some(mapping) => {
-                let said = text(&report);
-                let object = LossesImported {
-                    schema,
-                    mapping: mapping.clone(),
-                    report,
-                };
-                imported::print(cli.json, &object, &object.mapping, &said)?;
-                return Ok(object.report);
-            }
-            None if cli.json => output::json(&report)?,
-            None => output::line(text(&report))?,
-        }
-        Ok(report)
-    }
-
     /// Leave a receipt of the report, or say why not.
     fn record(
         self,
@@ -266,14 +296,20 @@ pub(super) fn assumed_of(arguments: &BTreeMap<Arc<str>, Arc<str>>) -> Option<(As
     Some((Assumed { loss, survivors }, bars))
 }
 
-const fn assumed(args: &Losses) -> Assumed {
+/// Whether a receipt's arguments say that the grid was not the state folder's.
+pub(super) fn is_alone(arguments: &BTreeMap<Arc<str>, Arc<str>>) -> bool {
+    [CONFIG, LITELLM].iter().any(|name| arguments.contains_key(*name))
+}
+
+/// What is assumed by these arguments.
+pub(super) const fn assumed(how: How, survivors: u32) -> Assumed {
     Assumed {
-        loss: match args.how {
+        loss: match how {
             How::Cut => Loss::Cut,
             How::Errors => Loss::Errors,
             How::Refused => Loss::Refused,
             How::Silent => Loss::Silent,
         },
-        survivors: args.survivors,
+        survivors,
     }
 }

@@ -14,6 +14,7 @@ mod scenario;
 mod shipped;
 mod sim;
 mod traffic;
+mod year;
 
 pub(super) use receipts::schemas;
 
@@ -41,6 +42,7 @@ pub(super) fn run(cli: &Cli, command: &Drill) -> Result<u8> {
         Drill::NMinus2 { losses, page } => losses::two(cli, losses, page),
         Drill::Receipts(args) => receipts::run(cli, args),
         Drill::Sim(args) => sim::run(cli, args),
+        Drill::Year(args) => year::run(cli, args),
     }
 }
 

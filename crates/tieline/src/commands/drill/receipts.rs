@@ -12,14 +12,14 @@ use tieline_core::receipt::{
     DrillReceipt, LedgerCited, PoolTestReceipt, RECEIPT_V1, Receipt, ReceiptEntry, TrafficBasis,
 };
 use tieline_core::record::Hex32;
-use tieline_drill::{Receipts, Side, Traffic, open_grid, structure_digest, table};
+use tieline_drill::{Downtimes, Receipts, Side, Traffic, open_grid, structure_digest, table};
 use tieline_ledger::{Reader, entry};
 use tieline_note::Digest;
 
 use super::facts::Facts;
 use super::losses::Inputs;
 use super::traffic::{of_ledger, receipts_of, window_of};
-use super::{flush, losses, replay};
+use super::{flush, losses, replay, year};
 use crate::cli::{self, Cli};
 use crate::commands::grid::World;
 use crate::commands::ledger::{failed, reader};
@@ -317,6 +317,15 @@ fn made_again(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<Hex32>
         }
         losses::ONE => receipt::result_digest(&losses::singles(&inputs_of_losses(cli, reader, drill)?)),
         losses::TWO => receipt::result_digest(&losses::pairs(&inputs_of_losses(cli, reader, drill)?)),
+        year::COMMAND => {
+            let options = year::options_of(drill);
+            let options = options.ok_or_else(|| gone("its options are not known to this program"))?;
+            if drill.arguments.contains_key(year::PRIORS) {
+                return Err(gone("its priors are of a file, which no ledger holds"));
+            }
+            let inputs = inputs_of_losses(cli, reader, drill)?;
+            receipt::result_digest(&year::drawn(&inputs, &Downtimes::default(), options)?)
+        }
         command => Err(gone(&format!("this program makes no drill `{command}` again"))),
     }
 }
@@ -328,7 +337,7 @@ fn inputs_of_losses(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<
     let facts = match drill.arguments.get(Facts::ARGUMENT) {
         None => Facts::default(),
         Some(then) => {
-            let facts = Facts::of(cli, None)?;
+            let facts = Facts::of(cli)?;
             if facts.digest()?.as_ref() != Some(then) {
                 return Err(gone(
                     "the classes of parties, or how much keys matter, are others by now",
@@ -362,9 +371,7 @@ fn calls_of_losses(
     let cited = drill
         .traffic
         .ok_or_else(|| gone("its receipt cites no traffic"))?;
-    let is_alone = ["config", "litellm"]
-        .iter()
-        .any(|name| drill.arguments.contains_key(*name));
+    let is_alone = losses::is_alone(&drill.arguments);
     let mut receipts = Receipts::new();
     let traffic = match (cited.basis, drill.ledger.filter(|_| !is_alone)) {
         (TrafficBasis::Ledger, Some(ledger)) => {

@@ -17,7 +17,7 @@ use tieline_policy::Registry;
 use super::facts::Facts;
 use super::orders::Order;
 use super::page::Page;
-use super::traffic::{Calls, traffic};
+use super::traffic::{Calls, Origin, traffic};
 use super::{flush, losses, shipped};
 use crate::check;
 use crate::check::scenario::{CheckedScenario, Choices, Ground, SCENARIO_BYTES_MAX};
@@ -76,8 +76,11 @@ pub(super) fn run(cli: &Cli, args: &Scenarios) -> Result<u8> {
     };
     let config = args.config.as_deref();
     let mut here = Here::open(cli, config)?;
-    let facts = Facts::of(cli, config)?;
-    let mut calls = traffic(cli, config, &args.traffic, &here.world, &facts)?;
+    let (origin, facts) = match config {
+        Some(_) => (Origin::Alone, Facts::default()),
+        None => (Origin::Folder, Facts::of(cli)?),
+    };
+    let mut calls = traffic(cli, origin, &args.traffic, &here.world, &facts)?;
     calls
         .arguments
         .extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));

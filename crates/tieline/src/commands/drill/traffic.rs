@@ -24,6 +24,7 @@ use super::facts::Facts;
 use super::progress;
 use crate::cli::{Cli, TrafficArgs};
 use crate::commands::grid::World;
+use crate::commands::imported;
 use crate::commands::ledger::{failed, reader};
 use crate::commands::receipt;
 use crate::output::{self, Failure, Result};
@@ -39,6 +40,17 @@ pub(in crate::commands) enum Trust {
     /// It need not verify, and the traffic says what is wrong with it.
     Unverified,
     Verified,
+}
+
+/// Whose grid calls are laid on.
+#[derive(Debug)]
+pub(in crate::commands) enum Origin {
+    /// A configuration without a state folder: it has no parties, and no ledger is its own.
+    Alone,
+    /// The state folder's.
+    Folder,
+    /// Another gateway's, with the calls of its own log if that was given.
+    Foreign(Option<Box<Traffic>>),
 }
 
 /// Calls, and what a receipt cites of them.
@@ -60,11 +72,12 @@ pub(in crate::commands) struct Calls {
 /// The calls that the arguments name: of files, else of the ledger, else one for each thing that each party may ask for.
 pub(in crate::commands) fn traffic(
     cli: &Cli,
-    config: Option<&Path>,
+    origin: Origin,
     args: &TrafficArgs,
     world: &World,
     facts: &Facts,
 ) -> Result<Calls> {
+    let is_alone = !matches!(origin, Origin::Folder);
     // A damaged ledger may have no root to cite.
     let ledger = receipt::ledger(&cli.dir);
     let ledger = if args.unverified {
@@ -73,7 +86,10 @@ pub(in crate::commands) fn traffic(
         ledger?
     };
     if !args.traffic.is_empty() {
-        let traffic = world.with_parties(|parties| foreign(args, Some((world, parties))))?;
+        let traffic = match origin {
+            Origin::Foreign(Some(traffic)) => args.of_log(*traffic)?,
+            _ => world.with_parties(|parties| foreign(args, Some((world, parties))))?,
+        };
         return Ok(Calls {
             arguments: args.cited()?,
             cited: TrafficCited {
@@ -82,20 +98,16 @@ pub(in crate::commands) fn traffic(
             },
             doubt: None,
             ledger,
-            receipts: receipts(cli, world, ledger.filter(|_| config.is_none()))?,
+            receipts: receipts(cli, world, ledger.filter(|_| !is_alone))?,
             seed: args.seed,
             traffic,
         });
     }
-    let recorded = match config {
-        Some(_) => None,
-        None => read(
-            cli,
-            args.window(),
-            args.trust(),
-            ledger.map(|ledger| ledger.entries),
-            facts.criticality(),
-        )?,
+    let recorded = if is_alone {
+        None
+    } else {
+        let entries = ledger.map(|ledger| ledger.entries);
+        read(cli, args.window(), args.trust(), entries, facts.criticality())?
     };
     if let Some((traffic, finding)) = recorded {
         let cited = ledger.map(receipt::of_ledger);
@@ -115,7 +127,7 @@ pub(in crate::commands) fn traffic(
             traffic,
         });
     }
-    args.want_no_part(config.is_some())?;
+    args.want_no_part(is_alone)?;
     let (traffic, digest) = world.with_parties(|parties| {
         let digest = structure_digest(&world.snapshot, parties);
         (Traffic::synthetic(&world.snapshot, parties), digest)
@@ -128,7 +140,7 @@ pub(in crate::commands) fn traffic(
         },
         doubt: None,
         ledger,
-        receipts: receipts(cli, world, ledger.filter(|_| config.is_none()))?,
+        receipts: receipts(cli, world, ledger.filter(|_| !is_alone))?,
         seed: None,
         traffic,
     })
@@ -300,6 +312,12 @@ fn drawn(args: &TrafficArgs, file: &Path, onto: Option<Onto<'_>>) -> Result<Traf
 
 fn traced(args: &TrafficArgs, files: &[PathBuf], onto: Option<Onto<'_>>) -> Result<Traffic> {
     let mapping = match &args.mapping {
+        None if imported::is_spend_log(files) => {
+            return Err(Failure::input(
+                "this is LiteLLM's spend log, and only its configuration says what it means",
+            )
+            .with_hint("give that with --litellm config.yaml; or a --mapping that names its columns"));
+        }
         None => Mapping::none(),
         Some(file) => {
             let text = text(file, MAPPING_BYTES_MAX)?;
@@ -440,6 +458,26 @@ impl TrafficArgs {
         Ok(cited)
     }
 
+    /// The calls of a spend log, to which the options of traces mean nothing.
+    fn of_log(&self, traffic: Traffic) -> Result<Traffic> {
+        if self.mapping.is_some() || self.seed.is_some() || self.scale.is_some() {
+            return Err(Failure::input(
+                "--mapping, --seed and --scale are for traces and laws, and this is LiteLLM's spend log",
+            )
+            .with_hint("--write-trace makes a trace of it"));
+        }
+        if traffic.calls.is_empty() {
+            return Err(
+                Failure::input("no call of the spend log can be laid on the configuration's grid").with_hint(
+                    "its calls ask for what the configuration does not have, or lie outside of --since and --until; \
+                     models that LiteLLM keeps in its database are in the answer of GET /model/info, as a second --litellm",
+                ),
+            );
+        }
+        warn(&traffic);
+        Ok(traffic)
+    }
+
     /// Refuse a window where there are no calls to choose from.
     fn want_no_part(&self, is_configuration: bool) -> Result<()> {
         if self.window() == Window::default() {
@@ -453,7 +491,7 @@ impl TrafficArgs {
         Err(Failure::input(message).with_hint("give calls with --traffic, or leave them out"))
     }
 
-    fn window(&self) -> Window {
+    pub(in crate::commands) fn window(&self) -> Window {
         Window {
             since: self.since,
             until: self.until,

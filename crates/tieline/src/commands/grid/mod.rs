@@ -1,7 +1,7 @@
 //! `tieline grid`: what depends on what, the chokepoints of each party, what hangs on each element, concentration. Works on
 //! a configuration alone, and on the traffic of a ledger if there is one.
 
-mod priors;
+pub(super) mod priors;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -46,8 +46,16 @@ pub(super) fn run(cli: &Cli, args: &Grid) -> Result<u8> {
         return versions::run(cli, args.config.as_deref());
     }
     if !args.foreign.litellm.is_empty() {
-        let imported = imported::open(&args.foreign)?;
-        let report = structure(&imported.world, None, args.priors.as_deref())?;
+        let log = imported::Log {
+            files: &args.traffic,
+            kept: None,
+            window: Window::default(),
+        };
+        let imported = imported::open(&args.foreign, &log)?;
+        if imported.traffic.is_none() && !args.traffic.is_empty() {
+            return Err(imported::no_spend_log(&args.traffic));
+        }
+        let report = structure(&imported.world, imported.traffic.as_ref(), args.priors.as_deref())?;
         let text = report.text();
         let object = GridImported {
             schema: "tieline/grid-litellm/v1",

@@ -28,7 +28,7 @@ struct Row {
     source: String,
 }
 
-pub(super) fn read(file: &Path, snapshot: &Snapshot) -> Result<Downtimes> {
+pub(in crate::commands) fn read(file: &Path, snapshot: &Snapshot) -> Result<Downtimes> {
     let shown = file.display();
     let failed = |why: String| Failure::input(format!("cannot read the priors in {shown}: {why}"));
     let bytes = std::fs::metadata(file)

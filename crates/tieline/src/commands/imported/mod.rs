@@ -1,8 +1,11 @@
 //! `--litellm`: the drill and the grid over another gateway's configuration, with nothing in the path of a call.
 //!
-//! It is turned into one of ours, and checked like any other. What is written holds no credential, and overwrites nothing.
+//! Its log of calls is read first ([`log`]), for patterns of names stand only for what somebody asked for; then the
+//! configuration is turned into one of ours, and checked like any other, and the calls are laid on it. What is written
+//! holds no credential, and overwrites nothing.
 
-use std::collections::BTreeSet;
+mod log;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -11,21 +14,22 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tieline_drill::GridReport;
+use tieline_drill::{GridReport, Onto, SpendLog, Traffic};
 use tieline_note::sha256;
 
+pub(super) use self::log::{Log, is_spend_log, no_spend_log};
 use super::grid::World;
 use crate::check::{self, FILE_BYTES_MAX};
 use crate::cli::Foreign;
 use crate::import;
-use crate::import::litellm::{Import, Observed};
+use crate::import::litellm::Import;
 use crate::import::mapping::Mapping;
 use crate::output::{self, Failure, Result};
 
-/// `tieline drill n-1 --litellm`, or `n-2`.
+/// `tieline drill n-1 --litellm`, and `n-2`.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct LossesImported<R> {
-    /// `tieline/drill-n-1-litellm/v1`, or that of `n-2`.
+    /// `tieline/drill-n-1-litellm/v1`, or `tieline/drill-n-2-litellm/v1`.
     pub(super) schema: &'static str,
     pub(super) mapping: Mapping,
     pub(super) report: R,
@@ -43,15 +47,23 @@ pub(super) struct GridImported {
 /// A grid that another gateway's files make.
 pub(super) struct Imported {
     pub(super) mapping: Mapping,
+    /// The calls of its log, if one was given.
+    pub(super) traffic: Option<Traffic>,
     pub(super) world: World,
 }
 
 /// Read the files, and write what was asked to be written.
-pub(super) fn open(args: &Foreign) -> Result<Imported> {
+pub(super) fn open(args: &Foreign, log: &Log<'_>) -> Result<Imported> {
+    let spend = log.read()?;
     let paths: Vec<&Path> = args.litellm.iter().map(PathBuf::as_path).collect();
     let read = |path: &Path| check::read_start(path, FILE_BYTES_MAX);
-    let import = Import::open(&paths, &BTreeSet::default(), &read)?;
-    let converted = import.convert(&Observed::new());
+    let asked = spend.as_ref().map(SpendLog::asked).unwrap_or_default();
+    let mut import = Import::open(&paths, &asked, &read)?;
+    let deployed = spend.as_ref().map(SpendLog::deployed).unwrap_or_default();
+    let lanes = import.lanes(deployed);
+    let pools = import.pools(deployed, &lanes);
+    let prices = spend.as_ref().map(SpendLog::prices).unwrap_or_default();
+    let converted = import.convert(&log::observed(&prices, &lanes));
     let name = format!(
         "{} (as tieline's configuration)",
         converted.mapping.files.join(", ")
@@ -60,8 +72,25 @@ pub(super) fn open(args: &Foreign) -> Result<Imported> {
     if let Some(path) = &args.write_config {
         write_new(path, converted.toml.as_bytes(), 0o644)?;
     }
+    let mut mapping = converted.mapping;
+    let traffic = match spend {
+        None => None,
+        Some(spend) => {
+            let mut mapped = log.mapped(&spend)?;
+            let onto = Onto {
+                parties: &[],
+                snapshot: &world.snapshot,
+            };
+            let laid = spend.onto(onto, log.window, &pools, &lanes);
+            log::unmapped(&mut mapped, &laid);
+            log.keep(&laid.traffic)?;
+            mapping.traffic = Some(mapped);
+            Some(laid.traffic)
+        }
+    };
     Ok(Imported {
-        mapping: converted.mapping,
+        mapping,
+        traffic,
         world,
     })
 }

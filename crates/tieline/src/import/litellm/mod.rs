@@ -9,6 +9,7 @@ mod chain;
 mod deployment;
 mod diverse;
 mod file;
+mod lanes;
 mod model;
 mod plan;
 mod price;
@@ -17,14 +18,17 @@ mod settings;
 mod way;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use tieline_drill::Deployed;
+
 pub(crate) use file::Read;
+pub(crate) use lanes::Lane;
 pub(crate) use write::Observed;
 
 use self::file::Raw;
-use self::plan::Plan;
+use self::plan::{Plan, Pool};
 use super::mapping::{MappedChannel, MappedPool, Mapping, Remarks, short, shown_place};
 use crate::diagnose::shown;
 use crate::output::{Failure, Result};
@@ -59,6 +63,36 @@ impl Import {
             .with_hint("a configuration of patterns alone (`model_name: \"*\"`) needs the spend log: --traffic spend.csv"));
         }
         Ok(Self { plan, raw, remarks })
+    }
+
+    /// The pool of each name that can be asked for. Old logs name the model that answered instead of the group: that is the
+    /// pool's name whose first model it is, if only one has it.
+    pub(crate) fn pools(&self, list: &[Deployed], lanes: &[Option<Lane>]) -> BTreeMap<String, String> {
+        let pools = self.plan.pools.iter();
+        let mut found: BTreeMap<String, String> = pools
+            .map(|pool| (pool.asked.clone(), pool.name.clone()))
+            .collect();
+        let first = |pool: &Pool| {
+            self.plan
+                .models
+                .get(*pool.models.first()?)
+                .map(|model| model.name.as_str())
+        };
+        for (deployed, lane) in list.iter().zip(lanes) {
+            let Some((_, model)) = lane.as_ref().filter(|_| !found.contains_key(&*deployed.group)) else {
+                continue;
+            };
+            let mut pools = self.plan.pools.iter().filter(|pool| first(pool) == Some(model));
+            if let (Some(only), None) = (pools.next(), pools.next()) {
+                found.insert(deployed.group.to_string(), only.name.clone());
+            }
+        }
+        found
+    }
+
+    /// The channel and model behind each of a log's deployments.
+    pub(crate) fn lanes(&mut self, list: &[Deployed]) -> Vec<Option<Lane>> {
+        lanes::lanes(&self.raw, &self.plan, list, &mut self.remarks)
     }
 
     /// Write the configuration, with the prices that a log's calls agree on where the files state none.

@@ -45,6 +45,8 @@ pub(super) struct Channel {
 /// A model on a channel.
 #[derive(Debug)]
 pub(super) struct Served {
+    /// LiteLLM's name of it, as its log has it.
+    pub(super) asked: String,
     /// Index of the model.
     pub(super) model: usize,
     pub(super) there: String,
@@ -417,6 +419,7 @@ impl<'r> Reach<'r> {
             }
             if channel.served.iter().all(|served| served.model != *model) {
                 channel.served.push(Served {
+                    asked: entry.link.model.clone(),
                     model: *model,
                     there: entry.way.there.clone(),
                 });
