@@ -30,6 +30,7 @@ mod n_minus_2;
 mod order;
 mod pairs;
 mod party;
+mod plan;
 mod receipts;
 mod rehearsal;
 mod replay;
@@ -68,6 +69,10 @@ pub use n_minus_2::{N_MINUS_2_V1, NMinus2Report, Pairs, Plan, Single, WORST_OF_T
 pub use order::{OrderReport, asked, order};
 pub use pairs::CALLS_OPEN_MAX;
 pub use party::{PartyView, structure_digest};
+pub use plan::{
+    Alone, Catalogue, Change, Fix, OFFERS_MAX, Offer, OfferKind, OfferRow, PLAN_V1, PlanReport, PlanSearch,
+    Raise, RulesCost, Sets, Threat, Trial, Unsecured, Why,
+};
 pub use receipts::{Receipts, TESTED_MAX, Tested};
 pub use rehearsal::{Base, Flow, HhiAfter, Rehearsal};
 pub use replay::{DIFFERENCES_MAX, DifferenceRow, REPLAY_V1, Replay, ReplayReport, replay};

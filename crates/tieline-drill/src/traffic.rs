@@ -87,6 +87,8 @@ pub(crate) struct Kind {
     /// How much its calls matter by their key; absent, where only the pool says.
     pub(crate) criticality: Option<Criticality>,
     pub(crate) dialect: Dialect,
+    /// What its calls say that they are for.
+    pub(crate) end_use: Option<Arc<str>>,
     pub(crate) in_scope: bool,
     /// The limit of its key that refused the call, if one did: limits of keys stand in no ledger.
     pub(crate) key_denied: Option<Bucket>,
@@ -132,6 +134,43 @@ impl Traffic {
     /// Only the calls that began at instants that are wanted.
     pub fn keep(&mut self, wanted: impl Fn(Tick) -> bool) {
         self.calls.retain(|call| wanted(call.at));
+    }
+
+    /// Say what policy rules on models of channels that the calls never met: `rules` is asked for a party, the end use that
+    /// its calls state, the channel and the model. What was said of these before is forgotten. Calls about which policy was
+    /// never asked stay as they are.
+    pub fn judge(
+        &mut self,
+        lanes: &[(Arc<str>, Arc<str>)],
+        rules: &dyn Fn(&str, Option<&str>, &str, &str) -> Ruling,
+    ) {
+        let numbers: Vec<u16> = lanes.iter().map(|lane| self.lane(lane)).collect();
+        for kind in self.kinds.iter_mut().filter(|kind| !kind.rulings.is_empty()) {
+            let party = self.parties.get(kind.party as usize);
+            let party: &str = party.map_or("", |party| party);
+            kind.rulings.retain(|(lane, _)| !numbers.contains(lane));
+            let judged = numbers
+                .iter()
+                .zip(lanes)
+                .filter(|(number, _)| **number != NO_LANE);
+            let judged = judged.map(|(number, (channel, model))| {
+                (*number, rules(party, kind.end_use.as_deref(), channel, model))
+            });
+            kind.rulings.extend(judged);
+        }
+    }
+
+    fn lane(&mut self, lane: &(Arc<str>, Arc<str>)) -> u16 {
+        let known = self.lanes.iter().position(|other| other == lane);
+        let place = known.unwrap_or(self.lanes.len());
+        // Beyond 65,535 a pair has no lane, and what has none is not used.
+        let Some(number) = u16::try_from(place).ok().filter(|ix| *ix != NO_LANE) else {
+            return NO_LANE;
+        };
+        if known.is_none() {
+            self.lanes.push(lane.clone());
+        }
+        number
     }
 }
 
@@ -238,6 +277,7 @@ impl TrafficReader {
             },
             criticality: self.criticality.get(&intake.key).copied(),
             dialect: intake.dialect,
+            end_use: intake.end_use.clone(),
             in_scope: intake.in_scope,
             key_denied: key_denied(decision),
             party: intern(
@@ -382,6 +422,7 @@ impl Traffic {
                     },
                     criticality: None,
                     dialect: Dialect::OpenaiChat,
+                    end_use: None,
                     in_scope: true,
                     key_denied: None,
                     party: intern(

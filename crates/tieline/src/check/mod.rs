@@ -7,6 +7,7 @@
 //! the others down. Bounds: [`FILE_BYTES_MAX`], and the limits of the grid.
 
 mod bars;
+pub(crate) mod catalogue;
 mod certificate;
 mod channel;
 pub(crate) mod checked;

@@ -178,6 +178,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
         ("drill-bench", printed::<super::drill::bench::BenchReport>()),
         ("drill-n-1", printed::<tieline_drill::NMinus1Report>()),
         ("drill-n-2", printed::<tieline_drill::NMinus2Report>()),
+        ("drill-plan", printed::<tieline_drill::PlanReport>()),
         ("drill-replay", printed::<tieline_drill::ReplayReport>()),
         ("drill-sim", printed::<tieline_drill::SimReport>()),
         ("explain", printed::<ExplainReport>()),

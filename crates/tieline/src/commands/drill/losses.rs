@@ -37,7 +37,7 @@ pub(super) struct Inputs {
 }
 
 /// The same, as a receipt cites it.
-struct Cited {
+pub(super) struct Cited {
     config: Option<Arc<str>>,
     facts: Option<Arc<str>>,
     ledger: Option<LedgerCited>,
@@ -94,7 +94,7 @@ pub(super) fn pairs(inputs: &Inputs) -> NMinus2Report {
 }
 
 /// What losses are rehearsed on by these arguments, and how a receipt cites it.
-fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<(World, Inputs, Cited)> {
+pub(super) fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<(World, Inputs, Cited)> {
     flush(cli);
     let config = args.config.as_deref();
     let world = World::open(cli, config)?;
@@ -163,7 +163,7 @@ pub(super) fn watched<T: Send>(
 // === what receipts say ===
 
 impl Cited {
-    fn ran(self, command: &'static str, world: &World, inputs: &Inputs) -> Ran {
+    pub(super) fn ran(self, command: &'static str, world: &World, inputs: &Inputs) -> Ran {
         let asks_policy = inputs.traffic.basis == Basis::Structure && !world.parties.is_empty();
         let mut arguments: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
         arguments.insert(HOW.into(), inputs.assumed.loss.name().into());

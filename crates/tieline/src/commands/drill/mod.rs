@@ -4,6 +4,7 @@
 pub(super) mod bench;
 pub(super) mod facts;
 mod losses;
+mod plan;
 mod receipts;
 mod replay;
 mod sim;
@@ -25,6 +26,7 @@ pub(super) fn run(cli: &Cli, command: &Drill) -> Result<u8> {
         Drill::Replay(args) => replay::run(cli, args),
         Drill::NMinus1(args) => losses::one(cli, args),
         Drill::NMinus2(args) => losses::two(cli, args),
+        Drill::Plan(args) => plan::run(cli, args),
         Drill::Receipts(args) => receipts::run(cli, args),
         Drill::Sim(args) => sim::run(cli, args),
     }

@@ -5,7 +5,7 @@ mod priors;
 mod versions;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
@@ -26,8 +26,11 @@ use super::ledger::{failed, reader};
 pub(super) struct World {
     /// What the configuration says that losses may do at most.
     pub(super) bars: BarSettings,
+    config: PathBuf,
+    end_uses: Vec<Arc<str>>,
     judge: Judge,
     pub(super) parties: Vec<Member>,
+    postures: Arc<Postures>,
     pub(super) snapshot: Arc<Snapshot>,
     /// Assumed relative shares of calls, by channel.
     weights: BTreeMap<Arc<str>, u32>,
@@ -100,6 +103,7 @@ impl World {
         })?;
         let targets = Targets::of_grid(&snapshot, &[]).map_err(|error| Failure::input(error.to_string()))?;
         let postures = Arc::new(Postures::new());
+        let kept = postures.clone();
         let parties = if config.is_none() {
             members(cli, &postures)?
         } else {
@@ -113,8 +117,11 @@ impl World {
         }
         Ok(Self {
             bars: checked.bars,
+            config: path,
+            end_uses: checked.policy.end_uses.clone(),
             judge,
             parties,
+            postures: kept,
             snapshot,
             weights: checked.weights,
         })
@@ -142,6 +149,23 @@ impl World {
             })
             .collect();
         with(&views)
+    }
+
+    /// The file that the grid was made of.
+    pub(super) fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// The same rules and orders, asked about another grid; calls may state the end uses of the configuration.
+    pub(super) fn judge_of(&self, snapshot: &Snapshot) -> Result<Judge> {
+        let targets = Targets::of_grid(snapshot, &self.end_uses);
+        let targets = targets.map_err(|error| Failure::input(error.to_string()))?;
+        let judge = Judge::new(
+            self.judge.epoch().clone(),
+            Arc::new(targets),
+            self.postures.clone(),
+        );
+        Ok(judge.with_overlay(self.judge.overlay().clone()))
     }
 
     pub(super) const fn judge(&self) -> &Judge {
