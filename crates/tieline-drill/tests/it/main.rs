@@ -9,6 +9,7 @@ mod grids;
 mod live;
 mod n_minus_1;
 mod n_minus_2;
+mod plan;
 mod random;
 mod replay;
 mod sim;

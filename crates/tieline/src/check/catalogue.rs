@@ -401,3 +401,6 @@ fn raises(channel: &ChannelRecord, limits: &Limits, quota: Option<&Quota>) -> (u
         .collect();
     (stated().count(), idle)
 }
+
+#[cfg(test)]
+mod tests;

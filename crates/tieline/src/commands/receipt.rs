@@ -29,6 +29,9 @@ use crate::cli::Cli;
 use crate::output::{self, Failure, Result};
 use crate::{admin_client, folder};
 
+/// The argument that cites a catalogue. Its bytes are kept nowhere, so such a drill is not made again from its receipt.
+pub(super) const CATALOGUE: &str = "catalogue";
+
 /// What a drill ran on, and with which options.
 #[derive(Debug, Default)]
 pub(super) struct Ran {
@@ -47,7 +50,9 @@ pub(super) struct Ran {
 
 /// Record what a drill came to, and say so beside its result; or say why not.
 pub(super) fn record(cli: &Cli, ran: Ran, report: &impl Serialize) {
+    let is_kept = !ran.arguments.contains_key(CATALOGUE);
     match recorded(cli, ran, report) {
+        Ok(id) if !is_kept => output::progress(format!("receipt {id}; it cites the catalogue by digest")),
         Ok(id) => output::progress(format!(
             "receipt {id}; `tieline drill receipts --check {id}` makes it again"
         )),

@@ -42,7 +42,7 @@ pub(super) fn run(cli: &Cli, args: &Plan) -> Result<u8> {
     if !args.losses.recorded.no_receipt {
         let mut ran = cited.ran(COMMAND, &world, &inputs);
         ran.policy = (!world.parties.is_empty()).then(|| receipt::policy(world.judge()));
-        ran.arguments.insert("catalogue".into(), digest);
+        ran.arguments.insert(receipt::CATALOGUE.into(), digest);
         ran.arguments
             .insert("pairs".into(), args.pairs.to_string().into());
         // Bars are judged by n-1; a plan asks for more than they do.

@@ -18,7 +18,7 @@ use tieline_note::Digest;
 
 use super::facts::Facts;
 use super::losses::Inputs;
-use super::{flush, losses, replay};
+use super::{flush, losses, plan, replay};
 use crate::cli::{self, Cli};
 use crate::commands::grid::{World, calls_of};
 use crate::commands::ledger::{failed, reader};
@@ -311,6 +311,9 @@ fn made_again(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<Hex32>
         }
         losses::ONE => receipt::result_digest(&losses::singles(&inputs_of_losses(cli, reader, drill)?)),
         losses::TWO => receipt::result_digest(&losses::pairs(&inputs_of_losses(cli, reader, drill)?)),
+        plan::COMMAND => Err(gone(
+            "the catalogue is cited by digest and not kept; plan with the file again, and compare",
+        )),
         command => Err(gone(&format!("this program makes no drill `{command}` again"))),
     }
 }
