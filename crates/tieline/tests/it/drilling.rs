@@ -144,7 +144,7 @@ date = "2026-11-20"
 [offers.third.channel]
 provider = "openai-compatible"
 components = ["cloud:third"]
-models = { m1 = "m1" }
+models = { m1 = { price = "list" } }
 "#;
 
 #[test]
@@ -178,14 +178,15 @@ fn plans_of_the_shipped_example() {
 #[test]
 fn plans_over_recorded_calls() {
     let mut folder = Folder::with(counted(), counted());
+    // Which of two channels is drawn depends on the ids of calls.
+    let in_order = "[pool.chat]\nchoice = \"in_order\"\n";
+    folder.edit("tieline.toml", "[pool.chat]\n", in_order);
     let server = folder.serve();
     for _ in 0..3 {
         server.chat().must_be(200);
     }
     server.stop();
     std::fs::write(folder.dir.path().join("offers.toml"), OFFERS).unwrap();
-    let bars = folder.run(&["drill", "n-1", "--no-receipt"]);
-    assert_eq!(bars.status.code(), Some(0));
     let plan = ["drill", "plan", "--catalogue", "offers.toml"];
     assert_eq!(folder.run(&plan).status.code(), Some(0));
     folder.run(&["drill", "receipts"]);
@@ -194,8 +195,26 @@ fn plans_over_recorded_calls() {
     folder.edit(
         "packs/open/rules.cedar",
         "permit (principal, action == Action::\"call\", resource);",
-        "permit (principal, action == Action::\"call\", resource) when { RULE };",
+        "permit (principal, action == Action::\"call\", resource) unless { context.channel in Component::\"cloud:third\" };",
     );
+    let output = folder.run(&plan);
+    assert_eq!(output.status.code(), Some(1));
+    let report = folder.run(&[
+        "drill",
+        "plan",
+        "--catalogue",
+        "offers.toml",
+        "--json",
+        "--no-receipt",
+    ]);
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(
+        report["fixes"],
+        serde_json::json!([]),
+        "what a rule forbids is never offered"
+    );
+    assert_eq!(report["unsecured"][0]["why"], "rules");
+    assert_eq!(report["rules"]["stands_between"], true);
     folder.check("plans");
 }
 
