@@ -92,7 +92,7 @@ pub use timeline::{
     Failure, GRIDS_MAX, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany,
 };
 pub use times::Quantiles;
-pub use traffic::{Basis, CALLS_MAX, Traffic, TrafficCall, TrafficReader};
+pub use traffic::{Basis, CALLS_MAX, Rules, Traffic, TrafficCall, TrafficReader};
 pub use versions::{
     ModelVersions, ROWS_MAX as VERSION_ROWS_MAX, Reach, VERSIONS_V1, VersionBasis, VersionRow,
     VersionsReader, VersionsReport, Wait, WaitState,

@@ -30,6 +30,9 @@ pub enum Basis {
     Structure,
 }
 
+/// What policy says of a party's use, for the end use that its calls state, of a channel and a model on it.
+pub type Rules<'a> = dyn Fn(&str, Option<&str>, &str, &str) -> Ruling + 'a;
+
 /// Recorded calls, in order of arrival.
 #[derive(Clone, Debug)]
 pub struct Traffic {
@@ -139,11 +142,7 @@ impl Traffic {
     /// Say what policy rules on models of channels that the calls never met: `rules` is asked for a party, the end use that
     /// its calls state, the channel and the model. What was said of these before is forgotten. Calls about which policy was
     /// never asked stay as they are.
-    pub fn judge(
-        &mut self,
-        lanes: &[(Arc<str>, Arc<str>)],
-        rules: &dyn Fn(&str, Option<&str>, &str, &str) -> Ruling,
-    ) {
+    pub fn judge(&mut self, lanes: &[(Arc<str>, Arc<str>)], rules: &Rules<'_>) {
         let numbers: Vec<u16> = lanes.iter().map(|lane| self.lane(lane)).collect();
         for kind in self.kinds.iter_mut().filter(|kind| !kind.rulings.is_empty()) {
             let party = self.parties.get(kind.party as usize);

@@ -43,7 +43,7 @@ pub enum OfferKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Channel(Box<ChannelRecord>),
-    Raise(Raise),
+    Raise(Box<Raise>),
 }
 
 /// Limits of a channel of the grid, as they would be; those that are absent stay.

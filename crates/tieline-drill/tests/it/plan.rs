@@ -208,7 +208,7 @@ fn raised(requests_per_minute: u32) -> Offer {
         },
         quota: None,
     };
-    offer("more", 10, Change::Raise(raise))
+    offer("more", 10, Change::Raise(Box::new(raise)))
 }
 
 #[test]

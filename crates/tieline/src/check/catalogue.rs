@@ -211,12 +211,11 @@ fn offer(name: &At<String>, raw: &RawOffer, known: &Known<'_>, sink: &mut Sink) 
         cost_nano_per_month: cost?,
         date: date?,
         kind: match raw.kind.as_ref().map(|at| at.value) {
-            Some(RawOfferKind::Contract) => OfferKind::Contract,
             Some(RawOfferKind::Quota) => OfferKind::Quota,
             Some(RawOfferKind::SelfHosted) => OfferKind::SelfHosted,
             Some(RawOfferKind::Standby) => OfferKind::Standby,
             None if is_raise => OfferKind::Quota,
-            None => OfferKind::Contract,
+            Some(RawOfferKind::Contract) | None => OfferKind::Contract,
         },
         lead_days: u32::try_from(lead_days?).unwrap_or(u32::MAX),
         name: own_name?,
@@ -284,7 +283,7 @@ fn change(name: &At<String>, raw: &RawOffer, known: &Known<'_>, sink: &mut Sink)
             let record: ChannelRecord = channel::offered(name, raw, known.names, sink)?;
             Some(Change::Channel(Box::new(record)))
         }
-        (false, true) => Some(Change::Raise(raise(raw.raise.as_ref()?, known, sink)?)),
+        (false, true) => Some(Change::Raise(Box::new(raise(raw.raise.as_ref()?, known, sink)?))),
         (is_both, _) => {
             let label = if is_both {
                 "more than one stated"
@@ -344,6 +343,8 @@ fn raise(at: &At<RawRaise>, known: &Known<'_>, sink: &mut Sink) -> Option<Raise>
     })
 }
 
+type Pick = fn(&Quota) -> Option<u64>;
+
 /// How many limits are raised, and the names of those that are stated and are not.
 fn raises(channel: &ChannelRecord, limits: &Limits, quota: Option<&Quota>) -> (usize, Vec<&'static str>) {
     let wide = |limit: Option<u32>| limit.map(u64::from);
@@ -373,8 +374,7 @@ fn raises(channel: &ChannelRecord, limits: &Limits, quota: Option<&Quota>) -> (u
     ];
     if let Some(to) = quota {
         let of = channel.quota.as_ref();
-        let own = |pick: fn(&Quota) -> Option<u64>| (of.and_then(pick), pick(to));
-        type Pick = fn(&Quota) -> Option<u64>;
+        let own = |pick: Pick| (of.and_then(pick), pick(to));
         let picks: [(&'static str, Pick); 5] = [
             ("quota.input_tokens_per_minute", |quota| {
                 quota.input_tokens_per_minute
