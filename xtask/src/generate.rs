@@ -98,6 +98,14 @@ fn fresh(root: &Path) -> Result<Files> {
         "docs/schemas/tieline.toml.json".to_owned(),
         tieline(root, "config-schema")?,
     );
+    files.insert(
+        "docs/reference/scenario.md".to_owned(),
+        tieline(root, "scenario-reference")?,
+    );
+    files.insert(
+        "docs/schemas/scenario.toml.json".to_owned(),
+        tieline(root, "scenario-schema")?,
+    );
     files.extend(schemas(&tieline(root, "json-schemas")?)?);
     Ok(files
         .into_iter()

@@ -118,8 +118,8 @@ pub struct LedgerCited {
 #[serde(deny_unknown_fields)]
 pub struct TrafficCited {
     pub basis: TrafficBasis,
-    /// Of a ledger: the root of what is cited of it. Of a trace: the SHA-256 of its files. Of a structure: of who may ask
-    /// for what, and what is open to them.
+    /// Of a ledger: the root of what is cited of it. Of a trace or a law: of the calls that came of it. Of a structure: of
+    /// who may ask for what, and what is open to them.
     pub digest: Hex32,
 }
 

@@ -129,12 +129,16 @@ pub fn bench_traffic(size: Size, snapshot: &Snapshot, ruled: &dyn Fn(u32, &str, 
     Traffic {
         basis: Basis::Recorded,
         calls: (0..calls).map(call).collect(),
+        classes: vec![None; kinds.len()],
         failures: Vec::new(),
         left_out: 0,
         parties: (0..size.parties.max(1))
             .map(|party| format!("p_{party:05}").into())
             .collect(),
+        remarks: Vec::new(),
+        unknown: 0,
         unreadable: 0,
+        warnings: Vec::new(),
         kinds,
         lanes,
     }

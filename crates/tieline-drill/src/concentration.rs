@@ -184,6 +184,13 @@ pub(crate) fn hhi_across(grids: &[(&Snapshot, Weights)], by: By) -> Option<u32> 
     hhi(all.into_values())
 }
 
+/// The supplier with the largest weight, ties by name.
+pub(crate) fn largest(snapshot: &Snapshot, by: By, weights: &Weights) -> Option<String> {
+    let groups = grouped(snapshot, by, weights).0;
+    let most = groups.into_iter().rev().max_by_key(|(_, weight)| *weight);
+    most.map(|(name, _)| name)
+}
+
 /// Weights by supplier, and what has none.
 fn grouped(snapshot: &Snapshot, by: By, weights: &Weights) -> (BTreeMap<String, u128>, u128) {
     let suppliers = Suppliers::new(snapshot, by);

@@ -225,11 +225,10 @@ impl<'r> Counter<'r> {
         }
     }
 
-    pub(crate) fn count(&mut self, end: &End) {
+    /// Count how a call ended; what that is.
+    pub(crate) fn count(&mut self, end: &End) -> Option<Fate> {
         let before = self.rehearsal.before(end.call).unwrap_or_default();
-        let Some(call) = self.laid.traffic.calls.get(end.call) else {
-            return;
-        };
+        let call = self.laid.traffic.calls.get(end.call)?;
         if let Some(count) = end.answered.and_then(|lane| self.lanes.get_mut(lane.0 as usize)) {
             *count += 1;
         }
@@ -246,6 +245,7 @@ impl<'r> Counter<'r> {
                 self.count_cost(call, lane, by, is_elsewhere);
             }
         }
+        Some(fate)
     }
 
     /// Calls that go to another of their candidates, that of `row`.

@@ -8,11 +8,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::receipts::Receipts;
+use crate::traffic::Class;
 
 /// Facts beside the calls.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// By party; who is not named is of unknown class.
+    /// By party; who is not named is of the class that the traffic states, or of unknown class.
     pub classes: BTreeMap<Arc<str>, PartyClass>,
     /// Which models were shown to serve a pool as well as its others.
     pub receipts: Receipts,
@@ -32,6 +33,18 @@ pub enum PartyClass {
     /// Nothing is recorded, or what is recorded disagrees.
     #[default]
     Unknown,
+}
+
+impl From<Class> for PartyClass {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Academic => Self::Academic,
+            Class::Agency => Self::Agency,
+            Class::Consumer => Self::Consumer,
+            Class::Enterprise => Self::Enterprise,
+            Class::Startup => Self::Startup,
+        }
+    }
 }
 
 impl PartyClass {

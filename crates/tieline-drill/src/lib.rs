@@ -10,6 +10,7 @@
 //! random worlds around the same machines, and audits them.
 
 mod archive;
+mod arrivals;
 mod bars;
 mod bench;
 mod concentration;
@@ -23,6 +24,8 @@ mod fates;
 mod figure;
 mod fill;
 mod flow;
+pub mod fuzz;
+mod instant;
 mod known;
 mod laid;
 mod n_minus_1;
@@ -31,9 +34,11 @@ mod order;
 mod pairs;
 mod party;
 mod plan;
+mod problem;
 mod receipts;
 mod rehearsal;
 mod replay;
+mod scenario;
 mod screen;
 mod sim;
 mod structure;
@@ -42,11 +47,17 @@ mod table;
 mod tally;
 mod timeline;
 mod times;
+mod trace;
 mod traffic;
+mod under_order;
 mod versions;
 mod world;
 
 pub use archive::{Blobs, open_grid};
+pub use arrivals::{
+    ArrivalLaw, Distribution, Drawing, Family, GroupLaw, LAW_BYTES_MAX, LAW_V1, Law, LawError, ShareLaw,
+    is_law,
+};
 pub use bars::{Bars, Miss};
 pub use bench::{Size as BenchSize, bench_grid, bench_snapshot, bench_traffic};
 pub use concentration::{Band, By, Concentration, IndexAfter, Of, Share, hhi};
@@ -66,16 +77,23 @@ pub use flow::{
 pub use known::{Known, PartyClass};
 pub use n_minus_1::{N_MINUS_1_V1, NMinus1Report};
 pub use n_minus_2::{N_MINUS_2_V1, NMinus2Report, Pairs, Plan, Single, WORST_OF_THE_REST};
-pub use order::{OrderReport, asked, order};
+pub use order::{OrderReport, asked, candidate_named, order};
 pub use pairs::CALLS_OPEN_MAX;
 pub use party::{PartyView, structure_digest};
 pub use plan::{
     Alone, Catalogue, Change, Fix, OFFERS_MAX, Offer, OfferKind, OfferRow, PLAN_V1, PlanReport, PlanSearch,
     Raise, RulesCost, Sets, Threat, Trial, Unsecured, Why,
 };
+pub use problem::{PROBLEMS_MAX, Problem, Problems};
 pub use receipts::{Receipts, TESTED_MAX, Tested};
 pub use rehearsal::{Base, Flow, HhiAfter, Rehearsal};
 pub use replay::{DIFFERENCES_MAX, DifferenceRow, REPLAY_V1, Replay, ReplayReport, replay};
+pub use scenario::{
+    Allowance, BINS_MAX, CallsOf, ChannelLoad, Course, EVENTS_MAX, Event, EventReport, FACTOR_MAX, GROUP_MAX,
+    INCIDENTS_MAX, LayError, Laying, Load, Outages, PRIORS, Prior, QuotaChange, SCENARIO_V1, Scenario,
+    ScenarioReport, ScenariosReport, ServedOf, Source, Staged, SurgeOver, Surged, What, lay, play_scenario,
+    served_by, surge,
+};
 pub use screen::Judged;
 pub use sim::{
     Run as SimRun, SIM_V1, SimReport, TallyReport as SimTally, Violation as SimViolation, simulate,
@@ -92,7 +110,9 @@ pub use timeline::{
     Failure, GRIDS_MAX, HAPPENINGS_MAX, Happening, OrderIx, Ordered, Permille, Timeline, TooMany,
 };
 pub use times::Quantiles;
-pub use traffic::{Basis, CALLS_MAX, Rules, Traffic, TrafficCall, TrafficReader};
+pub use trace::{Format, LINE_BYTES_MAX, MAPPING_BYTES_MAX, Mapping, TraceOptions, TraceReader};
+pub use traffic::{Basis, CALLS_MAX, Class, Onto, Rules, Traffic, TrafficCall, TrafficReader, Window};
+pub use under_order::{LossUnderOrder, Toll, under_order, under_order_text};
 pub use versions::{
     ModelVersions, ROWS_MAX as VERSION_ROWS_MAX, Reach, VERSIONS_V1, VersionBasis, VersionRow,
     VersionsReader, VersionsReport, Wait, WaitState,

@@ -59,7 +59,7 @@ impl Contingencies<'_, '_> {
 }
 
 pub(crate) fn notes(base: &Base, traffic: &Traffic, assumed: Assumed) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes = traffic.notes();
     if assumed.survivors != 1_000 {
         notes.push(format!(
             "Assumed: while something is gone, the limits of every channel are worth {} of what they state.",
@@ -71,16 +71,6 @@ pub(crate) fn notes(base: &Base, traffic: &Traffic, assumed: Assumed) -> Vec<Str
             notes.push(note.to_owned());
         }
     };
-    say(
-        traffic.basis == Basis::Structure,
-        "No traffic is recorded: one call of 1,000 prompt and 500 answer tokens is assumed for each thing that each \
-         party may ask for.",
-    );
-    say(
-        traffic.basis == Basis::Recorded,
-        "Exact: eligibility, order of the channels, limits of channels, prices. Modelled: a channel that did not carry \
-         a call in the record answers it with the recorded usage and timing.",
-    );
     say(
         assumed.loss != Loss::Cut,
         "Nobody tells the gateway what is gone: its breakers find out by calls that fail first, and probe.",
@@ -97,10 +87,6 @@ pub(crate) fn notes(base: &Base, traffic: &Traffic, assumed: Assumed) -> Vec<Str
     say(
         base.unmapped > 0,
         "Some calls ask for a pool or model that this grid does not have; they count as refused.",
-    );
-    say(
-        traffic.unreadable + traffic.left_out > 0,
-        "Some of the ledger's calls could not be read or were too many, and are left out.",
     );
     notes
 }

@@ -41,7 +41,7 @@ pub fn order(
     let rehearsal = Rehearsal::new(snapshot, traffic, known);
     let mut timeline = Timeline::default();
     let order = timeline.order(Box::new(|party, channel, model| {
-        match candidate(snapshot, channel, model) {
+        match candidate_named(snapshot, channel, model) {
             Some(candidate) => ruled(party, candidate),
             None => Ruling::Allow,
         }
@@ -59,7 +59,7 @@ pub fn order(
 }
 
 /// A channel's model as a candidate of the grid.
-fn candidate(snapshot: &Snapshot, channel: &str, model: &str) -> Option<Candidate> {
+pub fn candidate_named(snapshot: &Snapshot, channel: &str, model: &str) -> Option<Candidate> {
     let channel = snapshot.channel_named(channel)?;
     let model = snapshot.model(snapshot.model_named(model)?)?;
     model.candidates.iter().copied().find(|c| c.channel == channel)

@@ -27,7 +27,12 @@ pub(crate) struct Pair {
 #[derive(Debug)]
 pub(crate) enum Taken {
     /// An entry that cannot be used, and why.
-    Bad { call: Option<String>, what: String },
+    Bad {
+        call: Option<String>,
+        /// Whether it is damaged, or of a version that this program does not read; else it is half of a call.
+        is_unknown: bool,
+        what: String,
+    },
     /// A call whose outcome is here, or can no longer be waited for.
     Call(Pair),
     /// A decision whose outcome is still to come.
@@ -65,19 +70,19 @@ impl Pairs {
     pub(crate) fn take(&mut self, index: u64, bytes: &[u8]) -> Taken {
         let head: Head<'_> = match serde_json::from_slice(bytes) {
             Ok(head) => head,
-            Err(error) => return bad(None, format!("the entry cannot be read: {error}")),
+            Err(error) => return unknown(None, format!("the entry cannot be read: {error}")),
         };
         let call = head.id.as_deref();
         match &*head.t {
             DECISION_V1 => match serde_json::from_slice(bytes) {
                 Ok(decision) => self.decision(index, decision),
-                Err(error) => bad(call, format!("the decision cannot be read: {error}")),
+                Err(error) => unknown(call, format!("the decision cannot be read: {error}")),
             },
             OUTCOME_V1 => match serde_json::from_slice(bytes) {
                 Ok(outcome) => self.outcome(outcome),
-                Err(error) => bad(call, format!("the outcome cannot be read: {error}")),
+                Err(error) => unknown(call, format!("the outcome cannot be read: {error}")),
             },
-            t if t.starts_with("tieline/decision/") || t.starts_with("tieline/outcome/") => bad(
+            t if t.starts_with("tieline/decision/") || t.starts_with("tieline/outcome/") => unknown(
                 call,
                 format!("this program does not read entries of type `{}`", brief(t)),
             ),
@@ -96,7 +101,7 @@ impl Pairs {
         let call = decision.id;
         if let Some((first, _)) = self.open.get(&call) {
             let what = format!("a second decision of the call; the first is entry {first}");
-            return bad(Some(&call.to_string()), what);
+            return half(Some(&call.to_string()), what);
         }
         self.open.insert(call, (index, decision));
         if self.open.len() <= self.open_max {
@@ -121,7 +126,7 @@ impl Pairs {
              than {} calls in flight back",
             self.open_max
         );
-        bad(Some(&outcome.id.to_string()), what)
+        half(Some(&outcome.id.to_string()), what)
     }
 }
 
@@ -133,9 +138,18 @@ fn alone((index, decision): (u64, Box<DecisionEntry>)) -> Pair {
     }
 }
 
-fn bad(call: Option<&str>, what: String) -> Taken {
+fn unknown(call: Option<&str>, what: String) -> Taken {
     Taken::Bad {
         call: call.map(brief),
+        is_unknown: true,
+        what,
+    }
+}
+
+fn half(call: Option<&str>, what: String) -> Taken {
+    Taken::Bad {
+        call: call.map(brief),
+        is_unknown: false,
         what,
     }
 }

@@ -19,10 +19,11 @@ use crate::engine::{End, How, Played, play};
 use crate::fill::Tightest;
 use crate::known::{Known, PartyClass};
 use crate::laid::{Laid, LaneIx};
-use crate::tally::Tally;
+use crate::scenario::Surged;
+use crate::tally::{Fate, Tally};
 use crate::timeline::Timeline;
 use crate::times::{Quantiles, Times};
-use crate::traffic::{Asked, Basis, Traffic};
+use crate::traffic::{Asked, Basis, Class, Traffic, TrafficCall};
 
 /// The same traffic with nothing gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -116,8 +117,11 @@ impl<'t> Rehearsal<'t> {
     /// Decide every call again under `snapshot` with nothing gone.
     pub fn new(snapshot: &Arc<Snapshot>, traffic: &'t Traffic, known: Known) -> Self {
         let laid = Laid::new(snapshot, traffic);
-        let class = |party: &Arc<str>| known.classes.get(party).copied().unwrap_or_default();
-        let classes = traffic.parties.iter().map(class).collect();
+        let class = |(party, stated): (&Arc<str>, Option<Class>)| {
+            let known = known.classes.get(party).copied();
+            known.or(stated.map(PartyClass::from)).unwrap_or_default()
+        };
+        let classes = traffic.parties().map(class).collect();
         let lanes = (0..).map(LaneIx).take(laid.lanes().len());
         let candidates = lanes.map(|lane| laid.candidate(0, lane)).collect();
         let critical = traffic.kinds.iter().map(|kind| {
@@ -176,6 +180,16 @@ impl<'t> Rehearsal<'t> {
 
     /// The same with at most so many parties; and which channels of the grid of the base were dialled.
     pub(crate) fn play_for(&self, timeline: &Timeline<'_>, rows_max: usize) -> (Consequence, Vec<bool>) {
+        self.play_seen(timeline, rows_max, &mut |_, _| {})
+    }
+
+    /// The same; `seen` is told of each call what becomes of it.
+    pub(crate) fn play_seen(
+        &self,
+        timeline: &Timeline<'_>,
+        rows_max: usize,
+        seen: &mut dyn FnMut(&TrafficCall, Fate),
+    ) -> (Consequence, Vec<bool>) {
         let own;
         let laid = if self.laid.has(timeline) {
             &self.laid
@@ -186,7 +200,13 @@ impl<'t> Rehearsal<'t> {
             &own
         };
         let mut counter = Counter::new(self, laid);
-        let played = play(laid, timeline, self.known.seed, &mut |end| counter.count(end));
+        let mut each = |end: &End| {
+            let fate = counter.count(end);
+            if let Some((fate, call)) = fate.zip(laid.traffic.calls.get(end.call)) {
+                seen(call, fate);
+            }
+        };
+        let played = play(laid, timeline, self.known.seed, &mut each);
         let dialled = played.dialled.clone();
         (counter.consequence(timeline, played, rows_max), dialled)
     }
@@ -194,6 +214,45 @@ impl<'t> Rehearsal<'t> {
     /// The consequence of nothing, which needs no play.
     pub(crate) fn nothing(&self) -> Consequence {
         Consequence::nothing(self)
+    }
+
+    /// The same calls with a surge among them: each call is compared with what becomes of the call that it is, or is a copy
+    /// of, with nothing gone.
+    pub fn surged<'s>(&self, surged: &'s Surged) -> Rehearsal<'s> {
+        let laid = Laid::new(self.snapshot(), &surged.traffic);
+        let origin = surged.origin.iter();
+        let before: Vec<Before> = origin
+            .map(|ix| self.before(*ix as usize).unwrap_or_default())
+            .collect();
+        let mut lanes = vec![0_u64; laid.lanes().len()];
+        for lane in before.iter().filter_map(|before| before.lane()) {
+            if let Some(count) = lanes.get_mut(lane.0 as usize) {
+                *count += 1;
+            }
+        }
+        let mut base = self.base.clone();
+        (base.calls, base.carried, base.refused) = (0, 0, 0);
+        (base.answered_in_record, base.as_recorded) = (0, 0);
+        (base.unjudged, base.unmapped) = (0, 0);
+        let mut rehearsal = Rehearsal {
+            base,
+            before,
+            candidates: self.candidates.clone(),
+            classes: self.classes.clone(),
+            critical: self.critical.clone(),
+            dialled: self.dialled.clone(),
+            known: self.known.clone(),
+            laid,
+            lanes,
+            parties: vec![PartyBefore::default(); self.parties.len()],
+        };
+        rehearsal.count();
+        rehearsal
+    }
+
+    /// Who answers a call with nothing gone, on the grid of the base.
+    pub(crate) fn answered(&self, call: usize) -> Option<Candidate> {
+        self.candidate(self.before(call)?.lane()?)
     }
 
     /// Whether the base dials the channel.

@@ -102,7 +102,7 @@ impl<'a> Replay<'a> {
     /// Take the next entry of the ledger.
     pub fn entry(&mut self, index: u64, bytes: &[u8]) {
         match self.pairs.take(index, bytes) {
-            Taken::Bad { call, what } => self.differ(index, call, what),
+            Taken::Bad { call, what, .. } => self.differ(index, call, what),
             Taken::Call(pair) => self.call(&pair),
             Taken::Open => {}
             Taken::Other => self.report.others += 1,

@@ -26,6 +26,24 @@ pub fn sha256_parts(parts: &[&[u8]]) -> Digest {
     Digest(hasher.finalize().into())
 }
 
+/// SHA-256 of bytes that come one after the other, for what is too long to be joined.
+#[derive(Clone, Debug, Default)]
+pub struct Hasher(sha2::Sha256);
+
+impl Hasher {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 /// The text is not 64 lowercase hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a digest is 64 lowercase hex digits; this is {length} bytes or holds another character")]

@@ -11,6 +11,6 @@ pub mod note;
 mod digest;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use digest::{Digest, DigestParseError, sha256, sha256_parts};
+pub use digest::{Digest, DigestParseError, Hasher, sha256, sha256_parts};
 pub use jcs::JcsError;
 pub use note::{NoteError, Opened, Signer, Verifier};

@@ -112,6 +112,7 @@ Exit code 0: everything is as it must be; 1: something is not, and it is named."
 Examples:
   tieline grid                                     the state folder's, and its recorded calls
   tieline grid --config examples/public-grid.toml  a configuration alone
+  tieline grid --litellm config.yaml               another gateway's configuration
   tieline grid --priors priors.toml                with outages as you know them
   tieline grid versions                            which version of a model reached which channel when
 
@@ -265,6 +266,8 @@ pub(crate) struct Grid {
     /// A configuration to look at without a state folder.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) foreign: Foreign,
     /// How often and how long elements are out, as TOML, where you know better than what is assumed.
     #[arg(long, value_name = "FILE")]
     pub(crate) priors: Option<PathBuf>,
@@ -485,6 +488,7 @@ pub(crate) struct Relay {
 
 #[derive(Args, Debug)]
 pub(crate) struct Gen {
-    #[arg(value_parser = ["cli", "config-reference", "config-schema", "json-schemas", "config-codes", "openapi"])]
+    #[arg(value_parser = ["cli", "config-reference", "config-schema", "json-schemas", "config-codes", "openapi", "scenario-reference",
+        "scenario-schema"])]
     pub(crate) what: String,
 }

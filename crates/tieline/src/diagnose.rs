@@ -220,6 +220,10 @@ impl Sink {
         self.kept.len() >= DIAGNOSTICS_MAX
     }
 
+    pub(crate) const fn errors(&self) -> usize {
+        self.errors
+    }
+
     pub(crate) fn has_errors(&self) -> bool {
         self.errors > 0
     }

@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod diagnose;
 mod folder;
+mod import;
 mod load;
 mod output;
 mod raw;

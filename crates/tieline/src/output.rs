@@ -135,6 +135,11 @@ pub(crate) fn progress(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
 }
 
+/// Print what a person should know before they believe the rest.
+pub(crate) fn warning(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "warning: {}", visible(text));
+}
+
 pub(crate) fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }

@@ -38,7 +38,11 @@ pub(super) fn of_call(code: Code) -> Entry {
 pub(super) fn of_configuration(number: String, name: String, title: String, advice: String) -> Entry {
     Entry {
         advice,
-        blame: "the configuration",
+        blame: if number.starts_with("TL02") {
+            "the scenario"
+        } else {
+            "the configuration"
+        },
         name,
         number,
         status: None,

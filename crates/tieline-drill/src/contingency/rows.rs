@@ -26,10 +26,7 @@ that of the time to first content at the 90th percentile, which is modelled.\n";
 
 /// What was rehearsed, and how it goes with nothing gone.
 pub(crate) fn heading(what: &str, base: &Base, basis: Basis, loss: Loss) -> String {
-    let calls = match basis {
-        Basis::Recorded => plural(base.calls, "recorded call"),
-        Basis::Structure => plural(base.calls, "assumed call"),
-    };
+    let calls = basis.counted(base.calls);
     let mut text = wrapped(&format!("{what}, {}, over {calls}.", loss.says()), 0);
     let _ = writeln!(
         text,
@@ -53,8 +50,21 @@ pub(crate) fn table(contingencies: &[&Contingency]) -> String {
     if contingencies.is_empty() {
         return String::new();
     }
+    let shown = contingencies.iter().take(ROWS_MAX);
+    let rows = shown.map(|one| row(named(&one.gone), &one.consequence));
+    let mut text = consequences("gone", &rows.collect::<Vec<_>>());
+    if contingencies.len() > ROWS_MAX {
+        let more = (contingencies.len() - ROWS_MAX) as u64;
+        let _ = writeln!(text, "… and {} more; --json has all of them.", count(more));
+    }
+    text.push('\n');
+    text
+}
+
+/// Rows of consequences under their head.
+pub(crate) fn consequences(of: &str, rows: &[Vec<String>]) -> String {
     let head = [
-        ("gone", Side::Left),
+        (of, Side::Left),
         ("kept", Side::Right),
         ("moved", Side::Right),
         ("degraded", Side::Right),
@@ -64,24 +74,17 @@ pub(crate) fn table(contingencies: &[&Contingency]) -> String {
         ("cost change", Side::Right),
         ("first content", Side::Right),
     ];
-    let shown = contingencies.iter().take(ROWS_MAX);
-    let rows: Vec<Vec<String>> = shown.map(|contingency| row(contingency)).collect();
-    let mut text = aligned(&head, &rows);
-    if contingencies.len() > ROWS_MAX {
-        let more = (contingencies.len() - ROWS_MAX) as u64;
-        let _ = writeln!(text, "… and {} more; --json has all of them.", count(more));
-    }
-    text.push('\n');
-    text
+    aligned(&head, rows)
 }
 
-fn row(contingency: &Contingency) -> Vec<String> {
+/// The row of a consequence, the name first.
+pub(crate) fn row(name: String, consequence: &Consequence) -> Vec<String> {
     let number = |n: u64| if n == 0 { "-".to_owned() } else { count(n) };
     let Consequence {
         tally,
         parties_losing,
         ..
-    } = contingency.consequence;
+    } = *consequence;
     let Tally {
         kept,
         moved,
@@ -90,14 +93,14 @@ fn row(contingency: &Contingency) -> Vec<String> {
         lost,
         ..
     } = tally;
-    let mut row = vec![named(&contingency.gone)];
+    let mut row = vec![name];
     row.extend([kept, moved, degraded, held, lost, parties_losing].map(number));
-    row.push(match contingency.consequence.cost_change_nano {
+    row.push(match consequence.cost_change_nano {
         CostChange::Unknown => "unknown".to_owned(),
         CostChange::Nano(0) => "-".to_owned(),
         CostChange::Nano(nano) => signed_usd(nano),
     });
-    row.push(contingency.consequence.first_content.map_or_else(
+    row.push(consequence.first_content.map_or_else(
         || "-".to_owned(),
         |times| signed_span(times.before.p90_us, times.after.p90_us),
     ));
@@ -109,15 +112,18 @@ pub(crate) fn who_loses(contingencies: &[&Contingency]) -> String {
     let losing = contingencies
         .iter()
         .filter(|contingency| contingency.consequence.tally.unserved() > 0);
-    let losing: String = losing.take(WORST_MAX).map(|one| losers(one)).collect();
+    let losing = losing.take(WORST_MAX);
+    let losing: String = losing
+        .map(|one| losers(&format!("without {}", named(&one.gone)), &one.consequence))
+        .collect();
     if losing.is_empty() {
         return losing;
     }
     format!("\nWho loses service\n{losing}")
 }
 
-fn losers(contingency: &Contingency) -> String {
-    let consequence = &contingency.consequence;
+/// Who loses service by what is named, by class, what was tight, and how it ends.
+pub(crate) fn losers(by: &str, consequence: &Consequence) -> String {
     let hit = consequence.parties.iter().filter(|row| row.tally.unserved() > 0);
     let parties: Vec<String> = hit
         .map(|row| {
@@ -130,8 +136,7 @@ fn losers(contingency: &Contingency) -> String {
             )
         })
         .collect();
-    let without = named(&contingency.gone);
-    let mut text = wrapped(&format!("  without {without}: {}", few(&parties, PARTIES_MAX)), 4);
+    let mut text = wrapped(&format!("  {by}: {}", few(&parties, PARTIES_MAX)), 4);
     let classes: Vec<String> = consequence.classes.iter().filter_map(class).collect();
     let is_known = |row: &ClassRow| row.class != PartyClass::Unknown;
     if consequence.classes.iter().any(is_known) {

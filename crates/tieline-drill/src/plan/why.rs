@@ -40,9 +40,12 @@ pub(super) const fn note(basis: Basis) -> &'static str {
             "Rules on offered channels are those of now, for the end use that a call stated; what evidence single calls \
              brought with them is left out. An offered channel is modelled by the recorded usage and timing."
         }
-        Basis::Structure => {
-            "Rules on offered channels are those of now, and without parties none are asked. Calls come a day apart, so \
-             limits do not bind: record traffic to see whether there is room."
+        Basis::Drawn | Basis::Trace => {
+            "Rules on offered channels are those of now, and without parties none are asked."
+        }
+        Basis::Steady | Basis::Structure => {
+            "Rules on offered channels are those of now, and without parties none are asked. Limits do not bind calls that \
+             are assumed: bring calls to see whether there is room."
         }
     }
 }

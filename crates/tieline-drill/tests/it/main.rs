@@ -5,14 +5,19 @@
     reason = "helpers of tests fail the test they serve"
 )]
 
+mod data;
 mod grids;
+mod laws;
 mod live;
 mod n_minus_1;
 mod n_minus_2;
 mod plan;
 mod random;
 mod replay;
+mod scenario;
+mod scenario_plays;
 mod sim;
 mod structure;
 mod timelines;
+mod traces;
 mod versions;

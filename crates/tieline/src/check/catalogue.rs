@@ -36,13 +36,12 @@ const CATALOGUE: FileKind = FileKind {
     name: "catalogue",
 };
 
-/// Read and check a catalogue. `config` is the file that `grid` was made of: list prices stand in it alone.
-pub(crate) fn load(path: &Path, config: &Path, grid: &GridRecord) -> Result<Catalogue, Report> {
+/// Read and check a catalogue. `config` is the text that `grid` was made of: list prices stand in it alone.
+pub(crate) fn load(path: &Path, config: &str, grid: &GridRecord) -> Result<Catalogue, Report> {
     let name = path.display().to_string();
     let refused = |diagnostic: Box<Diagnostic>| Report::new(&name, "", vec![*diagnostic], 0);
     let text = text_of(path, &CATALOGUE).map_err(refused)?;
-    let config = text_of(config, &super::CONFIGURATION).map_err(refused)?;
-    check_text(&name, &text, &config, grid)
+    check_text(&name, &text, config, grid)
 }
 
 /// Check a text.

@@ -19,6 +19,7 @@ mod identity;
 mod limits;
 mod price;
 pub(crate) mod provider;
+pub(crate) mod scenario;
 pub(crate) mod value;
 
 #[cfg(test)]
@@ -63,6 +64,13 @@ impl World<'_> {
 pub(crate) fn load(path: &Path) -> Result<Checked, Report> {
     let (checked, report) = examine(path);
     checked.ok_or(report)
+}
+
+/// The text of a configuration.
+pub(crate) fn text(path: &Path) -> Result<String, Report> {
+    let refused =
+        |diagnostic: Box<Diagnostic>| Report::new(&path.display().to_string(), "", vec![*diagnostic], 0);
+    text_of(path, &CONFIGURATION).map_err(refused)
 }
 
 /// As [`load`], with the report of a usable file too, for it may have warnings.
@@ -145,6 +153,11 @@ fn check(text: &str, world: World<'_>) -> (Option<Checked>, Sink) {
         }),
         sink,
     )
+}
+
+/// Whether a channel can have this URL.
+pub(crate) fn is_url(text: &str) -> bool {
+    value::endpoint(text).is_ok()
 }
 
 // === files ===

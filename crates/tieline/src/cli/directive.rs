@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use tieline_core::Tick;
+use tieline_policy::instant_of_date;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Demo {
@@ -111,10 +113,13 @@ pub(crate) struct DirectiveFile {
 pub(crate) struct DirectiveRehearse {
     /// The directive, signed or not.
     pub(crate) file: PathBuf,
-    /// Calls from this instant on (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    pub(crate) since: Option<jiff::Timestamp>,
-    /// Calls before this instant (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    pub(crate) until: Option<jiff::Timestamp>,
+    /// Only calls that began at this instant or later, such as `2026-06-12` or `2026-06-12T17:21:00Z`.
+    #[arg(long, value_name = "INSTANT", value_parser = instant_of_date)]
+    pub(crate) since: Option<Tick>,
+    /// Only calls that began before this instant.
+    #[arg(long, value_name = "INSTANT", value_parser = instant_of_date)]
+    pub(crate) until: Option<Tick>,
+    /// Use a ledger that does not verify, or holds what this program does not read; the report says so.
+    #[arg(long)]
+    pub(crate) unverified: bool,
 }

@@ -3,9 +3,35 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use tieline_core::Tick;
+use tieline_policy::instant_of_date;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Drill {
+    /// Write the law that calls follow: rates by hour of the week, gaps, sizes and times. Calls can be drawn from it.
+    #[command(after_help = "\
+Examples:
+  tieline drill fit > law.toml                     of the recorded calls
+  tieline drill fit --since 2026-06-01 --json      of those from June on, as one JSON object
+  tieline drill fit --traffic calls.csv > law.toml
+
+A law names parties, pools and models, and may be edited. `drill n-1 --traffic law.toml` draws calls from it: the same \
+calls for the same seed.")]
+    Fit(Fit),
+    /// Lay a directive over recorded calls: who loses, who is a bystander, who is undetermined, and which losses of
+    /// channels and components it makes worse.
+    #[command(after_help = "\
+Examples:
+  tieline drill directive letter.toml              over every recorded call; need not be signed
+  tieline drill directive letter.toml --since 2026-06-11T00:00:00Z --json
+  tieline drill directive letter.toml --traffic calls.csv --mapping mapping.toml
+
+The first part is that of `tieline directive rehearse`; the second takes each channel and component out in turn, without \
+the directive and under it. It leaves a receipt, as n-1 does.
+
+Exit code 1: somebody outside its scope would be hit, or somebody would be held for want of a fact, or it names a party \
+or model that is not here.")]
+    Directive(DrillDirective),
     /// Decide every recorded call again; any difference is a finding (exit 1).
     #[command(after_help = "\
 Examples:
@@ -21,10 +47,17 @@ and the ledger as it is.")]
         after_help = "\
 Examples:
   tieline drill n-1                                over the recorded calls, if there are any
+  tieline drill n-1 --since 2026-06-01 --until 2026-07-01
   tieline drill n-1 --config plan.toml             what a configuration would make of it
+  tieline drill n-1 --config plan.toml --traffic calls.csv --mapping mapping.toml
+  tieline drill n-1 --traffic law.toml --seed 7    over calls that are drawn from a law
   tieline drill n-1 --how silent --survivors 0.5   what is gone stays silent, and the rest is worth half
+  tieline drill n-1 --litellm config.yaml          over another gateway's configuration
 
 What a configuration states under [bars.n_1] is judged: a contingency that misses a bar is a finding (exit 1).
+
+Without recorded calls, one call of assumed size stands for each thing that each party may ask for. The formats of \
+traces, mappings and laws are in docs/traffic.md.
 
 It leaves a receipt in the ledger of the state folder, if there is one: digests of grid, traffic, options, engine and \
 result. `tieline drill receipts` lists them."
@@ -71,6 +104,18 @@ Examples:
 
 Exit code 0: the same came out; 1: something else did; 2: what it ran on is not here any more, so it cannot be made again.")]
     Receipts(Receipts),
+    /// Play scenarios over the recorded calls: outages, prices, quotas, directives, surges as they come and go.
+    #[command(after_help = "\
+Examples:
+  tieline drill scenario --list                    those that are shipped, with their parameters
+  tieline drill scenario aws-us-east-1-2025-10-19  over the recorded calls
+  tieline drill scenario cloud-withdraws-lab --set cloud=aws --set lab=anthropic
+  tieline drill scenario mine.toml price-times-3 --json
+  tieline drill scenario gcp-2025-06-12 --config examples/public-grid.toml
+
+Several scenarios get a row each, the worst first. Without recorded calls, calls at an even pace are assumed. What a \
+scenario file may hold is in docs/scenarios.md. It leaves a receipt, as n-1 does.")]
+    Scenario(Scenarios),
     /// Play random worlds around the live decision code, and audit every call of them; a broken law is a finding (exit 1).
     #[command(after_help = "\
 Examples:
@@ -80,6 +125,42 @@ Examples:
 It reads no state folder and reaches no channel. A seed is a whole run: the same seed gives the same calls, and each is \
 made twice.")]
     Sim(Sim),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DrillDirective {
+    /// The directive, signed or not.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) recorded: Recorded,
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Scenarios {
+    /// Files, or names of scenarios that are shipped.
+    #[arg(value_name = "FILE", required_unless_present = "list")]
+    pub(crate) files: Vec<String>,
+    /// A configuration to rehearse instead of the state folder's, over calls at an even pace.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// List the scenarios that are shipped.
+    #[arg(long, conflicts_with_all = ["files", "config", "set", "skip_absent", "start", "traffic"])]
+    pub(crate) list: bool,
+    /// Choose a parameter of the scenarios; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Leave out events about what is not here, with a note, instead of refusing the scenario.
+    #[arg(long)]
+    pub(crate) skip_absent: bool,
+    /// When scenarios start, in the place of what they say: `first call`, a time after it such as `2h`, or an instant.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) start: Option<String>,
+    #[command(flatten)]
+    pub(crate) recorded: Recorded,
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
 }
 
 #[derive(Args, Debug)]
@@ -104,7 +185,23 @@ pub(crate) struct Losses {
     #[arg(long, value_name = "SHARE", default_value = "1", value_parser = share)]
     pub(crate) survivors: u32,
     #[command(flatten)]
+    pub(crate) foreign: Foreign,
+    #[command(flatten)]
     pub(crate) recorded: Recorded,
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
+}
+
+/// Another gateway's files, instead of the state folder's.
+#[derive(Args, Debug)]
+pub(crate) struct Foreign {
+    /// LiteLLM's `config.yaml`; once more for the answer of its `GET /model/info`, if it keeps models in its database.
+    /// Nothing of it is called, and no credential is read.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub(crate) litellm: Vec<PathBuf>,
+    /// Write the configuration that it is taken to be, to correct it and go on with --config.
+    #[arg(long, value_name = "FILE", requires = "litellm")]
+    pub(crate) write_config: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -177,6 +274,42 @@ fn share(text: &str) -> Result<u32, String> {
     } else {
         Err(wants())
     }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Fit {
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
+}
+
+/// Where the calls of a rehearsal come from: the ledger, if nothing else is said.
+#[derive(Args, Debug)]
+pub(crate) struct TrafficArgs {
+    /// Calls from elsewhere: a trace (CSV, JSON Lines), a folder of them, or a law (`.toml`); may be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) traffic: Vec<PathBuf>,
+    /// Whose the calls of a trace are, what they ask for, and what the trace does not say.
+    #[arg(long, value_name = "FILE", requires = "traffic")]
+    pub(crate) mapping: Option<PathBuf>,
+    /// Only calls that began at this instant or later, such as `2026-06-12` or `2026-06-12T17:21:00Z`.
+    #[arg(long, value_name = "INSTANT", value_parser = instant_of_date)]
+    pub(crate) since: Option<Tick>,
+    /// Only calls that began before this instant.
+    #[arg(long, value_name = "INSTANT", value_parser = instant_of_date)]
+    pub(crate) until: Option<Tick>,
+    /// Of what is drawn (arrivals of a law or a client series, what a mapping leaves to chance): the same seed, the same
+    /// calls.
+    #[arg(long, value_name = "S", requires = "traffic")]
+    pub(crate) seed: Option<u64>,
+    /// Every rate of arrivals that are drawn, times this.
+    #[arg(long, value_name = "X", requires = "traffic")]
+    pub(crate) scale: Option<f64>,
+    /// Take the calls of a trace in the order of their times, whatever the order of its lines.
+    #[arg(long, requires = "traffic")]
+    pub(crate) sort: bool,
+    /// Use a ledger that does not verify, or holds what this program does not read; every report says so.
+    #[arg(long, conflicts_with = "traffic")]
+    pub(crate) unverified: bool,
 }
 
 #[cfg(test)]

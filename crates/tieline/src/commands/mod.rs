@@ -8,6 +8,7 @@ mod explain;
 mod faults;
 mod gen_reference;
 mod grid;
+mod imported;
 mod keys;
 mod ledger;
 mod operate;

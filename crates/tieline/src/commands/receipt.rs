@@ -48,13 +48,25 @@ pub(super) struct Ran {
     pub(super) traffic: Option<TrafficCited>,
 }
 
+impl Ran {
+    /// Whether a ledger and its state folder hold all that it ran on: the files of scenarios, directives, traces and
+    /// catalogues they do not.
+    fn is_held(&self) -> bool {
+        let is_trace = |cited: TrafficCited| cited.basis == TrafficBasis::Trace;
+        let is_plan = self.arguments.contains_key(CATALOGUE);
+        self.scenario.is_none() && !is_plan && !self.traffic.is_some_and(is_trace)
+    }
+}
+
 /// Record what a drill came to, and say so beside its result; or say why not.
 pub(super) fn record(cli: &Cli, ran: Ran, report: &impl Serialize) {
-    let is_kept = !ran.arguments.contains_key(CATALOGUE);
+    let is_held = ran.is_held();
     match recorded(cli, ran, report) {
-        Ok(id) if !is_kept => output::progress(format!("receipt {id}; it cites the catalogue by digest")),
-        Ok(id) => output::progress(format!(
+        Ok(id) if is_held => output::progress(format!(
             "receipt {id}; `tieline drill receipts --check {id}` makes it again"
+        )),
+        Ok(id) => output::progress(format!(
+            "receipt {id}; `tieline drill receipts {id}` shows what it cites"
         )),
         Err(why) => output::progress(format!("no receipt: {}", why.message)),
     }

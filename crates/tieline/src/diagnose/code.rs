@@ -3,7 +3,7 @@
 
 macro_rules! codes {
     ($($variant:ident $number:literal $name:literal $title:literal $advice:literal)*) => {
-        /// A stable code of a mistake in `tieline.toml`.
+        /// A stable code of a mistake in `tieline.toml` or in a scenario.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub(crate) enum Code { $($variant,)* }
 
@@ -41,7 +41,7 @@ codes! {
         "Name the right file: the largest grid that tieline accepts fits into a quarter of that."
     FileNotUtf8 "TL0103" "file_not_utf8" "The configuration is not valid UTF-8."
         "Save the file as UTF-8; TOML has no other encoding (TOML 1.1, section Preliminaries)."
-    Syntax "TL0104" "syntax" "The configuration is not valid TOML."
+    Syntax "TL0104" "syntax" "The configuration or scenario is not valid TOML."
         "Correct the place that the message shows. Names with dots need quotes: `[models.\"gpt-4.1\"]`."
     NameTwice "TL0105" "name_twice" "A key or table is written twice."
         "Keep one of the two. TOML does not say which would count, so neither does."
@@ -142,4 +142,26 @@ codes! {
         "Correct what the message names. An offer adds one channel or raises limits of one, and says what it costs a month, how long it takes, and who says so."
     GridBad "TL0191" "grid_bad" "The grid does not hold together."
         "This is a defect of `tieline check`, which should have said it better. Please report it with the file."
+    ScenarioBad "TL0201" "scenario_bad" "A scenario's head is not well described."
+        "Give it an id, a title, and for each source an address, what it says and the day on which it was read."
+    ScenarioAbsent "TL0202" "scenario_absent" "A scenario names something that is not here."
+        "Name what the message lists, choose with `--set`, or leave such events out with `--skip-absent`."
+    EventBad "TL0203" "event_bad" "An event of a scenario does not say one thing, or not enough of it."
+        "Give each event exactly one of the tables that the message lists, and in it what the message asks for."
+    EventBackwards "TL0204" "event_backwards" "An event of a scenario ends before it begins, or at once."
+        "Correct `at`, `for` or `until`: an event ends after it begins."
+    EventsOverlap "TL0205" "events_overlap" "Two events of a scenario are about the same thing at the same time."
+        "End the first before the second begins, or make one event of both."
+    ScenarioOutside "TL0206" "scenario_outside" "A scenario lies outside of the traffic that it is laid over."
+        "Let it start within the traffic, such as `--start \"first call\"`, or give it traffic of its own time."
+    SelectionEmpty "TL0207" "selection_empty" "An event selects nothing: no model, no call, no party."
+        "Select what the message lists, or leave the event out."
+    TimeBad "TL0208" "time_bad" "A time is neither a length such as `2h52m` nor an instant."
+        "Write days, hours, minutes and seconds (`1d2h3m4s`), or an instant such as `2025-10-20T06:48:00Z`."
+    FactorBad "TL0209" "factor_bad" "A factor or a share is not a decimal number in its range."
+        "Write it with at most three decimals, such as 3, 1.25 or \"0.5\"."
+    ParameterBad "TL0210" "parameter_bad" "A parameter of a scenario has no value, or one that cannot stand in the text."
+        "Give it with `--set NAME=VALUE`, without quotes or line breaks in the value."
+    ScenarioDirective "TL0211" "scenario_directive" "A directive of a scenario cannot be read, or does not follow on the one before."
+        "Correct what the message names; versions of one id go up, and a revocation ends what is in force."
 }

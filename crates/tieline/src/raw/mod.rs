@@ -1,5 +1,5 @@
-//! What the user wrote in `tieline.toml`, in a file of cases, or in a catalogue of offers: every value with its place,
-//! nothing resolved, nothing defaulted.
+//! What the user wrote in `tieline.toml`, in a file of cases, in a catalogue of offers or in a scenario: every value with
+//! its place, nothing resolved, nothing defaulted.
 //!
 //! The tables are read by a reader of our own over the parsed TOML and not by serde, for a serde reader stops at the
 //! first mistake and `tieline check` shows every one. A value of the wrong type or an unknown key is reported and left
@@ -9,6 +9,7 @@ pub(crate) mod cases;
 pub(crate) mod catalogue;
 mod nearest;
 mod reader;
+pub(crate) mod scenario;
 pub(crate) mod shape;
 mod syntax;
 
@@ -33,6 +34,17 @@ pub(crate) fn parse_cases(text: &str, sink: &mut Sink) -> Option<cases::RawCases
 pub(crate) fn parse_catalogue(text: &str, sink: &mut Sink) -> Option<catalogue::RawCatalogue> {
     let table = syntax::parse(text, sink)?;
     Some(catalogue::read(&table, sink))
+}
+
+/// Read a scenario; none if it is not TOML, which is then reported.
+pub(crate) fn parse_scenario(text: &str, sink: &mut Sink) -> Option<scenario::RawScenario> {
+    let table = syntax::parse(text, sink)?;
+    Some(scenario::read(&table, sink))
+}
+
+/// The JSON Schema of a scenario.
+pub(crate) fn scenario_schema() -> schemars::Schema {
+    schemars::schema_for!(scenario::RawScenario)
 }
 
 /// The JSON Schema of `tieline.toml`, for editors and for the reference.

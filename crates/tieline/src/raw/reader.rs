@@ -29,21 +29,33 @@ pub(crate) trait Read: Sized {
     fn read(value: &Spanned<DeValue<'_>>, key: &str, sink: &mut Sink) -> Option<Self>;
 }
 
+/// The key of a field, as a literal: its name, or what it is written as where that is a word of the language.
+macro_rules! raw_key {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $key:literal) => {
+        $key
+    };
+}
+
 /// Declares a table with known keys: the struct, its schema, and its reader.
 macro_rules! raw_table {
-    ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $ty:ty,)* })*) => { $(
+    ($($(#[$meta:meta])* $name:ident {
+        $($(#[$field_meta:meta])* $field:ident $(as $key:literal)?: $ty:ty,)*
+    })*) => { $(
         $(#[$meta])*
         #[derive(Clone, Debug, Default, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
         pub(crate) struct $name {
-            $($(#[$field_meta])* pub(crate) $field: Option<At<$ty>>,)*
+            $($(#[$field_meta])* $(#[schemars(rename = $key)])? pub(crate) $field: Option<At<$ty>>,)*
             /// The keys that the file has, also those whose value could not be read.
             #[schemars(skip)]
             pub(crate) seen: Vec<&'static str>,
         }
 
         impl $crate::raw::reader::Fields for $name {
-            const KEYS: &'static [&'static str] = &[$(stringify!($field)),*];
+            const KEYS: &'static [&'static str] = &[$($crate::raw::reader::raw_key!($field $($key)?)),*];
 
             fn field(
                 &mut self,
@@ -52,9 +64,10 @@ macro_rules! raw_table {
                 sink: &mut $crate::diagnose::Sink,
             ) -> bool {
                 match name {
-                    $(stringify!($field) => {
-                        self.seen.push(stringify!($field));
-                        self.$field = $crate::raw::reader::read_at(value, stringify!($field), sink);
+                    $($crate::raw::reader::raw_key!($field $($key)?) => {
+                        let key = $crate::raw::reader::raw_key!($field $($key)?);
+                        self.seen.push(key);
+                        self.$field = $crate::raw::reader::read_at(value, key, sink);
                         true
                     })*
                     _ => false,
@@ -88,7 +101,7 @@ macro_rules! raw_choice {
     )* };
 }
 
-pub(super) use {raw_choice, raw_table};
+pub(super) use {raw_choice, raw_key, raw_table};
 
 /// The fields of a table with known keys.
 pub(crate) trait Fields: Default {

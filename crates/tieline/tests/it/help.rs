@@ -4,7 +4,7 @@ use crate::folder::{empty, run, tieline};
 use crate::transcript::Transcript;
 
 /// Every command that a person is shown.
-const COMMANDS: [&[&str]; 71] = [
+const COMMANDS: [&[&str]; 74] = [
     &[],
     &["up"],
     &["serve"],
@@ -41,10 +41,13 @@ const COMMANDS: [&[&str]; 71] = [
     &["ledger", "export"],
     &["ledger", "backup"],
     &["drill"],
+    &["drill", "fit"],
     &["drill", "replay"],
     &["drill", "bench"],
     &["drill", "n-1"],
     &["drill", "n-2"],
+    &["drill", "scenario"],
+    &["drill", "directive"],
     &["keys"],
     &["keys", "add"],
     &["keys", "list"],

@@ -60,6 +60,8 @@ fn filters(dir: &str) -> Vec<(&str, &'static str)> {
         (r"(\d of \d), \d{4}-\d\d-\d\d", "${1}, [DAY]     "),
         // In a column of a drill, whose width is that of its head.
         (r" +[+-][\d,]+ ms\b", " +[N] ms"),
+        // Less than a millisecond is shown as nothing; it is measured where calls moved, and so cost something else.
+        (r"(?m)( [+-]\d[\d.,]*) +-$", "$1 +[N] ms"),
         (r"\b\d+(\.\d+)? ms\b", "[N] ms"),
         (r#""(p\d\d_us|longest_us|attempts)": \d+"#, r#""$1": [N]"#),
         (r#"\(\d+ bytes\)|"bytes": \d+"#, "[BYTES]"),

@@ -25,15 +25,21 @@ use crate::http;
 const CALLS: usize = 96;
 const APART: Duration = Duration::from_millis(35);
 
-/// What the moments of two runs may differ by beyond what their arrivals do: how long an answer takes, and how long it
-/// takes to kill a channel.
-const MARGIN: Span = Span::from_ms(40);
+/// What the moments of two runs may differ by beyond what their calls show: how long it takes to kill a channel.
+const MARGIN: Span = Span::from_ms(20);
 
-/// Runs whose arrivals differ by more say little; they are made again.
+/// Runs whose moments differ by more say little; they are made again.
 const APART_MAX: Span = Span::from_ms(250);
 
-/// Draws of chance for each pair of moments: what comes of one draw in a thousand is to be seen in the five of them.
-const SEEDS: u64 = 200;
+/// The limit of output tokens of the first call; each next has one more, which tells them apart.
+const FIRST: u32 = 1_000;
+
+/// Draws of chance for each timeline: what comes of one draw in a thousand is to be seen in the eight of them.
+const SEEDS: u64 = 125;
+
+/// How much longer than in the record a channel that is back may take, in thousandths: on a busy machine it does.
+const SLOWER: u32 = 2_000;
+const SLOWEST: u32 = 4_000;
 
 const POOLS: &str = r#"
 [models.m2]
@@ -76,7 +82,20 @@ struct Outage {
 /// The calls of a ledger, and the grid that they were decided under.
 struct Recorded {
     grid: Arc<Snapshot>,
+    /// What each call took, as its caller saw it, in turn.
+    took: Vec<Duration>,
     traffic: Traffic,
+}
+
+impl Recorded {
+    /// What is in the order of arrival, in the order in which the calls were to be made.
+    fn in_turn<T>(&self, of_arrivals: impl IntoIterator<Item = T>) -> Vec<T> {
+        let turns = self.traffic.calls.iter().map(|call| call.output_max().unwrap());
+        let mut all: Vec<(u32, T)> = turns.zip(of_arrivals).collect();
+        all.sort_by_key(|(turn, _)| *turn);
+        assert!(all.iter().map(|(turn, _)| *turn).eq((FIRST..).take(CALLS)));
+        all.into_iter().map(|(_, one)| one).collect()
+    }
 }
 
 #[test]
@@ -93,33 +112,41 @@ fn a_channel_that_dies_does_what_the_drill_said() {
         let random = RandomState::new().hash_one(cut);
         let (after, outage, moved, differ) = alike(&before, random);
         let forecast = forecast(&rehearsal, outage, moved, differ);
-        compare(&forecast, &rehearsal, &after, (random, outage, differ));
+        compare(&forecast, (&before, &rehearsal), &after, (random, outage, differ));
     }
 }
 
-/// The same calls with an outage, from runs until one has arrivals like those of the record; by how much its clock is later
-/// than the record's, and by how much single arrivals differ from that.
+/// The same calls with an outage, from runs until one is like that of the record; by how much its clock is later than the
+/// record's, and by how much single moments differ from that.
 fn alike(before: &Recorded, random: u64) -> (Recorded, Outage, i64, Span) {
     for _ in 0..5 {
         let (after, outage) = run(Some(random));
-        let of = |recorded: &Recorded| recorded.traffic.arrivals().collect::<Vec<_>>();
-        let (then, now) = (of(before), of(&after));
-        assert_eq!((then.len(), now.len()), (CALLS, CALLS));
-        let later = |(then, now): (&Tick, &Tick)| i64::try_from(now.since(*then).0).unwrap();
-        let mut offsets: Vec<i64> = then.iter().zip(&now).map(later).collect();
-        let in_order = offsets.clone();
-        offsets.sort_unstable();
-        let moved = offsets[CALLS / 2];
-        let worst = in_order
+        let outage = outage.unwrap();
+        let arrivals = |recorded: &Recorded| recorded.in_turn(recorded.traffic.arrivals());
+        let (then, now) = (arrivals(before), arrivals(&after));
+        let later =
+            |(then, now): (&Tick, &Tick)| i64::try_from(now.0).unwrap() - i64::try_from(then.0).unwrap();
+        let offsets: Vec<i64> = then.iter().zip(&now).map(later).collect();
+        let mut sorted = offsets.clone();
+        sorted.sort_unstable();
+        let moved = sorted[CALLS / 2];
+        let differ = offsets
             .iter()
             .map(|offset| (offset - moved).unsigned_abs())
+            .max()
+            .unwrap();
+        // How much longer or shorter answers took, as far as the outage has no part in it.
+        let took = before.took.iter().zip(&after.took).zip(&now);
+        let longer = took
+            .filter(|((_, took), arrived)| arrived.plus(Span(micros(**took))) < outage.died)
+            .map(|((then, now), _)| micros(then.abs_diff(*now)))
             .max();
-        let differ = Span(worst.unwrap());
+        let differ = Span(differ + longer.unwrap());
         if differ <= APART_MAX {
-            return (after, outage.unwrap(), moved, Span(differ.0 + MARGIN.0));
+            return (after, outage, moved, Span(differ.0 + MARGIN.0));
         }
     }
-    panic!("five runs of the same calls arrived at other times: this machine is too busy to tell");
+    panic!("five runs of the same calls came out at other times: this machine is too busy to tell");
 }
 
 fn forecast(rehearsal: &Rehearsal<'_>, outage: Outage, moved: i64, differ: Span) -> Forecast {
@@ -130,19 +157,28 @@ fn forecast(rehearsal: &Rehearsal<'_>, outage: Outage, moved: i64, differ: Span)
     let at = |tick: Tick, by: i64| Tick(tick.0.checked_add_signed(by - moved).unwrap());
     let differ = i64::try_from(differ.0).unwrap();
     let mut timelines = Vec::new();
-    for (early, late) in [
-        (0, 0),
-        (-differ, differ),
-        (differ, -differ),
-        (-differ, -differ),
-        (differ, differ),
+    // A channel may be slower, too, than in the record: who probes it keeps others waiting for so long.
+    for (early, late, time) in [
+        (0, 0, 1_000),
+        (-differ, differ, 1_000),
+        (differ, -differ, 1_000),
+        (-differ, -differ, 1_000),
+        (differ, differ, 1_000),
+        (-differ, differ, SLOWER),
+        (differ, -differ, SLOWER),
+        (0, 0, SLOWEST),
     ] {
         let mut timeline = Timeline::default();
-        let out = Happening::Out(left.clone(), Failure::Refused);
-        timeline.at(at(outage.died, early), out).unwrap();
+        let (died, returned) = (at(outage.died, early), at(outage.returned, late));
+        let slow = Happening::Slow {
+            channel: "left".into(),
+            time,
+        };
         timeline
-            .at(at(outage.returned, late), Happening::Back(left.clone()))
+            .at(died, Happening::Out(left.clone(), Failure::Refused))
             .unwrap();
+        timeline.at(returned, Happening::Back(left.clone())).unwrap();
+        timeline.at(returned, slow).unwrap();
         timelines.push(timeline);
     }
     let plays: Vec<(&Timeline<'_>, u64)> = timelines
@@ -152,56 +188,53 @@ fn forecast(rehearsal: &Rehearsal<'_>, outage: Outage, moved: i64, differ: Span)
     rehearsal.forecast(&plays)
 }
 
-fn compare(forecast: &Forecast, rehearsal: &Rehearsal<'_>, after: &Recorded, about: (u64, Outage, Span)) {
-    let fates = after.traffic.fates();
+fn compare(
+    forecast: &Forecast,
+    (before, rehearsal): (&Recorded, &Rehearsal<'_>),
+    after: &Recorded,
+    about: (u64, Outage, Span),
+) {
+    let (said, was) = (
+        before.in_turn(&forecast.calls),
+        after.in_turn(after.traffic.fates()),
+    );
     let told = |fate: &Fate| match &fate.by {
         Some((channel, model)) => format!("{:?} by {channel} for {model}", fate.how),
         None => format!("{:?}", fate.how),
     };
-    let known = forecast
-        .calls
-        .iter()
-        .zip(&fates)
-        .zip(after.traffic.arrivals())
-        .enumerate();
-    let wrong: Vec<String> = known
+    let arrivals = after.in_turn(after.traffic.arrivals());
+    let wrong: Vec<String> = (said.iter().zip(&was).zip(arrivals).enumerate())
         .filter_map(|(nth, ((said, was), at))| {
             let said = said.as_ref().filter(|said| *said != was)?;
             let since = i128::from(at.0) - i128::from(about.1.died.0);
-            Some(format!(
-                "{nth}, {since} us after: said {}, was {}",
-                told(said),
-                told(was)
-            ))
+            let (said, was) = (told(said), told(was));
+            Some(format!("{nth}, {since} us after: said {said}, was {was}"))
         })
         .collect();
     assert!(wrong.is_empty(), "{}\n{about:?}", wrong.join("\n"));
+    let base = before.in_turn(rehearsal.fates(&Timeline::default(), 0));
     let served = |fate: &Fate| fate.how == FateKind::Served;
-    let base = rehearsal.fates(&Timeline::default(), 0);
     let lost = base
         .iter()
-        .zip(&fates)
+        .zip(&was)
         .filter(|(before, after)| served(before) && !served(after));
     let lost = lost.count() as u64;
+    let (least, most) = (forecast.lost_min, forecast.lost_max);
     assert!(
-        (forecast.lost_min..=forecast.lost_max).contains(&lost),
-        "{lost} lost, {} to {} said\n{about:?}",
-        forecast.lost_min,
-        forecast.lost_max
+        (least..=most).contains(&lost),
+        "{lost} lost, {least} to {most} said\n{about:?}"
     );
     // Neither is a forecast that leaves everything open, nor an outage that does nothing.
-    assert!(
-        forecast.determined() * 2 > CALLS,
-        "{} determined, {about:?}",
-        forecast.determined()
-    );
-    let moved = forecast
-        .calls
+    let determined = forecast.determined();
+    assert!(determined * 3 > CALLS, "{determined} determined, {about:?}");
+    let known = said
         .iter()
-        .flatten()
         .zip(&base)
-        .filter(|(said, before)| said != before);
-    assert!(moved.count() > 0 && forecast.lost_max > 0, "{about:?}");
+        .filter_map(|(said, before)| Some((said.as_ref()?, before)));
+    assert!(
+        known.filter(|(said, before)| said != before).count() > 0 && most > 0,
+        "{about:?}"
+    );
 }
 
 // === the calls ===
@@ -222,19 +255,25 @@ fn run(random: Option<u64>) -> (Recorded, Option<Outage>) {
     let more = r#"models = { m1 = { name = "right-m1", price = { input = "3", output = "6" } }, m3 = { name = "right-m3", price = "list" } }"#;
     folder.edit("tieline.toml", right, more);
     let server = folder.serve();
-    let outage = std::thread::scope(|scope| {
+    let (took, outage) = std::thread::scope(|scope| {
         let begun = Instant::now();
-        for nth in 0..CALLS {
-            let server = &server;
-            scope.spawn(move || {
-                wait_until(begun + APART * u32::try_from(nth).unwrap());
-                call(server, nth);
-            });
-        }
-        random.map(|random| end_and_return(&folder.left, begun, random))
+        let calls: Vec<_> = (0..CALLS)
+            .map(|nth| {
+                let server = &server;
+                scope.spawn(move || {
+                    let due = begun + APART * u32::try_from(nth).unwrap();
+                    wait_until(due);
+                    call(server, nth);
+                    due.elapsed()
+                })
+            })
+            .collect();
+        let outage = random.map(|random| end_and_return(&folder.left, begun, random));
+        let took = calls.into_iter().map(|call| call.join().unwrap()).collect();
+        (took, outage)
     });
     server.stop();
-    (read(folder.path()), outage)
+    (read(folder.path(), took), outage)
 }
 
 /// The channel dies after a quarter to a half of the calls, and is away for a tenth to a third of them.
@@ -257,8 +296,9 @@ fn end_and_return(channel: &Channel, begun: Instant, random: u64) -> Outage {
 
 fn call(server: &Server, nth: usize) {
     let (model, streams) = ASKED[nth % ASKED.len()];
+    let turn = FIRST + u32::try_from(nth).unwrap();
     let body = format!(
-        r#"{{"model":"{model}","stream":{streams},"messages":[{{"role":"user","content":"What is a tie line?"}}]}}"#
+        r#"{{"model":"{model}","stream":{streams},"max_tokens":{turn},"messages":[{{"role":"user","content":"What is a tie line?"}}]}}"#
     );
     let authorization = format!("Bearer {}", server.key);
     let headers = [("authorization", authorization.as_str())];
@@ -275,12 +315,16 @@ fn wait_until(at: Instant) {
     }
 }
 
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap()
+}
+
 fn now() -> Tick {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Tick(u64::try_from(since.as_micros()).unwrap())
 }
 
-fn read(dir: &Path) -> Recorded {
+fn read(dir: &Path, took: Vec<Duration>) -> Recorded {
     let reader = Reader::open(dir).unwrap();
     let mut traffic = TrafficReader::new();
     let mut grid = None;
@@ -295,6 +339,7 @@ fn read(dir: &Path) -> Recorded {
     let blob = reader.blob(&digest).unwrap().unwrap();
     Recorded {
         grid: Arc::new(open_grid(digest.0, &blob).unwrap()),
+        took,
         traffic: traffic.finish(),
     }
 }

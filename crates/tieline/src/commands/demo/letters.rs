@@ -106,3 +106,19 @@ fn now() -> String {
     let now = jiff::Timestamp::now().as_second();
     jiff::Timestamp::from_second(now).unwrap_or_default().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_scenario_means_whom_the_demo_means() {
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let scenario = words(include_str!("../../../../../scenarios/directive-2026-06-12.toml"));
+        assert_eq!(
+            scenario.matches(&words(FOREIGN)).count(),
+            2,
+            "the letter and its exemption"
+        );
+    }
+}

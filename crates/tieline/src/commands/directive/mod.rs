@@ -1,7 +1,7 @@
 //! `tieline directive`: orders are written, signed, rehearsed and brought into force. What changes a running server goes
 //! through its admin API; without one, the state file is changed under its lock, and the next start finds it.
 
-mod rehearse;
+pub(super) mod rehearse;
 mod report;
 mod template;
 
@@ -18,7 +18,7 @@ use crate::cli::{Cli, Directive, DirectiveKey, DirectiveNew};
 use crate::output::{self, Failure, Result};
 use crate::{admin_client, check, folder, load};
 
-pub(super) use self::report::schemas;
+pub(super) use self::report::{RehearsalReport, schemas};
 
 pub(super) fn run(cli: &Cli, command: &Directive) -> Result<u8> {
     match command {

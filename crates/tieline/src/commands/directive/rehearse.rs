@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{Ruling, Tick};
-use tieline_drill::{OrderReport, Receipts, Tally};
+use tieline_drill::{Known, OrderReport, Tally, Traffic, Window};
 use tieline_note::note;
 use tieline_policy::{Directive, FactName, Judge, Order, Overlay, Registry, Standing};
 
@@ -16,7 +16,9 @@ use super::report::{MissingFact, PartyStanding, RehearsalReport};
 use super::{parse, read};
 use crate::cli::{Cli, DirectiveRehearse};
 use crate::commands::drill::facts::Facts;
-use crate::commands::grid::{self, World};
+use crate::commands::drill::{Trust, recorded};
+use crate::commands::grid::World;
+use crate::commands::receipt;
 use crate::commands::serve::now_us;
 use crate::output::{self, Failure, Result};
 
@@ -26,35 +28,31 @@ type Standings = BTreeMap<Arc<str>, Standing>;
 pub(super) fn run(cli: &Cli, args: &DirectiveRehearse) -> Result<u8> {
     let directive = directive(&args.file)?;
     let world = World::open(cli, None)?;
-    let registry = Arc::new(World::registry(cli)?);
-    let begun = Instant::now();
-    let overlay = overlay(&directive, &world, &registry)?;
-    let judge = world.judge().with_overlay(Arc::new(overlay));
-    let compiled_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let now = Tick(now_us()).max(directive.valid_from);
-    let lay = Lay {
-        directive: &directive,
-        judge: &judge,
-        now,
-        world: &world,
-    };
-    let traffic = grid::recorded_between(cli, args.since, args.until)?;
-    let known = Facts::of(cli, None)?.known(Receipts::new());
-    let mut parties: BTreeSet<Arc<str>> = world.parties.iter().map(|member| member.party.clone()).collect();
-    let replay = traffic.as_ref().map(|traffic| {
-        parties.extend(tieline_drill::asked(traffic).into_keys());
-        let ruled = |party: &str, candidate: Candidate| lay.ruling(party, candidate);
-        tieline_drill::order(&world.snapshot, traffic, known, &ruled)
-    });
-    let standings = lay.standings(&parties);
-    let strangers = judge.overlay().strangers(judge.targets(), &registry);
-    let report = report(&directive, &standings, replay, strangers, compiled_us);
+    let lay = Lay::new(&directive, &world, &Arc::new(World::registry(cli)?))?;
+    let traffic = of_ledger(cli, args)?;
+    let tested = receipt::tested(&cli.dir, &world.snapshot.record)?;
+    let known = Facts::of(cli, None)?.known(tested);
+    let report = lay.rehearsal(traffic.as_ref(), known);
     if cli.json {
         output::json(&report)?;
     } else {
         output::line(report.text())?;
     }
     Ok(u8::from(!report.findings.is_empty()))
+}
+
+/// The recorded calls that the arguments choose.
+fn of_ledger(cli: &Cli, args: &DirectiveRehearse) -> Result<Option<Traffic>> {
+    let window = Window {
+        since: args.since,
+        until: args.until,
+    };
+    let trust = if args.unverified {
+        Trust::Unverified
+    } else {
+        Trust::Verified
+    };
+    recorded(cli, window, trust)
 }
 
 /// Whether a directive can be laid over the rules of the configuration.
@@ -64,7 +62,8 @@ pub(super) fn lays(cli: &Cli, directive: &Arc<Directive>) -> Result<()> {
     overlay(directive, &world, &registry).map(drop)
 }
 
-fn directive(file: &Path) -> Result<Arc<Directive>> {
+/// The directive of a file, signed or not.
+pub(in crate::commands) fn directive(file: &Path) -> Result<Arc<Directive>> {
     let text = read(file)?;
     let inner = note::peek(&text).map_or(text.as_str(), |(inner, _)| inner);
     match parse(file, inner)? {
@@ -92,17 +91,65 @@ fn overlay(directive: &Arc<Directive>, world: &World, registry: &Arc<Registry>) 
 }
 
 /// A directive as it would lie.
-struct Lay<'a> {
-    directive: &'a Directive,
-    judge: &'a Judge,
+pub(in crate::commands) struct Lay<'w> {
+    /// To compile it and lay it over the rules in force, µs.
+    compiled_us: u64,
+    directive: Arc<Directive>,
+    judge: Judge,
     now: Tick,
-    world: &'a World,
+    registry: Arc<Registry>,
+    world: &'w World,
 }
 
-impl Lay<'_> {
+impl<'w> Lay<'w> {
+    pub(in crate::commands) fn new(
+        directive: &Arc<Directive>,
+        world: &'w World,
+        registry: &Arc<Registry>,
+    ) -> Result<Self> {
+        let begun = Instant::now();
+        let overlay = overlay(directive, world, registry)?;
+        let judge = world.judge().with_overlay(Arc::new(overlay));
+        let now = Tick(now_us());
+        Ok(Self {
+            compiled_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+            directive: directive.clone(),
+            judge,
+            // One that is over, or not yet begun, is looked at as it is when it begins.
+            now: if directive.holds(now) {
+                now
+            } else {
+                directive.valid_from
+            },
+            registry: registry.clone(),
+            world,
+        })
+    }
+
+    /// Where everybody with a key or calls stands, and what becomes of the calls.
+    pub(in crate::commands) fn rehearsal(&self, traffic: Option<&Traffic>, known: Known) -> RehearsalReport {
+        let members = self.world.parties.iter();
+        let mut parties: BTreeSet<Arc<str>> = members.map(|member| member.party.clone()).collect();
+        let replay = traffic.map(|traffic| {
+            parties.extend(tieline_drill::asked(traffic).into_keys());
+            let ruled = |party: &str, candidate: Candidate| self.ruling(party, candidate);
+            tieline_drill::order(&self.world.snapshot, traffic, known, &ruled)
+        });
+        RehearsalReport {
+            notes: traffic.map(Traffic::notes).unwrap_or_default(),
+            ..report(self, &self.standings(&parties), replay, self.strangers())
+        }
+    }
+
+    /// Models, labs and parties that it names and that are not here.
+    pub(in crate::commands) fn strangers(&self) -> Vec<String> {
+        self.judge
+            .overlay()
+            .strangers(self.judge.targets(), &self.registry)
+    }
+
     fn standing(&self, party: &str, candidate: Candidate) -> Standing {
-        let Some(posture) = self.world.posture(party) else {
-            // Nobody knows the party any more: its facts cannot say.
+        let Some(posture) = self.world.posture(party).or_else(|| self.without_key(party)) else {
             return Standing::Undetermined(BTreeSet::new());
         };
         let question = World::question(posture, candidate);
@@ -113,7 +160,14 @@ impl Lay<'_> {
             .map_or(Standing::Outside, |(_, standing)| standing)
     }
 
-    fn ruling(&self, party: &str, candidate: Candidate) -> Ruling {
+    /// The posture of a party that has no key any more: what is recorded of it, which may be nothing.
+    fn without_key(&self, party: &str) -> Option<u32> {
+        let facts = self.registry.resolve_party(party).map(|resolved| resolved.facts);
+        self.judge.postures().intern(&facts.unwrap_or_default()).ok()
+    }
+
+    /// What it alone rules on a party's use of a candidate.
+    pub(in crate::commands) fn ruling(&self, party: &str, candidate: Candidate) -> Ruling {
         match self.standing(party, candidate) {
             Standing::Outside | Standing::Exempt => Ruling::Allow,
             Standing::Inside => self.directive.ruling(),
@@ -159,11 +213,10 @@ const fn name(standing: &Standing) -> &'static str {
 }
 
 fn report(
-    directive: &Directive,
+    lay: &Lay<'_>,
     standings: &Standings,
     replay: Option<OrderReport>,
     strangers: Vec<String>,
-    compiled_us: u64,
 ) -> RehearsalReport {
     let tally = |party: &str| {
         let rows = replay.iter().flat_map(|replay| &replay.parties);
@@ -204,15 +257,16 @@ fn report(
     RehearsalReport {
         schema: "tieline/directive-rehearse/v1",
         bystanders,
-        compiled_us,
+        compiled_us: Some(lay.compiled_us),
         findings,
-        id: directive.id.to_string(),
+        id: lay.directive.id.to_string(),
         missing: missing(standings),
+        notes: Vec::new(),
         parties,
         replay,
         strangers,
         undetermined,
-        version: directive.version,
+        version: lay.directive.version,
     }
 }
 

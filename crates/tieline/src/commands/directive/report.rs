@@ -66,13 +66,17 @@ pub(in crate::commands) struct RehearsalReport {
     pub(super) schema: &'static str,
     /// Parties outside its scope whose calls would change.
     pub(super) bystanders: Vec<String>,
-    /// To compile it and lay it over the rules in force here, µs; applying adds one durable write.
-    pub(super) compiled_us: u64,
+    /// To compile it and lay it over the rules in force here, µs; applying adds one durable write. Absent within a drill,
+    /// whose report is the same for the same inputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) compiled_us: Option<u64>,
     /// Why the exit code is 1, in sentences; empty if it is 0.
-    pub(super) findings: Vec<String>,
+    pub(in crate::commands) findings: Vec<String>,
     pub(super) id: String,
     /// Facts that would decide about the undetermined, and how many parties each would help.
     pub(super) missing: Vec<MissingFact>,
+    /// What is to be said of the calls, such as that their ledger does not verify, in sentences.
+    pub(super) notes: Vec<String>,
     /// Everybody with a key or recorded calls, those first whose calls would change.
     pub(super) parties: Vec<PartyStanding>,
     /// Recorded calls decided again, without and with the directive; null if none are recorded.
@@ -193,21 +197,27 @@ impl AppliedReport {
 }
 
 impl RehearsalReport {
-    pub(super) fn text(&self) -> String {
+    /// Without how long it took.
+    pub(in crate::commands) fn untimed(self) -> Self {
+        Self {
+            compiled_us: None,
+            ..self
+        }
+    }
+
+    pub(in crate::commands) fn text(&self) -> String {
         let mut text = format!("{}@{} laid over the rules in force here", self.id, self.version);
-        let _ = writeln!(
-            text,
-            ", compiled in {}.{:03} ms.",
-            self.compiled_us / 1_000,
-            self.compiled_us % 1_000
-        );
+        if let Some(us) = self.compiled_us {
+            let _ = write!(text, ", compiled in {}.{:03} ms", us / 1_000, us % 1_000);
+        }
+        text.push_str(".\n");
         match &self.replay {
             None => text.push_str("No call is recorded in the window; only standings are said.\n"),
             Some(replay) => {
                 let tally = &replay.tally;
                 let _ = writeln!(
                     text,
-                    "Recorded calls: {} kept, {} moved, {} degraded, {} held, {} lost; {} were refused before.",
+                    "Calls decided again: {} kept, {} moved, {} degraded, {} held, {} lost; {} were refused before.",
                     tally.kept, tally.moved, tally.degraded, tally.held, tally.lost, tally.refused_before
                 );
                 let _ = match replay.cost_change_nano {
@@ -256,6 +266,9 @@ impl RehearsalReport {
                 "The fact {} would decide about {} of them.",
                 fact.fact, fact.parties
             );
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "{note}");
         }
         for finding in &self.findings {
             let _ = writeln!(text, "Look at this before you sign: {finding}");

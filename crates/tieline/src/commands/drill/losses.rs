@@ -1,22 +1,26 @@
 //! `tieline drill n-1` and `n-2`: each channel and each component gone in turn, and every two of them at once.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Serialize;
 use tieline_core::Snapshot;
-use tieline_core::receipt::{LedgerCited, TrafficBasis, TrafficCited};
+use tieline_core::receipt::{LedgerCited, TrafficCited};
 use tieline_drill::{
-    Assumed, Bars, Basis, Contingencies, Known, Loss, NMinus1Report, NMinus2Report, Pairs, Receipts,
-    Rehearsal, Traffic, WORST_OF_THE_REST, structure_digest,
+    Assumed, Bars, Basis, Contingencies, Known, Loss, NMinus1Report, NMinus2Report, Pairs, Rehearsal,
+    Traffic, WORST_OF_THE_REST,
 };
 
 use super::facts::Facts;
+use super::traffic::traffic;
 use super::{flush, in_parallel, progress};
 use crate::cli::{Cli, How, Losses};
-use crate::commands::grid::{World, calls_of};
-use crate::commands::ledger::reader;
+use crate::commands::grid::World;
+use crate::commands::imported::{self, LossesImported};
 use crate::commands::receipt::{self, Ran};
-use crate::output::{self, Failure, Result};
+use crate::import::mapping::Mapping;
+use crate::output::{self, Result};
 
 /// As they are typed, and as their receipts say them.
 pub(super) const ONE: &str = "n-1";
@@ -38,9 +42,13 @@ pub(super) struct Inputs {
 
 /// The same, as a receipt cites it.
 pub(super) struct Cited {
-    config: Option<Arc<str>>,
-    facts: Option<Arc<str>>,
+    arguments: BTreeMap<Arc<str>, Arc<str>>,
+    /// Why there can be no receipt.
+    doubt: Option<String>,
     ledger: Option<LedgerCited>,
+    /// What another gateway's files are taken to be, if it is theirs.
+    mapping: Option<Mapping>,
+    seed: Option<u64>,
     traffic: TrafficCited,
 }
 
@@ -48,13 +56,9 @@ pub(super) struct Cited {
 pub(super) fn one(cli: &Cli, args: &Losses) -> Result<u8> {
     let (world, inputs, cited) = open(cli, args, |world| world.bars.n_1)?;
     let report = singles(&inputs);
-    if cli.json {
-        output::json(&report)?;
-    } else {
-        output::line(report.text())?;
-    }
+    let report = cited.show(cli, "tieline/drill-n-1-litellm/v1", report, NMinus1Report::text)?;
     if !args.recorded.no_receipt {
-        receipt::record(cli, cited.ran(ONE, &world, &inputs), &report);
+        cited.record(cli, ONE, (&world, &inputs), &report);
     }
     Ok(u8::from(!report.bars_missed.is_empty()))
 }
@@ -63,13 +67,9 @@ pub(super) fn one(cli: &Cli, args: &Losses) -> Result<u8> {
 pub(super) fn two(cli: &Cli, args: &Losses) -> Result<u8> {
     let (world, inputs, cited) = open(cli, args, |world| world.bars.n_2)?;
     let report = pairs(&inputs);
-    if cli.json {
-        output::json(&report)?;
-    } else {
-        output::line(report.text())?;
-    }
+    let report = cited.show(cli, "tieline/drill-n-2-litellm/v1", report, NMinus2Report::text)?;
     if !args.recorded.no_receipt {
-        receipt::record(cli, cited.ran(TWO, &world, &inputs), &report);
+        cited.record(cli, TWO, (&world, &inputs), &report);
     }
     Ok(u8::from(!report.bars_missed.is_empty()))
 }
@@ -96,52 +96,42 @@ pub(super) fn pairs(inputs: &Inputs) -> NMinus2Report {
 /// What losses are rehearsed on by these arguments, and how a receipt cites it.
 pub(super) fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<(World, Inputs, Cited)> {
     flush(cli);
+    let foreign = args.foreign.litellm.first();
     let config = args.config.as_deref();
-    let world = World::open(cli, config)?;
-    let facts = Facts::of(cli, config)?;
-    let ledger = receipt::ledger(&cli.dir)?;
-    let read = ledger.filter(|_| config.is_none());
-    let (traffic, receipts, cited) = traffic(cli, &world, &facts, read)?;
+    let (world, mapping) = match foreign {
+        Some(_) => {
+            let imported = imported::open(&args.foreign)?;
+            (imported.world, Some(imported.mapping))
+        }
+        None => (World::open(cli, config)?, None),
+    };
+    let alone = foreign.map(PathBuf::as_path).or(config);
+    let facts = Facts::of(cli, alone)?;
+    let calls = traffic(cli, alone, &args.traffic, &world, &facts)?;
+    let mut arguments = calls.arguments;
+    if foreign.is_some() {
+        arguments.insert("litellm".into(), imported::digest(&args.foreign)?);
+    }
+    if let Some(config) = config {
+        arguments.insert("config".into(), receipt::file_digest(config)?);
+    }
+    arguments.extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));
     let cited = Cited {
-        config: config.map(receipt::file_digest).transpose()?,
-        facts: facts.digest()?,
-        ledger,
-        traffic: cited,
+        arguments,
+        doubt: calls.doubt,
+        ledger: calls.ledger,
+        mapping,
+        seed: calls.seed,
+        traffic: calls.cited,
     };
     let inputs = Inputs {
         assumed: assumed(args),
         bars: bars(&world),
-        known: facts.known(receipts),
+        known: facts.known(calls.receipts),
         snapshot: world.snapshot.clone(),
-        traffic,
+        traffic: calls.traffic,
     };
     Ok((world, inputs, cited))
-}
-
-/// The calls of the first entries of a ledger; where there are none, one for each thing that each party may ask for.
-fn traffic(
-    cli: &Cli,
-    world: &World,
-    facts: &Facts,
-    ledger: Option<LedgerCited>,
-) -> Result<(Traffic, Receipts, TrafficCited)> {
-    let mut receipts = Receipts::new();
-    if let Some(ledger) = ledger {
-        let reader = reader(&cli.dir)?;
-        let (traffic, found) = calls_of(&reader, ledger.entries, facts.criticality())?;
-        if !traffic.calls.is_empty() {
-            let found = receipt::within(found, &world.snapshot.record, &reader);
-            return Ok((traffic, found, receipt::of_ledger(ledger)));
-        }
-        receipts = receipt::within(found, &world.snapshot.record, &reader);
-    }
-    let (traffic, digest) = world.with_parties(|parties| {
-        let digest = structure_digest(&world.snapshot, parties);
-        (Traffic::synthetic(&world.snapshot, parties), digest)
-    });
-    let digest = digest.ok_or_else(|| Failure::found("the grid has no canonical form"))?;
-    let basis = TrafficBasis::Structure;
-    Ok((traffic, receipts, TrafficCited { basis, digest }))
 }
 
 /// Makes so many things on all cores, and shows how far it is.
@@ -163,25 +153,67 @@ pub(super) fn watched<T: Send>(
 // === what receipts say ===
 
 impl Cited {
-    pub(super) fn ran(self, command: &'static str, world: &World, inputs: &Inputs) -> Ran {
-        let asks_policy = inputs.traffic.basis == Basis::Structure && !world.parties.is_empty();
-        let mut arguments: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
+    /// Cite an argument of this drill alone.
+    pub(super) fn say(&mut self, name: &str, value: Arc<str>) {
+        self.arguments.insert(name.into(), value);
+    }
+
+    /// Print the report; beside what it rests on, where that is another gateway's.
+    pub(super) fn show<R: Serialize>(
+        &self,
+        cli: &Cli,
+        schema: &'static str,
+        report: R,
+        text: impl Fn(&R) -> String,
+    ) -> Result<R> {
+        match &self.mapping {
+            Some(mapping) => {
+                let said = text(&report);
+                let object = LossesImported {
+                    schema,
+                    mapping: mapping.clone(),
+                    report,
+                };
+                imported::print(cli.json, &object, &object.mapping, &said)?;
+                return Ok(object.report);
+            }
+            None if cli.json => output::json(&report)?,
+            None => output::line(text(&report))?,
+        }
+        Ok(report)
+    }
+
+    /// Leave a receipt of the report, or say why not.
+    pub(super) fn record(
+        self,
+        cli: &Cli,
+        command: &'static str,
+        (world, inputs): (&World, &Inputs),
+        report: &impl Serialize,
+    ) {
+        if let Some(doubt) = self.doubt {
+            return output::progress(format!("no receipt: {doubt}"));
+        }
+        // A plan asks about channels that no recorded call met.
+        let is_asked = inputs.traffic.basis != Basis::Recorded || command == super::plan::COMMAND;
+        let asks_policy = is_asked && !world.parties.is_empty();
+        let mut arguments = self.arguments;
         arguments.insert(HOW.into(), inputs.assumed.loss.name().into());
         arguments.insert(SURVIVORS.into(), inputs.assumed.survivors.to_string().into());
         for (bar, max) in inputs.bars.stated() {
             arguments.insert(format!("{BARS}{bar}").into(), max.to_string().into());
         }
-        arguments.extend(self.config.map(|digest| ("config".into(), digest)));
-        arguments.extend(self.facts.map(|digest| (Facts::ARGUMENT.into(), digest)));
-        Ran {
+        let ran = Ran {
             arguments,
             command,
             grid: Some(world.snapshot.clone()),
             ledger: self.ledger,
             policy: asks_policy.then(|| receipt::policy(world.judge())),
+            seed: self.seed,
             traffic: Some(self.traffic),
             ..Ran::default()
-        }
+        };
+        receipt::record(cli, ran, report);
     }
 }
 

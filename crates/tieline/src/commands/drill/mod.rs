@@ -2,12 +2,18 @@
 //! them share is here.
 
 pub(super) mod bench;
+mod directive;
 pub(super) mod facts;
+mod fit;
 mod losses;
+mod orders;
 mod plan;
 mod receipts;
 mod replay;
+mod scenario;
+mod shipped;
 mod sim;
+mod traffic;
 
 pub(super) use receipts::schemas;
 
@@ -20,10 +26,17 @@ use crate::cli::{Cli, Drill};
 use crate::output::{self, Result};
 use crate::{admin_client, folder};
 
+pub(super) use self::directive::DirectiveDrill;
+pub(super) use self::shipped::ShippedReport;
+pub(super) use self::traffic::{Trust, recorded};
+
 pub(super) fn run(cli: &Cli, command: &Drill) -> Result<u8> {
     match command {
         Drill::Bench(args) => bench::run(cli, args),
+        Drill::Directive(args) => directive::run(cli, args),
+        Drill::Fit(args) => fit::run(cli, args),
         Drill::Replay(args) => replay::run(cli, args),
+        Drill::Scenario(args) => scenario::run(cli, args),
         Drill::NMinus1(args) => losses::one(cli, args),
         Drill::NMinus2(args) => losses::two(cli, args),
         Drill::Plan(args) => plan::run(cli, args),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
 use tieline_core::{Ruling, Snapshot, Tick};
-use tieline_drill::{Basis, Catalogue, PlanReport, PlanSearch, Trial};
+use tieline_drill::{Bars, Basis, Catalogue, PlanReport, PlanSearch, Trial};
 use tieline_policy::Judge;
 
 use super::losses::{self, Inputs, watched};
@@ -20,7 +20,7 @@ use crate::output::{self, Failure, Result};
 pub(super) const COMMAND: &str = "plan";
 
 pub(super) fn run(cli: &Cli, args: &Plan) -> Result<u8> {
-    let (world, mut inputs, cited) = losses::open(cli, &args.losses, |world| world.bars.n_1)?;
+    let (world, mut inputs, mut cited) = losses::open(cli, &args.losses, |_| Bars::default())?;
     let catalogue = check::catalogue::load(&args.catalogue, world.config(), &world.snapshot.record)
         .map_err(|report| Failure::report(report.render(output::look())))?;
     let digest = receipt::file_digest(&args.catalogue)?;
@@ -34,20 +34,11 @@ pub(super) fn run(cli: &Cli, args: &Plan) -> Result<u8> {
         inputs.traffic.judge(&lanes, &|_, _, _, _| Ruling::Allow);
         report.price_rules(&searched(&inputs, &catalogue, false).0);
     }
-    if cli.json {
-        output::json(&report)?;
-    } else {
-        output::line(report.text())?;
-    }
+    let report = cited.show(cli, "tieline/drill-plan-litellm/v1", report, PlanReport::text)?;
     if !args.losses.recorded.no_receipt {
-        let mut ran = cited.ran(COMMAND, &world, &inputs);
-        ran.policy = (!world.parties.is_empty()).then(|| receipt::policy(world.judge()));
-        ran.arguments.insert(receipt::CATALOGUE.into(), digest);
-        ran.arguments
-            .insert("pairs".into(), args.pairs.to_string().into());
-        // Bars are judged by n-1; a plan asks for more than they do.
-        ran.arguments.retain(|name, _| !name.starts_with("bars."));
-        receipt::record(cli, ran, &report);
+        cited.say(receipt::CATALOGUE, digest);
+        cited.say("pairs", args.pairs.to_string().into());
+        cited.record(cli, COMMAND, (&world, &inputs), &report);
     }
     Ok(u8::from(!report.is_good()))
 }
@@ -96,7 +87,7 @@ impl<'w> Rules<'w> {
     fn of(world: &'w World, basis: Basis, catalogue: &Catalogue) -> Result<Self> {
         let mut rules = Self {
             asked: BTreeMap::new(),
-            is_open: basis == Basis::Structure && world.parties.is_empty(),
+            is_open: basis != Basis::Recorded && world.parties.is_empty(),
             judges: Vec::new(),
             now: Tick(now_us()),
             world,

@@ -18,9 +18,10 @@ use tieline_note::Digest;
 
 use super::facts::Facts;
 use super::losses::Inputs;
+use super::traffic::{of_ledger, receipts_of, window_of};
 use super::{flush, losses, plan, replay};
 use crate::cli::{self, Cli};
-use crate::commands::grid::{World, calls_of};
+use crate::commands::grid::World;
 use crate::commands::ledger::{failed, reader};
 use crate::commands::receipt;
 use crate::commands::reports::printed;
@@ -304,6 +305,11 @@ fn made_again(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<Hex32>
     if let Some(ledger) = drill.ledger {
         still_there(reader, ledger)?;
     }
+    if drill.scenario.is_some() {
+        return Err(gone(
+            "it ran on the files of scenarios or of a directive, and no ledger holds them",
+        ));
+    }
     match &*drill.command {
         replay::COMMAND => {
             let ledger = drill.ledger.ok_or_else(|| gone("its receipt cites no ledger"))?;
@@ -359,13 +365,19 @@ fn calls_of_losses(
     let cited = drill
         .traffic
         .ok_or_else(|| gone("its receipt cites no traffic"))?;
-    let is_alone = drill.arguments.contains_key("config");
+    let is_alone = ["config", "litellm"]
+        .iter()
+        .any(|name| drill.arguments.contains_key(*name));
     let mut receipts = Receipts::new();
     let traffic = match (cited.basis, drill.ledger.filter(|_| !is_alone)) {
         (TrafficBasis::Ledger, Some(ledger)) => {
-            let (traffic, found) = calls_of(reader, ledger.entries, facts.criticality())?;
-            receipts = found;
-            traffic
+            receipts = receipts_of(reader, ledger.entries)?;
+            of_ledger(
+                reader,
+                ledger.entries,
+                window_of(&drill.arguments)?,
+                facts.criticality(),
+            )?
         }
         (TrafficBasis::Ledger, None) => return Err(gone("its receipt cites no ledger")),
         (TrafficBasis::Trace, _) => return Err(gone("its calls are of a trace, which no ledger holds")),
@@ -376,7 +388,7 @@ fn calls_of_losses(
         }
         (TrafficBasis::Structure, ledger) => {
             if let Some(ledger) = ledger {
-                receipts = calls_of(reader, ledger.entries, facts.criticality())?.1;
+                receipts = receipts_of(reader, ledger.entries)?;
             }
             let world = World::open(cli, None)?;
             if Hex32(world.snapshot.digest) != digest {

@@ -5,28 +5,29 @@ mod priors;
 mod versions;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
-use tieline_core::{Criticality, Scope, Snapshot, Tick};
-use tieline_drill::{Downtimes, Given, PartyView, Receipts, Traffic, TrafficReader, structure_given};
+use tieline_core::{Scope, Snapshot, Tick};
+use tieline_drill::{Downtimes, Given, GridReport, PartyView, Traffic, Window, structure_given};
 use tieline_gateway::State;
-use tieline_ledger::Reader;
 use tieline_policy::{Action, EndUseIx, Epoch, Judge, Postures, Question, RegionIx, Registry, Targets};
 
-use crate::check::BarSettings;
+use crate::check::{BarSettings, Checked};
 use crate::cli::{Cli, Grid, GridView};
 use crate::output::{self, Failure, Result};
 use crate::{folder, load};
 
-use super::ledger::{failed, reader};
+use super::drill::{Trust, recorded};
+use super::imported::{self, GridImported};
 
 /// A grid with what policy lets each party use of it.
 pub(super) struct World {
     /// What the configuration says that losses may do at most.
     pub(super) bars: BarSettings,
-    config: PathBuf,
+    /// The text of the configuration: list prices stand in it alone.
+    config: Box<str>,
     end_uses: Vec<Arc<str>>,
     judge: Judge,
     pub(super) parties: Vec<Member>,
@@ -48,25 +49,44 @@ pub(super) fn run(cli: &Cli, args: &Grid) -> Result<u8> {
     if let Some(GridView::Versions(args)) = &args.view {
         return versions::run(cli, args.config.as_deref());
     }
+    if !args.foreign.litellm.is_empty() {
+        let imported = imported::open(&args.foreign)?;
+        let report = structure(&imported.world, None, args.priors.as_deref())?;
+        let text = report.text();
+        let object = GridImported {
+            schema: "tieline/grid-litellm/v1",
+            mapping: imported.mapping,
+            report,
+        };
+        imported::print(cli.json, &object, &object.mapping, &text)?;
+        return Ok(0);
+    }
     let config = args.config.as_deref();
     let world = World::open(cli, config)?;
-    let traffic = recorded(cli, config)?;
-    let downtimes = match &args.priors {
-        Some(file) => priors::read(file, &world.snapshot)?,
-        None => Downtimes::default(),
+    let traffic = match config {
+        Some(_) => None,
+        None => recorded(cli, Window::default(), Trust::Unasked)?,
     };
-    let given = Given {
-        downtimes: &downtimes,
-        shares: &world.weights,
-        traffic: traffic.as_ref(),
-    };
-    let report = world.with_parties(|parties| structure_given(&world.snapshot, parties, &given));
+    let report = structure(&world, traffic.as_ref(), args.priors.as_deref())?;
     if cli.json {
         output::json(&report)?;
     } else {
         output::line(report.text())?;
     }
     Ok(0)
+}
+
+fn structure(world: &World, traffic: Option<&Traffic>, priors: Option<&Path>) -> Result<GridReport> {
+    let downtimes = match priors {
+        Some(file) => priors::read(file, &world.snapshot)?,
+        None => Downtimes::default(),
+    };
+    let given = Given {
+        downtimes: &downtimes,
+        shares: &world.weights,
+        traffic,
+    };
+    Ok(world.with_parties(|parties| structure_given(&world.snapshot, parties, &given)))
 }
 
 impl World {
@@ -79,7 +99,12 @@ impl World {
                     .with_hint("give one with --config, or a state folder with --dir"),
             );
         }
-        let checked = load::checked(&path)?;
+        let text = load::text(&path)?;
+        Self::of(&load::checked(&path)?, &text, config.is_none().then_some(cli))
+    }
+
+    /// The grid of a checked configuration, which was read from `text`, with the parties of a state folder.
+    pub(super) fn of(checked: &Checked, text: &str, with_parties: Option<&Cli>) -> Result<Self> {
         let bytes =
             tieline_note::jcs::to_vec(&*checked.grid).map_err(|error| Failure::found(error.to_string()))?;
         let digest = tieline_note::sha256(&bytes).0;
@@ -104,26 +129,25 @@ impl World {
         let targets = Targets::of_grid(&snapshot, &[]).map_err(|error| Failure::input(error.to_string()))?;
         let postures = Arc::new(Postures::new());
         let kept = postures.clone();
-        let parties = if config.is_none() {
-            members(cli, &postures)?
-        } else {
-            Vec::new()
+        let parties = match with_parties {
+            Some(cli) => members(cli, &postures)?,
+            None => Vec::new(),
         };
         let epoch = Arc::new(epoch);
         let mut judge = Judge::new(epoch.clone(), Arc::new(targets), postures);
-        if !parties.is_empty() {
+        if let Some(cli) = with_parties.filter(|_| !parties.is_empty()) {
             let now = Tick(super::serve::now_us());
             judge = judge.with_overlay(super::policy::overlay(&cli.dir, &epoch, now)?);
         }
         Ok(Self {
             bars: checked.bars,
-            config: path,
+            config: text.into(),
             end_uses: checked.policy.end_uses.clone(),
             judge,
             parties,
             postures: kept,
             snapshot,
-            weights: checked.weights,
+            weights: checked.weights.clone(),
         })
     }
 
@@ -151,8 +175,8 @@ impl World {
         with(&views)
     }
 
-    /// The file that the grid was made of.
-    pub(super) fn config(&self) -> &Path {
+    /// The text that the grid was made of.
+    pub(super) fn config(&self) -> &str {
         &self.config
     }
 
@@ -232,47 +256,4 @@ fn members(cli: &Cli, postures: &Postures) -> Result<Vec<Member>> {
         }
     }
     Ok(members)
-}
-
-/// The recorded traffic of a state folder; none for a configuration alone, or a ledger without calls.
-fn recorded(cli: &Cli, config: Option<&Path>) -> Result<Option<Traffic>> {
-    if config.is_some() {
-        return Ok(None);
-    }
-    recorded_between(cli, None, None)
-}
-
-/// The recorded calls that began from `since` on and before `until`.
-pub(super) fn recorded_between(
-    cli: &Cli,
-    since: Option<jiff::Timestamp>,
-    until: Option<jiff::Timestamp>,
-) -> Result<Option<Traffic>> {
-    if !cli.dir.join("ledger.db").exists() {
-        return Ok(None);
-    }
-    let reader = reader(&cli.dir)?;
-    let size = reader.size().map_err(|error| failed(&error))?;
-    let (mut traffic, _) = calls_of(&reader, size, &BTreeMap::new())?;
-    let tick = |at: jiff::Timestamp| Tick(u64::try_from(at.as_microsecond()).unwrap_or(0));
-    let (since, until) = (since.map(tick), until.map(tick));
-    traffic.keep(|at| since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until));
-    Ok((!traffic.calls.is_empty()).then_some(traffic))
-}
-
-/// The calls of the first entries of a ledger, and the receipts of pool tests among them; `criticality` is what keys say by
-/// their public ids.
-pub(super) fn calls_of(
-    reader: &Reader,
-    entries: u64,
-    criticality: &BTreeMap<Arc<str>, Criticality>,
-) -> Result<(Traffic, Receipts)> {
-    let mut traffic = TrafficReader::new().with_criticality(criticality.clone());
-    let mut receipts = Receipts::new();
-    reader.for_each(0..entries, |index, entry| {
-        traffic.entry(index, entry);
-        receipts.entry(index, entry);
-        Ok::<(), Failure>(())
-    })?;
-    Ok((traffic.finish(), receipts))
 }

@@ -1,0 +1,126 @@
+//! `tieline drill directive`: what `tieline directive rehearse` says, and which losses the directive makes worse: N-1 under
+//! it, compared with N-1 without it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use tieline_core::Ruling;
+use tieline_core::record::Hex32;
+use tieline_drill::{
+    Assumed, Basis, Contingencies, Known, LossUnderOrder, NMinus1Report, Rehearsal, Traffic, candidate_named,
+    under_order, under_order_text,
+};
+use tieline_policy::Directive;
+
+use super::facts::Facts;
+use super::flush;
+use super::losses::watched;
+use super::traffic::{Calls, traffic};
+use crate::cli::{Cli, DrillDirective};
+use crate::commands::directive::RehearsalReport;
+use crate::commands::directive::rehearse::{self, Lay};
+use crate::commands::grid::World;
+use crate::commands::receipt::{self, Ran};
+use crate::output::{self, Result};
+
+/// As it is typed, and as its receipts say it.
+const COMMAND: &str = "directive";
+
+/// `tieline drill directive`.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::commands) struct DirectiveDrill {
+    /// Always `tieline/drill-directive/v1`.
+    schema: &'static str,
+    /// What the losses were rehearsed on.
+    basis: Basis,
+    /// Each loss without the directive and under it, those first that it makes worse.
+    losses: Vec<LossUnderOrder>,
+    /// As `tieline directive rehearse` prints it, without how long it took.
+    rehearsal: RehearsalReport,
+    /// How many losses leave more calls unserved under it than without it.
+    worse: u64,
+}
+
+pub(super) fn run(cli: &Cli, args: &DrillDirective) -> Result<u8> {
+    let directive = rehearse::directive(&args.file)?;
+    flush(cli);
+    let world = World::open(cli, None)?;
+    let lay = Lay::new(&directive, &world, &Arc::new(World::registry(cli)?))?;
+    let facts = Facts::of(cli, None)?;
+    let mut calls = traffic(cli, None, &args.traffic, &world, &facts)?;
+    calls
+        .arguments
+        .extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));
+    let known = facts.known(std::mem::take(&mut calls.receipts));
+    let traffic = &calls.traffic;
+    let made = (traffic.basis != Basis::Structure).then_some(traffic);
+    let rehearsal = lay.rehearsal(made, known.clone()).untimed();
+    let ordered = |party: &str, channel: &str, model: &str| {
+        let candidate = candidate_named(&world.snapshot, channel, model);
+        candidate.map_or(Ruling::Allow, |candidate| lay.ruling(party, candidate))
+    };
+    let without = losses(&world, traffic, &known);
+    let under = losses(&world, &traffic.under(&ordered), &known);
+    let losses = under_order(&without, &under);
+    let report = DirectiveDrill {
+        schema: "tieline/drill-directive/v1",
+        basis: traffic.basis,
+        worse: losses.iter().filter(|loss| loss.is_worse()).count() as u64,
+        losses,
+        rehearsal,
+    };
+    if cli.json {
+        output::json(&report)?;
+    } else {
+        output::line(report.text())?;
+    }
+    if !args.recorded.no_receipt {
+        match &calls.doubt {
+            Some(doubt) => output::progress(format!("no receipt: {doubt}")),
+            None => receipt::record(cli, ran(&world, &directive, calls), &report),
+        }
+    }
+    Ok(u8::from(!report.rehearsal.findings.is_empty()))
+}
+
+/// What a receipt cites of the run. Where parties stand is asked of the rules in force.
+fn ran(world: &World, directive: &Directive, calls: Calls) -> Ran {
+    Ran {
+        arguments: calls.arguments,
+        command: COMMAND,
+        grid: Some(world.snapshot.clone()),
+        ledger: calls.ledger,
+        policy: Some(receipt::policy(world.judge())),
+        scenario: Some(Hex32(directive.digest.0)),
+        seed: calls.seed,
+        traffic: Some(calls.cited),
+    }
+}
+
+/// Each channel and each component gone in turn.
+fn losses(world: &World, traffic: &Traffic, known: &Known) -> NMinus1Report {
+    let rehearsal = Rehearsal::new(&world.snapshot, traffic, known.clone());
+    let contingencies = Contingencies::single(&rehearsal, Assumed::default());
+    let plays = watched(contingencies.plays(), "decided", &|play| contingencies.play(play));
+    contingencies.n_minus_1(&plays, &world.bars.n_1)
+}
+
+impl DirectiveDrill {
+    fn text(&self) -> String {
+        let mut text = self.rehearsal.text();
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push('\n');
+        text.push_str(&under_order_text(&self.losses));
+        if self.basis == Basis::Structure {
+            let _ = writeln!(
+                text,
+                "No traffic is recorded: the losses are those of one call for each thing that each party may ask for."
+            );
+        }
+        text
+    }
+}

@@ -1,0 +1,350 @@
+//! `tieline drill scenario`: what happens to calls while a scenario plays, compared with the same calls where nothing
+//! happens; of several, one row each, the worst first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tieline_core::record::Hex32;
+use tieline_core::{Span, Tick};
+use tieline_drill::{
+    Basis, Event, Load, PartyClass, Rehearsal, ScenarioReport, ScenariosReport, Staged, Traffic,
+    play_scenario,
+};
+use tieline_note::jcs;
+use tieline_policy::Registry;
+
+use super::facts::Facts;
+use super::orders::Order;
+use super::traffic::{Calls, traffic};
+use super::{flush, losses, shipped};
+use crate::check;
+use crate::check::scenario::{CheckedScenario, Choices, Ground, SCENARIO_BYTES_MAX};
+use crate::cli::{Cli, Scenarios};
+use crate::commands::grid::World;
+use crate::commands::receipt::{self, Ran};
+use crate::commands::serve::now_us;
+use crate::output::{self, Failure, Result};
+use crate::raw;
+
+/// As it is typed, and as its receipts say it.
+const COMMAND: &str = "scenario";
+
+/// Calls of a steady traffic: enough for a strip of 288 bins of 70 each, decided again in a second or two.
+const STEADY_CALLS_MAX: u64 = 20_000;
+
+/// The shortest pace of a steady traffic: a call a minute for each thing that each party may ask for.
+const STEADY_EVERY: Span = Span::from_s(60);
+
+/// How long what has no end is watched, where no traffic ends.
+const WATCHED: Span = Span::from_s(86_400);
+
+/// A scenario as it was found.
+struct Found {
+    /// Where paths in it start from.
+    base: PathBuf,
+    /// What messages call it.
+    name: String,
+    text: String,
+}
+
+/// What scenarios are held against, beside traffic.
+struct Here {
+    licences: BTreeSet<String>,
+    parties: BTreeMap<Arc<str>, Option<PartyClass>>,
+    registry: Arc<Registry>,
+    world: World,
+}
+
+pub(super) fn run(cli: &Cli, args: &Scenarios) -> Result<u8> {
+    if args.list {
+        return shipped::list(cli.json);
+    }
+    flush(cli);
+    let found: Vec<Found> = args
+        .files
+        .iter()
+        .map(|name| Found::open(name))
+        .collect::<Result<_>>()?;
+    let set = chosen(&args.set, &found)?;
+    let choices = Choices {
+        set: &set,
+        skip_absent: args.skip_absent,
+        start: args.start.as_deref(),
+    };
+    let config = args.config.as_deref();
+    let mut here = Here::open(cli, config)?;
+    let facts = Facts::of(cli, config)?;
+    let mut calls = traffic(cli, config, &args.traffic, &here.world, &facts)?;
+    calls
+        .arguments
+        .extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));
+    let known = facts.known(std::mem::take(&mut calls.receipts));
+    if calls.traffic.basis == Basis::Structure {
+        calls.traffic = steady(&here, &found, choices)?;
+        calls.cited.digest = Hex32(calls.traffic.digest().0);
+    }
+    let traffic = &calls.traffic;
+    here.parties(&known, traffic);
+    let rehearsal = Rehearsal::new(&here.world.snapshot, traffic, known);
+    let load = Load::of(&rehearsal);
+    let window = traffic.window().unwrap_or_default();
+    let checked = checked(&here, &found, &load, window, choices)?;
+    let reports = play(&here, &rehearsal, &load, &checked)?;
+    let report = ScenariosReport::new(&rehearsal, reports);
+    if cli.json {
+        output::json(&report)?;
+    } else {
+        output::line(report.text())?;
+    }
+    if !args.recorded.no_receipt {
+        let world = &here.world;
+        match &calls.doubt {
+            Some(doubt) => output::progress(format!("no receipt: {doubt}")),
+            None => receipt::record(cli, ran(args, world, &found, &calls)?, &report),
+        }
+    }
+    Ok(0)
+}
+
+/// What a receipt cites of the run.
+fn ran(args: &Scenarios, world: &World, found: &[Found], calls: &Calls) -> Result<Ran> {
+    let mut arguments = calls.arguments.clone();
+    let mut say = |name: &str, value: String| arguments.insert(name.into(), value.into());
+    if let Some(config) = &args.config {
+        say("config", receipt::file_digest(config)?.to_string());
+    }
+    for set in &args.set {
+        let (name, value) = set.split_once('=').unwrap_or((set, ""));
+        say(&format!("set.{name}"), value.to_owned());
+    }
+    if let Some(start) = &args.start {
+        say("start", start.clone());
+    }
+    if args.skip_absent {
+        say("skip_absent", "true".to_owned());
+    }
+    let texts: Vec<&str> = found.iter().map(|one| one.text.as_str()).collect();
+    let texts = jcs::to_vec(&texts).map_err(|error| Failure::found(error.to_string()))?;
+    let asks_policy = calls.traffic.basis != Basis::Recorded && !world.parties.is_empty();
+    Ok(Ran {
+        arguments,
+        command: COMMAND,
+        grid: Some(world.snapshot.clone()),
+        ledger: calls.ledger,
+        policy: asks_policy.then(|| receipt::policy(world.judge())),
+        scenario: Some(Hex32(tieline_note::sha256(&texts).0)),
+        seed: calls.seed,
+        traffic: Some(calls.cited),
+    })
+}
+
+/// Play each scenario on a thread of its own.
+fn play(
+    here: &Here,
+    rehearsal: &Rehearsal<'_>,
+    load: &Load,
+    checked: &[CheckedScenario],
+) -> Result<Vec<ScenarioReport>> {
+    let mut all = Vec::with_capacity(checked.len());
+    for one in checked {
+        let orders = one
+            .orders
+            .iter()
+            .map(|spec| Order::new(spec, &here.world, &here.registry));
+        all.push(orders.collect::<Result<Vec<_>>>()?);
+    }
+    let reports = losses::watched(checked.len(), "scenarios played", &|ix| {
+        let (Some(one), Some(orders)) = (checked.get(ix), all.get(ix)) else {
+            return Err(Failure::found("a scenario is missing"));
+        };
+        let mut notes = one.notes.clone();
+        notes.extend(orders.iter().flat_map(Order::notes));
+        let staged = Staged {
+            notes,
+            orders: orders.iter().map(|order| order.ordered(&here.world)).collect(),
+            scenario: one.scenario.clone(),
+            set: one.set.clone(),
+        };
+        let report = play_scenario(rehearsal, load, staged);
+        report.map_err(|error| Failure::input(format!("the scenario {}: {error}", one.scenario.id)))
+    });
+    reports.into_iter().collect()
+}
+
+/// Check every scenario; the report on all that is wrong, if anything is.
+fn checked(
+    here: &Here,
+    found: &[Found],
+    load: &Load,
+    window: (Tick, Tick),
+    choices: Choices<'_>,
+) -> Result<Vec<CheckedScenario>> {
+    let (mut all, mut wrong) = (Vec::new(), Vec::new());
+    for one in found {
+        let ground = Ground {
+            base: &one.base,
+            licences: &here.licences,
+            load,
+            parties: &here.parties,
+            read: &check::scenario::read_directive,
+            snapshot: &here.world.snapshot,
+            window,
+        };
+        match check::scenario::check_text(&one.name, &one.text, ground, choices) {
+            (Some(checked), _) => all.push(checked),
+            (None, report) => wrong.push(report.render(output::look())),
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(Failure::report(wrong.join("\n\n")));
+    }
+    let mut ids = BTreeSet::new();
+    match all.iter().find(|one| !ids.insert(&one.scenario.id)) {
+        Some(twice) => Err(Failure::input(format!(
+            "two scenarios have the id `{}`",
+            twice.scenario.id
+        ))),
+        None => Ok(all),
+    }
+}
+
+/// Calls at an even pace, over the whole of the scenarios and a tenth of it before the first that has an instant of its own
+/// and after the last.
+fn steady(here: &Here, found: &[Found], choices: Choices<'_>) -> Result<Traffic> {
+    let (snapshot, whole) = (&here.world.snapshot, (Tick(0), Tick(u64::MAX / 2)));
+    let once = here
+        .world
+        .with_parties(|parties| Traffic::synthetic(snapshot, parties));
+    let asked = once.calls.len() as u64;
+    if asked == 0 {
+        return Err(
+            Failure::input("nobody may ask for anything here, so there is nothing to rehearse")
+                .with_hint("give the configuration a pool, or a party a key"),
+        );
+    }
+    let load = Load::of(&Rehearsal::new(snapshot, &once, tieline_drill::Known::default()));
+    let checked = checked(here, found, &load, whole, choices)?;
+    let events = || checked.iter().flat_map(|one| &one.scenario.events);
+    let starts = checked.iter().map(|one| one.scenario.start);
+    let first = events()
+        .map(|event| event.from)
+        .chain(starts)
+        .min()
+        .unwrap_or_default();
+    let end = |event: &Event| event.until.unwrap_or(event.from.plus(WATCHED));
+    let last = events().map(end).max().unwrap_or_default();
+    let margin = Span(last.since(first).0 / 10);
+    let from = Tick(first.0.saturating_sub(margin.0));
+    let length = last.plus(margin).since(from);
+    let every = Span((length.0.saturating_mul(asked) / STEADY_CALLS_MAX).max(STEADY_EVERY.0));
+    Ok(here
+        .world
+        .with_parties(|parties| Traffic::steady(snapshot, parties, from, length, every)))
+}
+
+/// What `--set` says, by name; each name is a parameter of one of the scenarios.
+fn chosen(set: &[String], found: &[Found]) -> Result<BTreeMap<String, String>> {
+    let known: BTreeSet<String> = found
+        .iter()
+        .flat_map(|one| check::scenario::parameter_names(&one.text))
+        .collect();
+    let mut out = BTreeMap::new();
+    for text in set {
+        let (name, value) = text.split_once('=').ok_or_else(|| {
+            Failure::input(format!("`{text}` is not NAME=VALUE")).with_hint("for example `--set cloud=aws`")
+        })?;
+        if !known.contains(name) {
+            let near = raw::nearest(name, known.iter().map(String::as_str));
+            let hint = match (near, known.is_empty()) {
+                (Some(near), _) => format!("did you mean `{near}`?"),
+                (None, true) => "none of the scenarios has parameters".to_owned(),
+                (None, false) => {
+                    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                    format!("known here are {}", known.join(", "))
+                }
+            };
+            let message = format!("no scenario has a parameter `{name}`");
+            return Err(Failure::input(message).with_hint(hint));
+        }
+        if out.insert(name.to_owned(), value.to_owned()).is_some() {
+            return Err(Failure::input(format!("the parameter `{name}` is set twice")));
+        }
+    }
+    Ok(out)
+}
+
+impl Found {
+    /// A file, or the name of a scenario that is shipped.
+    fn open(name: &str) -> Result<Self> {
+        let path = Path::new(name);
+        if let (false, Some(shipped)) = (path.exists(), shipped::find(name)) {
+            return Ok(Self {
+                base: PathBuf::new(),
+                name: format!("{name}.toml"),
+                text: shipped.text.to_owned(),
+            });
+        }
+        let bytes = check::read_start(path, SCENARIO_BYTES_MAX).map_err(|error| {
+            let failure = Failure::input(format!("cannot read {name}: {}", check::kind(&error)));
+            let names = shipped::ALL.iter().map(|shipped| shipped.name);
+            failure.with_hint(match raw::nearest(name, names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`tieline drill scenario --list` lists those that are shipped".to_owned(),
+            })
+        })?;
+        if bytes.len() as u64 > SCENARIO_BYTES_MAX {
+            return Err(Failure::input(format!(
+                "{name} is larger than {} MiB",
+                SCENARIO_BYTES_MAX >> 20
+            )));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| Failure::input(format!("{name} is not UTF-8")))?;
+        Ok(Self {
+            base: path.parent().unwrap_or(Path::new("")).to_path_buf(),
+            name: name.to_owned(),
+            text,
+        })
+    }
+}
+
+impl Here {
+    fn open(cli: &Cli, config: Option<&Path>) -> Result<Self> {
+        let world = World::open(cli, config)?;
+        let registry = if config.is_none() && cli.dir.join("state.db").exists() {
+            World::registry(cli)?
+        } else {
+            Registry::new(Tick(now_us()), Vec::new())
+                .map_err(|_| Failure::found("an empty registry cannot be made"))?
+        };
+        Ok(Self {
+            licences: registry
+                .terms()
+                .licences()
+                .iter()
+                .map(|one| one.id.to_string())
+                .collect(),
+            parties: BTreeMap::new(),
+            registry: Arc::new(registry),
+            world,
+        })
+    }
+
+    /// Everybody who is known, has a key or calls.
+    fn parties(&mut self, known: &tieline_drill::Known, traffic: &Traffic) {
+        let members = self.world.parties.iter().map(|member| member.party.clone());
+        let all = members
+            .chain(tieline_drill::asked(traffic).into_keys())
+            .chain(known.classes.keys().cloned());
+        self.parties = all
+            .map(|party| {
+                let class = known
+                    .classes
+                    .get(&party)
+                    .copied()
+                    .filter(|class| *class != PartyClass::Unknown);
+                (party, class)
+            })
+            .collect();
+    }
+}

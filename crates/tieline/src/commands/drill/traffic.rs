@@ -1,0 +1,470 @@
+//! Where the calls of a rehearsal come from: the ledger of the state folder, files of traces, or a law; and nothing, where
+//! the grid alone is asked.
+//!
+//! A ledger that does not verify, or holds what this program does not read, is refused; with `--unverified` it is used, and
+//! every report says so. Files are read in pieces of [`PIECE_BYTES`], so that memory holds the calls and not the text.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tieline_core::receipt::{LedgerCited, TrafficBasis, TrafficCited};
+use tieline_core::record::Hex32;
+use tieline_core::{Criticality, Tick};
+use tieline_drill::{
+    Drawing, LAW_BYTES_MAX, Law, MAPPING_BYTES_MAX, Mapping, Onto, PartyView, Receipts, TraceOptions,
+    TraceReader, Traffic, TrafficReader, Window, is_law, structure_digest,
+};
+use tieline_ledger::{Reader, VerifyOptions};
+use tieline_policy::instant_of_date;
+
+use super::facts::Facts;
+use super::progress;
+use crate::cli::{Cli, TrafficArgs};
+use crate::commands::grid::World;
+use crate::commands::ledger::{failed, reader};
+use crate::commands::receipt;
+use crate::output::{self, Failure, Result};
+
+/// Bytes that are read of a file at a time.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// What a ledger must be to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::commands) enum Trust {
+    /// Nobody asked; whoever reads it says nothing of it either.
+    Unasked,
+    /// It need not verify, and the traffic says what is wrong with it.
+    Unverified,
+    Verified,
+}
+
+/// Calls, and what a receipt cites of them.
+pub(in crate::commands) struct Calls {
+    /// The options that they came by.
+    pub(in crate::commands) arguments: BTreeMap<Arc<str>, Arc<str>>,
+    pub(in crate::commands) cited: TrafficCited,
+    /// Why nothing that rests on them can have a receipt.
+    pub(in crate::commands) doubt: Option<String>,
+    /// What of the ledger there was.
+    pub(in crate::commands) ledger: Option<LedgerCited>,
+    /// What tests of pools had shown of the grid, as the ledger of the state folder says.
+    pub(in crate::commands) receipts: Receipts,
+    /// Of what was drawn.
+    pub(in crate::commands) seed: Option<u64>,
+    pub(in crate::commands) traffic: Traffic,
+}
+
+/// The calls that the arguments name: of files, else of the ledger, else one for each thing that each party may ask for.
+pub(in crate::commands) fn traffic(
+    cli: &Cli,
+    config: Option<&Path>,
+    args: &TrafficArgs,
+    world: &World,
+    facts: &Facts,
+) -> Result<Calls> {
+    // A damaged ledger may have no root to cite.
+    let ledger = receipt::ledger(&cli.dir);
+    let ledger = if args.unverified {
+        ledger.ok().flatten()
+    } else {
+        ledger?
+    };
+    if !args.traffic.is_empty() {
+        let traffic = world.with_parties(|parties| foreign(args, Some((world, parties))))?;
+        return Ok(Calls {
+            arguments: args.cited()?,
+            cited: TrafficCited {
+                basis: TrafficBasis::Trace,
+                digest: Hex32(traffic.digest().0),
+            },
+            doubt: None,
+            ledger,
+            receipts: receipts(cli, world, ledger.filter(|_| config.is_none()))?,
+            seed: args.seed,
+            traffic,
+        });
+    }
+    let recorded = match config {
+        Some(_) => None,
+        None => read(
+            cli,
+            args.window(),
+            args.trust(),
+            ledger.map(|ledger| ledger.entries),
+            facts.criticality(),
+        )?,
+    };
+    if let Some((traffic, finding)) = recorded {
+        let cited = ledger.map(receipt::of_ledger);
+        let doubt = finding.map(|finding| format!("the ledger does not verify: {finding}"));
+        let doubt = doubt.or_else(|| cited.is_none().then(|| "the ledger cannot be cited".to_owned()));
+        warn(&traffic);
+        return Ok(Calls {
+            arguments: args.cited()?,
+            cited: cited.unwrap_or(TrafficCited {
+                basis: TrafficBasis::Ledger,
+                digest: Hex32([0; 32]),
+            }),
+            doubt,
+            ledger,
+            receipts: receipts(cli, world, ledger)?,
+            seed: None,
+            traffic,
+        });
+    }
+    args.want_no_part(config.is_some())?;
+    let (traffic, digest) = world.with_parties(|parties| {
+        let digest = structure_digest(&world.snapshot, parties);
+        (Traffic::synthetic(&world.snapshot, parties), digest)
+    });
+    Ok(Calls {
+        arguments: BTreeMap::new(),
+        cited: TrafficCited {
+            basis: TrafficBasis::Structure,
+            digest: digest.ok_or_else(|| Failure::found("the grid has no canonical form"))?,
+        },
+        doubt: None,
+        ledger,
+        receipts: receipts(cli, world, ledger.filter(|_| config.is_none()))?,
+        seed: None,
+        traffic,
+    })
+}
+
+/// The same where no grid is at hand: names are taken as they are, and there must be calls.
+pub(in crate::commands) fn traffic_alone(cli: &Cli, args: &TrafficArgs) -> Result<Traffic> {
+    if !args.traffic.is_empty() {
+        return foreign(args, None);
+    }
+    let Some((traffic, _)) = read(cli, args.window(), args.trust(), None, &BTreeMap::new())? else {
+        let message = format!("there is no call in the ledger of {}", cli.dir.display());
+        return Err(
+            Failure::input(message).with_hint("give the state folder with --dir, or calls with --traffic")
+        );
+    };
+    warn(&traffic);
+    Ok(traffic)
+}
+
+/// The recorded calls that began within a window; none if there is no ledger, or no call in it.
+pub(in crate::commands) fn recorded(cli: &Cli, window: Window, trust: Trust) -> Result<Option<Traffic>> {
+    Ok(read(cli, window, trust, None, &BTreeMap::new())?.map(|(traffic, _)| traffic))
+}
+
+/// What the tests of pools among the first entries of the state folder's ledger have shown of the grid.
+fn receipts(cli: &Cli, world: &World, ledger: Option<LedgerCited>) -> Result<Receipts> {
+    let Some(ledger) = ledger else {
+        return Ok(Receipts::new());
+    };
+    let reader = reader(&cli.dir)?;
+    let found = receipts_of(&reader, ledger.entries)?;
+    Ok(receipt::within(found, &world.snapshot.record, &reader))
+}
+
+/// The receipts of pool tests among the first entries of a ledger.
+pub(super) fn receipts_of(reader: &Reader, entries: u64) -> Result<Receipts> {
+    let mut receipts = Receipts::new();
+    reader.for_each(0..entries, |index, entry| {
+        receipts.entry(index, entry);
+        Ok::<(), Failure>(())
+    })?;
+    Ok(receipts)
+}
+
+/// The calls of the first entries of a ledger that began within a window; `criticality` is what keys say by their public
+/// ids.
+pub(in crate::commands) fn of_ledger(
+    reader: &Reader,
+    entries: u64,
+    window: Window,
+    criticality: &BTreeMap<Arc<str>, Criticality>,
+) -> Result<Traffic> {
+    let mut traffic = TrafficReader::within(window).with_criticality(criticality.clone());
+    let bar = progress(entries, "entries read");
+    reader.for_each(0..entries, |index, entry| {
+        traffic.entry(index, entry);
+        bar.set_position(index);
+        Ok::<(), Failure>(())
+    })?;
+    bar.finish_and_clear();
+    Ok(traffic.finish())
+}
+
+/// The recorded calls, and why the ledger does not verify if it was asked and does not. `entries` are those that were there
+/// before it was verified.
+fn read(
+    cli: &Cli,
+    window: Window,
+    trust: Trust,
+    entries: Option<u64>,
+    criticality: &BTreeMap<Arc<str>, Criticality>,
+) -> Result<Option<(Traffic, Option<String>)>> {
+    if !cli.dir.join("ledger.db").exists() {
+        return Ok(None);
+    }
+    let verified = match trust {
+        Trust::Unasked => None,
+        Trust::Unverified | Trust::Verified => Some(verify(cli)),
+    };
+    let (verified, finding) = match verified {
+        None => (None, None),
+        Some(Ok(size)) => (Some(size), None),
+        Some(Err(finding)) if trust == Trust::Unverified => (None, Some(finding.to_string())),
+        Some(Err(finding)) => {
+            return Err(Failure::found(format!("the ledger does not verify: {finding}")).with_hint(
+                "`tieline ledger verify` says more; --unverified uses it all the same, and every report says so",
+            ));
+        }
+    };
+    let reader = reader(&cli.dir)?;
+    let entries = match entries.or(verified) {
+        Some(entries) => entries,
+        None => reader.size().map_err(|error| failed(&error))?,
+    };
+    let mut traffic = of_ledger(&reader, entries, window, criticality)?;
+    if traffic.unknown > 0 && trust == Trust::Verified {
+        let unknown = traffic.unknown;
+        return Err(Failure::found(format!(
+            "{unknown} of the ledger's entries are damaged, or of a version that this program does not read"
+        ))
+        .with_hint("--unverified leaves their calls out, and every report says so"));
+    }
+    if let Some(finding) = &finding {
+        traffic.warnings.push(format!(
+            "The ledger does not verify: {finding}. What follows rests on records that may have been changed."
+        ));
+    }
+    Ok((!traffic.calls.is_empty()).then_some((traffic, finding)))
+}
+
+/// How many entries of the ledger verify; or what is wrong.
+fn verify(cli: &Cli) -> std::result::Result<u64, tieline_ledger::Finding> {
+    let bar = progress(0, "entries verified");
+    let report = tieline_ledger::verify(&cli.dir, &VerifyOptions::default(), |progress| {
+        bar.set_length(progress.entries_expected);
+        bar.set_position(progress.entries);
+    });
+    bar.finish_and_clear();
+    report.map(|report| report.size)
+}
+
+/// A grid and what policy lets each party use of it.
+type Judged<'a> = Option<(&'a World, &'a [PartyView<'a>])>;
+
+fn foreign(args: &TrafficArgs, judged: Judged<'_>) -> Result<Traffic> {
+    let onto = judged.map(|(world, parties)| Onto {
+        snapshot: &world.snapshot,
+        parties,
+    });
+    let is_law = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "toml");
+    let traffic = match args.traffic.as_slice() {
+        [file] if is_law(file) => drawn(args, file, onto)?,
+        files if files.iter().any(is_law) => {
+            return Err(Failure::input(
+                "calls are drawn from one law alone, and not mixed with a trace",
+            ));
+        }
+        files => traced(args, files, onto)?,
+    };
+    warn(&traffic);
+    Ok(traffic)
+}
+
+fn drawn(args: &TrafficArgs, file: &Path, onto: Option<Onto<'_>>) -> Result<Traffic> {
+    let text = text(file, LAW_BYTES_MAX)?;
+    if !is_law(&text) {
+        return Err(Failure::input(format!("{} is no law", file.display())).with_hint(
+            "`tieline drill fit` writes one; a mapping is given with --mapping, beside the trace",
+        ));
+    }
+    if args.mapping.is_some() || args.sort {
+        return Err(Failure::input(
+            "--mapping and --sort are for traces, and this is a law",
+        ));
+    }
+    let law = Law::parse(&name(file), &text).map_err(|problems| Failure::input(problems.to_string()))?;
+    let drawing = Drawing {
+        scale: args.scale.unwrap_or(1.0),
+        seed: args.seed.unwrap_or_default(),
+        window: args.window(),
+    };
+    law.draw(onto, &drawing).map_err(|error| {
+        Failure::input(format!("cannot draw from {}: {error}", file.display())).with_hint(
+            "--since, --until and --scale say when and how many; names stand in the law, which may be edited",
+        )
+    })
+}
+
+fn traced(args: &TrafficArgs, files: &[PathBuf], onto: Option<Onto<'_>>) -> Result<Traffic> {
+    let mapping = match &args.mapping {
+        None => Mapping::none(),
+        Some(file) => {
+            let text = text(file, MAPPING_BYTES_MAX)?;
+            Mapping::parse(&name(file), &text).map_err(|problems| Failure::input(problems.to_string()))?
+        }
+    };
+    let files = within_folders(files)?;
+    let bytes = files.iter().filter_map(|file| Some(file.metadata().ok()?.len()));
+    let bar = progress(bytes.sum(), "bytes read");
+    let mut reader = TraceReader::new(TraceOptions {
+        mapping: &mapping,
+        onto,
+        scale: args.scale,
+        seed: args.seed,
+        sort: args.sort,
+        window: args.window(),
+    });
+    let mut piece = vec![0; PIECE_BYTES];
+    for path in &files {
+        let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
+        reader.file(&name(path));
+        while !reader.is_done() {
+            let read = file.read(&mut piece).map_err(|error| unreadable(path, &error))?;
+            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else {
+                break;
+            };
+            reader.feed(bytes);
+            bar.inc(read as u64);
+        }
+    }
+    let traffic = reader.finish();
+    bar.finish_and_clear();
+    traffic.map_err(|problems| Failure::input(problems.to_string()))
+}
+
+/// The files, and those of folders among them by name.
+fn within_folders(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let is_trace = |file: &PathBuf| {
+            let ending = file
+                .extension()
+                .and_then(|ending| ending.to_str())
+                .unwrap_or_default();
+            file.is_file() && ["csv", "json", "jsonl"].contains(&ending)
+        };
+        let entries = std::fs::read_dir(path).map_err(|error| unreadable(path, &error))?;
+        let mut within: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(is_trace)
+            .collect();
+        within.sort();
+        if within.is_empty() {
+            return Err(Failure::input(format!(
+                "{} holds no file .csv or .jsonl",
+                path.display()
+            )));
+        }
+        files.extend(within);
+    }
+    Ok(files)
+}
+
+/// A whole file of text, if it is not too long.
+fn text(path: &Path, bytes_max: usize) -> Result<String> {
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let mut bytes = Vec::new();
+    let read = file.take(bytes_max as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| unreadable(path, &error))?;
+    if bytes.len() > bytes_max {
+        return Err(Failure::input(format!(
+            "{} is longer than {bytes_max} bytes",
+            path.display()
+        )));
+    }
+    String::from_utf8(bytes).map_err(|_| Failure::input(format!("{} is no text in UTF-8", path.display())))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::input(format!("cannot read {}: {error}", path.display()))
+}
+
+/// The last part of a path: what problems cite and mappings choose.
+fn name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// An instant that [`instant_of_date`] reads.
+fn instant(at: Tick) -> Arc<str> {
+    let at = i64::try_from(at.0).ok();
+    let at = at.and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
+    at.map_or_else(String::new, |at| at.to_string()).into()
+}
+
+fn warn(traffic: &Traffic) {
+    for warning in &traffic.warnings {
+        output::warning(warning);
+    }
+}
+
+/// The window that a receipt cites by its options.
+pub(super) fn window_of(arguments: &BTreeMap<Arc<str>, Arc<str>>) -> Result<Window> {
+    let instant = |name: &str| {
+        let text = arguments.get(name);
+        text.map(|text| instant_of_date(text).map_err(Failure::input))
+            .transpose()
+    };
+    Ok(Window {
+        since: instant("since")?,
+        until: instant("until")?,
+    })
+}
+
+impl TrafficArgs {
+    /// As a receipt cites them; calls are cited by their digest.
+    fn cited(&self) -> Result<BTreeMap<Arc<str>, Arc<str>>> {
+        let mut cited = BTreeMap::new();
+        let mut say = |name: &str, value: Option<Arc<str>>| {
+            if let Some(value) = value {
+                cited.insert(name.into(), value);
+            }
+        };
+        say("since", self.since.map(instant));
+        say("until", self.until.map(instant));
+        say("scale", self.scale.map(|scale| scale.to_string().into()));
+        say("sort", self.sort.then(|| "true".into()));
+        say(
+            "mapping",
+            self.mapping.as_deref().map(receipt::file_digest).transpose()?,
+        );
+        Ok(cited)
+    }
+
+    /// Refuse a window where there are no calls to choose from.
+    fn want_no_part(&self, is_configuration: bool) -> Result<()> {
+        if self.window() == Window::default() {
+            return Ok(());
+        }
+        let message = if is_configuration {
+            "--since and --until choose among calls, and a configuration alone has none"
+        } else {
+            "no call is recorded between --since and --until"
+        };
+        Err(Failure::input(message).with_hint("give calls with --traffic, or leave them out"))
+    }
+
+    fn window(&self) -> Window {
+        Window {
+            since: self.since,
+            until: self.until,
+        }
+    }
+
+    const fn trust(&self) -> Trust {
+        if self.unverified {
+            Trust::Unverified
+        } else {
+            Trust::Verified
+        }
+    }
+}
