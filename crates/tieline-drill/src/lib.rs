@@ -82,7 +82,7 @@ pub use pairs::CALLS_OPEN_MAX;
 pub use party::{PartyView, structure_digest};
 pub use plan::{
     Alone, Catalogue, Change, Fix, OFFERS_MAX, Offer, OfferKind, OfferRow, PLAN_V1, PlanReport, PlanSearch,
-    Raise, RulesCost, Sets, Threat, Trial, Unsecured, Why,
+    Raise, Rest, RulesCost, Sets, Threat, Trial, Unsecured, Why,
 };
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
 pub use receipts::{Receipts, TESTED_MAX, Tested};

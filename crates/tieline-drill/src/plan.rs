@@ -1,15 +1,17 @@
 //! The plan: which offers of a catalogue, alone or two together, make every critical party N-1 secure, the cheapest first.
 //!
 //! A set of offers serves if, with it in the grid, no single loss (of the offered channels and what they need too) leaves
-//! a critical call unserved, and no critical call that is served without it is refused with it. Every set that is printed
-//! was played: each loss, each call, by the live core. Before that, a set is screened: of each thing that critical calls
-//! ask for, some way that the rules allow must be left in each loss. That is necessary, so the screen drops no set that
-//! would serve. A pair that holds an offer which serves alone is never cheaper, and is not tried.
+//! a critical call unserved that is served without it, and none of these is refused with nothing gone. Every set that is
+//! printed was played: each loss, each call, by the live core, with what calls that move do to the limits of others. Before
+//! that, a set is screened: of each thing that critical calls ask for, some way that the rules allow must be left in each
+//! loss. That is necessary, so the screen drops no set that would serve. A pair that holds an offer which serves alone is
+//! never cheaper, and is not tried.
 //!
 //! Rules are input: an offered channel is judged like any other, and what policy was not asked about is not taken as
 //! allowed. Bounds: [`OFFERS_MAX`] offers; of one trial those of [`Rehearsal`].
 
 mod offers;
+mod rest;
 mod text;
 mod why;
 
@@ -20,6 +22,7 @@ use serde::Serialize;
 use tieline_core::{ChannelIx, Nano, Ruling, Snapshot};
 
 pub use self::offers::{Catalogue, Change, Offer, OfferKind, Raise};
+pub use self::rest::Rest;
 pub use self::why::{Unsecured, Why};
 
 use crate::consequence::{Consequence, CostChange};
@@ -53,6 +56,9 @@ pub struct PlanReport {
     pub notes: Vec<String>,
     /// Each offer, in the order of the catalogue, and what it does alone.
     pub offers: Vec<OfferRow>,
+    /// What serves for all else, where nothing secures what some party asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rest: Option<Rest>,
     /// What the rules cost here; absent where no rule stands against an offered channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<RulesCost>,
@@ -277,7 +283,7 @@ impl<'t> PlanSearch<'t> {
             trial.outcome = Alone::Screened { gone, party };
             return trial;
         }
-        let rehearsal = Rehearsal::new(&snapshot, self.rehearsal.traffic(), self.known.clone());
+        let mut rehearsal = Rehearsal::new(&snapshot, self.rehearsal.traffic(), self.known.clone());
         let refused = self.refused_by(&rehearsal);
         if refused > 0 {
             trial.outcome = Alone::Fails {
@@ -287,6 +293,8 @@ impl<'t> PlanSearch<'t> {
             return trial;
         }
         trial.base_cost_change = cost_change(self.rehearsal.base(), rehearsal.base());
+        // What nobody serves without the offers is not theirs to secure.
+        rehearsal.disregard(|ix, call| !(self.is_critical(call.kind as usize) && self.serves(ix)));
         let losses = Contingencies::single(&rehearsal, self.assumed);
         for play in first_those(&losses, threats) {
             let critical = losses.play(play).critical;
@@ -340,6 +348,7 @@ impl<'t> PlanSearch<'t> {
             fixes,
             loss: self.assumed.loss,
             offers: self.rows(singles),
+            rest: None,
             rules: None,
             schema: PLAN_V1,
             sets: Sets {
@@ -405,18 +414,22 @@ impl<'t> PlanSearch<'t> {
 
     /// Parties with critical calls that are served without the offers and refused with them.
     fn refused_by(&self, with: &Rehearsal<'_>) -> u64 {
-        let served = |of: &Rehearsal<'_>, ix| of.before(ix).and_then(Before::lane).is_some();
+        let is_served = |ix| with.before(ix).and_then(Before::lane).is_some();
         let traffic = self.rehearsal.traffic();
         let calls = traffic.calls.iter().enumerate();
-        let refused = calls.filter(|(ix, call)| {
-            self.is_critical(call.kind as usize) && served(&self.rehearsal, *ix) && !served(with, *ix)
-        });
+        let refused = calls
+            .filter(|(ix, call)| self.is_critical(call.kind as usize) && self.serves(*ix) && !is_served(*ix));
         let mut parties: Vec<u32> = refused
             .filter_map(|(_, call)| Some(traffic.kinds.get(call.kind as usize)?.party))
             .collect();
         parties.sort_unstable();
         parties.dedup();
         parties.len() as u64
+    }
+
+    /// Whether a call is served without any offer.
+    fn serves(&self, call: usize) -> bool {
+        self.rehearsal.before(call).and_then(Before::lane).is_some()
     }
 
     fn is_critical(&self, kind: usize) -> bool {

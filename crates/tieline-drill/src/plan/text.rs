@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Alone, Fix, OfferRow, PlanReport, RulesCost, Threat, Unsecured, Why};
+use super::{Alone, Fix, OfferRow, PlanReport, Rest, RulesCost, Threat, Unsecured, Why};
 use crate::consequence::CostChange;
 use crate::contingency::rows::heading;
 use crate::elements::named;
@@ -46,17 +46,8 @@ impl PlanReport {
             );
         }
         let mut text = "\nNo offer and no two of them serve.\n".to_owned();
-        for row in self.unsecured.iter().take(ROWS_MAX) {
-            text.push_str(&wrapped(&unsecured(row), 4));
-        }
-        let shown = (self.unsecured.len().min(ROWS_MAX)) as u64;
-        if self.unsecured_count > shown {
-            let _ = writeln!(
-                text,
-                "  … and {} more; --json has them.",
-                count(self.unsecured_count - shown)
-            );
-        }
+        text.push_str(&all_unsecured(&self.unsecured, self.unsecured_count));
+        text.push_str(&self.rest.as_ref().map_or_else(String::new, rest));
         text
     }
 
@@ -164,6 +155,30 @@ fn alone(alone: &Alone) -> String {
         Alone::Serves => "serves".to_owned(),
         Alone::Unfit { says } => format!("does not fit: {says}"),
     }
+}
+
+fn rest(rest: &Rest) -> String {
+    if rest.is_secure {
+        return "\nAll else is secure already.\n".to_owned();
+    }
+    if rest.fixes.is_empty() {
+        let rows = all_unsecured(&rest.unsecured, rest.unsecured_count);
+        return format!("\nNor does any serve for all else.\n{rows}");
+    }
+    let fixes = fixes(&rest.fixes);
+    format!("\nFor all else, cheapest first; every loss of each was played\n{fixes}")
+}
+
+fn all_unsecured(rows: &[Unsecured], total: u64) -> String {
+    let mut text = String::new();
+    for row in rows.iter().take(ROWS_MAX) {
+        text.push_str(&wrapped(&unsecured(row), 4));
+    }
+    let shown = rows.len().min(ROWS_MAX) as u64;
+    if total > shown {
+        let _ = writeln!(text, "  … and {} more; --json has them.", count(total - shown));
+    }
+    text
 }
 
 fn unsecured(row: &Unsecured) -> String {

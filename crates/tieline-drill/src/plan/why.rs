@@ -72,9 +72,8 @@ impl PlanSearch<'_> {
         })
     }
 
-    /// Of every threat and everyone whom it leaves without: why. Where some can be secured by nothing at all, only these;
-    /// they are why no set serves.
-    pub(super) fn unsecured(&self, threats: &[Threat]) -> Vec<Unsecured> {
+    /// The traffic laid on the grid, and on the grid with each offer.
+    pub(super) fn with_each(&self) -> Vec<Laid<'_>> {
         let (traffic, record) = (self.rehearsal.traffic(), &self.rehearsal.snapshot().record);
         let offered = self.singles().into_iter().filter_map(|set| {
             let snapshot = self.catalogue.with(record, &set).ok()?;
@@ -82,6 +81,13 @@ impl PlanSearch<'_> {
         });
         let mut all = vec![self.rehearsal.laid().clone()];
         all.extend(offered);
+        all
+    }
+
+    /// Of every threat and everyone whom it leaves without: why. Where some can be secured by nothing at all, only these;
+    /// they are why no set serves.
+    pub(super) fn unsecured(&self, threats: &[Threat]) -> Vec<Unsecured> {
+        let (traffic, all) = (self.rehearsal.traffic(), self.with_each());
         let mut rows = Vec::new();
         for threat in threats {
             for kind in (0..self.critical.len()).filter(|kind| self.is_critical(*kind)) {
@@ -116,7 +122,7 @@ impl PlanSearch<'_> {
 }
 
 /// What the rules say of every way that is left to a kind, over the grid and each offer.
-fn left(all: &[Laid<'_>], kind: usize, gone: &[Element]) -> Vec<Ruling> {
+pub(super) fn left(all: &[Laid<'_>], kind: usize, gone: &[Element]) -> Vec<Ruling> {
     let of_grid = |laid: &Laid<'_>| {
         let grid = laid.grid(0);
         let is_left = |channel| {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use tieline_core::grid::GRID_V1;
-use tieline_core::{GridRecord, Limits, Nano, Ruling, Snapshot};
+use tieline_core::grid::{ChannelRecord, GRID_V1};
+use tieline_core::{GridRecord, Limits, Nano, Ruling, Snapshot, Span};
 use tieline_drill::{
     Alone, Assumed, Catalogue, Change, Known, Loss, Offer, OfferKind, PlanReport, PlanSearch, Raise, Traffic,
     Why,
@@ -17,7 +17,7 @@ use crate::live::{Live, Script};
 const CLOUDS: [&str; 3] = ["cloud:a", "cloud:b", "cloud:c"];
 const MODELS: [&str; 3] = ["x", "y", "z"];
 
-fn grid(channels: Vec<tieline_core::grid::ChannelRecord>) -> GridRecord {
+fn grid(channels: Vec<ChannelRecord>) -> GridRecord {
     GridRecord {
         channels,
         components: BTreeMap::new(),
@@ -64,6 +64,14 @@ fn planned(
         ..Assumed::default()
     };
     let search = PlanSearch::new(snapshot, traffic, Known::default(), assumed, catalogue);
+    let mut report = searched(&search, all);
+    if let Some(rest) = search.rest(&report.threats).filter(|_| report.fixes.is_empty()) {
+        report.add_rest(searched(&rest, all));
+    }
+    report
+}
+
+fn searched(search: &PlanSearch<'_>, all: bool) -> PlanReport {
     let today = search.today();
     let plays: Vec<_> = (0..today.plays()).map(|play| today.play(play)).collect();
     let threats = search.threats(&plays);
@@ -86,21 +94,24 @@ fn ways(max: usize) -> impl Strategy<Value = Vec<Way>> {
     prop::collection::vec((0..CLOUDS.len(), models), 1..=max)
 }
 
+fn serves_pool(way: &Way, pool: usize) -> bool {
+    way.1.iter().any(|model| (*model == 2) == (pool == 1))
+}
+
 /// Whether the ways leave each pool served that `today` serves, whatever one channel or cloud is gone. Each comes with
 /// whether the rules allow it.
 fn is_secure(ways: &[(&Way, bool)], today: &[(&Way, bool)]) -> bool {
-    let serves = |way: &Way, pool: usize| way.1.iter().any(|model| (*model == 2) == (pool == 1));
+    (0..2).all(|pool| is_secure_for(pool, ways, today))
+}
+
+fn is_secure_for(pool: usize, ways: &[(&Way, bool)], today: &[(&Way, bool)]) -> bool {
     let carried = |ways: &[(&Way, bool)], pool, gone: &dyn Fn(usize, &Way) -> bool| {
         let mut ways = ways.iter().enumerate();
-        ways.any(|(ix, (way, allowed))| *allowed && serves(way, pool) && !gone(ix, way))
+        ways.any(|(ix, (way, allowed))| *allowed && serves_pool(way, pool) && !gone(ix, way))
     };
-    (0..2)
-        .filter(|pool| carried(today, *pool, &|_, _| false))
-        .all(|pool| {
-            let each_channel = (0..ways.len()).all(|lost| carried(ways, pool, &|ix, _| ix == lost));
-            let each_cloud = (0..CLOUDS.len()).all(|cloud| carried(ways, pool, &|_, way| way.0 == cloud));
-            each_channel && each_cloud
-        })
+    let each_channel = (0..ways.len()).all(|lost| carried(ways, pool, &|ix, _| ix == lost));
+    let each_cloud = (0..CLOUDS.len()).all(|cloud| carried(ways, pool, &|_, way| way.0 == cloud));
+    !carried(today, pool, &|_, _| false) || each_channel && each_cloud
 }
 
 proptest! {
@@ -134,11 +145,11 @@ proptest! {
             if offers[ix].2 { Ruling::Allow } else { Ruling::Deny }
         });
         let today: Vec<(&Way, bool)> = have.iter().map(|way| (way, true)).collect();
-        let serves = |set: &[usize]| {
+        let with = |set: &[usize]| -> Vec<(&Way, bool)> {
             let more = set.iter().map(|ix| (&offers[*ix].0[0], offers[*ix].2));
-            let ways: Vec<_> = today.iter().copied().chain(more).collect();
-            is_secure(&ways, &today)
+            today.iter().copied().chain(more).collect()
         };
+        let serves = |set: &[usize]| is_secure(&with(set), &today);
         let cost = |set: &[usize]| set.iter().map(|ix| offers[*ix].1).sum::<u64>();
         let mut all: Vec<Vec<usize>> = (0..offers.len()).map(|ix| vec![ix]).collect();
         all.extend((0..offers.len()).flat_map(|a| (a + 1..offers.len()).map(move |b| vec![a, b])));
@@ -154,6 +165,19 @@ proptest! {
             prop_assert_eq!(first, least, "{}", report.text());
             prop_assert_eq!(report.is_good(), least.is_some());
             prop_assert_eq!(report.unsecured.is_empty(), least.is_some());
+            // Where nothing serves both pools: what serves the one that all offers together secure.
+            let everything = with(&(0..offers.len()).collect::<Vec<_>>());
+            let asked = |pool: &usize| today.iter().any(|way| serves_pool(way.0, *pool));
+            let able: Vec<_> = (0..2).filter(asked).filter(|pool| is_secure_for(*pool, &everything, &today)).collect();
+            let is_split = least.is_none() && able.len() == 1 && (0..2).all(|pool| asked(&pool));
+            prop_assert_eq!(report.rest.is_some(), is_split, "{}", report.text());
+            if let (Some(rest), [pool]) = (&report.rest, able.as_slice()) {
+                prop_assert_eq!(rest.is_secure, is_secure_for(*pool, &today, &today));
+                let of_rest = all.iter().filter(|set| is_secure_for(*pool, &with(set), &today));
+                let least = of_rest.map(|set| cost(set)).min().filter(|_| !rest.is_secure);
+                let first = rest.fixes.first().map(|fix| fix.cost_nano_per_month.0 / 1_000_000_000);
+                prop_assert_eq!(first, least, "{}", report.text());
+            }
             let costs: Vec<_> = report.fixes.iter().map(|fix| fix.cost_nano_per_month).collect();
             prop_assert!(costs.is_sorted());
             let mut found: Vec<Vec<usize>> = report.fixes.iter().map(|fix| {
@@ -168,6 +192,129 @@ proptest! {
             }
             expected.sort();
             prop_assert_eq!(found, expected);
+        }
+    }
+}
+
+/// Calls for `z` within a blink over `channels`, with what can be bought. They were recorded where there was room for all.
+fn at_once(calls: u64, channels: Vec<ChannelRecord>, offers: Vec<Offer>) -> PlanReport {
+    let mut roomy = grid(channels.clone());
+    for channel in &mut roomy.channels {
+        channel.limits = Limits::default();
+    }
+    let mut live = Live::new(&roomy);
+    let script = Script {
+        gap: Span::from_ms(1),
+        ..Script::default().by("agency")
+    };
+    for _ in 0..calls {
+        live.call("z-only", &script).unwrap();
+    }
+    let mut ledger = live.into_ledger();
+    let snapshot = ledger.archive(&grid(channels));
+    let mut traffic = ledger.traffic();
+    let catalogue = Catalogue {
+        components: BTreeMap::new(),
+        offers,
+    };
+    traffic.judge(&catalogue.lanes(), &|_, _, _, _| Ruling::Allow);
+    planned(&snapshot, &traffic, &catalogue, Loss::Cut, false)
+}
+
+fn limited(name: &str, cloud: &str, requests_per_minute: u32) -> ChannelRecord {
+    let mut channel = channel(name, &[cloud], &[("z", Some(1))]);
+    channel.limits.requests_per_minute = Some(requests_per_minute);
+    channel
+}
+
+/// What is refused for want of room today is not an offer's to secure, even where the offer serves it with nothing gone.
+#[test]
+fn an_offer_secures_what_is_served_today_and_need_not_more() {
+    let offers = || {
+        vec![offer(
+            "second",
+            5,
+            Change::Channel(Box::new(limited("second", "cloud:b", 30))),
+        )]
+    };
+    let report = at_once(40, vec![limited("first", "cloud:a", 30)], offers());
+    assert!(report.base.refused > 0, "{}", report.text());
+    assert_eq!(report.offers[0].alone, Alone::Serves, "{}", report.text());
+}
+
+/// A channel with a limit, or a raise of the one of that place.
+#[derive(Clone, Debug)]
+enum Room {
+    Channel(usize, u32),
+    Raise(usize, u32),
+}
+
+/// Limits are even tens and the calls five over: within a blink a limit may come back by one, and never by five.
+const CALLS: u32 = 25;
+
+fn tens() -> impl Strategy<Value = u32> {
+    (1_u32..4).prop_map(|n| n * 10)
+}
+
+/// Whether what is left has room for all calls, whatever one channel or cloud is gone; one on cloud 0 has no limit.
+fn has_room(limited: &[(usize, u32)]) -> bool {
+    let left = |is_left: &dyn Fn(usize, usize) -> bool| {
+        let all = limited.iter().enumerate();
+        let left = all.filter(|(ix, (cloud, _))| is_left(*ix, *cloud));
+        left.map(|(_, (_, limit))| limit).sum::<u32>() >= CALLS
+    };
+    // Without another channel or cloud, the one that has no limit carries everything.
+    left(&|_, _| true) && left(&|_, cloud| cloud != 0)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// The same where there is a way for everybody, and the question is whether there is room.
+    #[test]
+    fn the_plan_is_the_cheapest_that_has_room(
+        have in prop::collection::vec((0..CLOUDS.len(), tens()), 1..=2),
+        offers in prop::collection::vec((prop_oneof![
+            (0..CLOUDS.len(), tens()).prop_map(|(cloud, limit)| Room::Channel(cloud, limit)),
+            (0..2_usize, tens()).prop_map(|(place, limit)| Room::Raise(place, limit)),
+        ], 1_u64..9), 1..5),
+    ) {
+        let names = ["p", "q"];
+        let mut channels = vec![channel("large", &[CLOUDS[0]], &[("z", Some(1))])];
+        channels.extend(have.iter().zip(names).map(|((cloud, limit), name)| limited(name, CLOUDS[*cloud], *limit)));
+        let priced: Vec<Offer> = offers.iter().enumerate().map(|(ix, (room, usd))| {
+            let name = format!("offer-{ix}");
+            let change = match room {
+                Room::Channel(cloud, limit) => Change::Channel(Box::new(limited(&name, CLOUDS[*cloud], *limit))),
+                Room::Raise(place, limit) => Change::Raise(Box::new(Raise {
+                    channel: names[place % have.len()].into(),
+                    limits: Limits { requests_per_minute: Some(*limit), ..Limits::default() },
+                    quota: None,
+                })),
+            };
+            offer(&name, *usd, change)
+        }).collect();
+        let serves = |set: &[usize]| {
+            let mut all = have.clone();
+            for ix in set {
+                match offers[*ix].0 {
+                    Room::Channel(cloud, limit) => all.push((cloud, limit)),
+                    Room::Raise(place, limit) => {
+                        let place = &mut all[place % have.len()].1;
+                        *place = (*place).max(limit);
+                    }
+                }
+            }
+            has_room(&all)
+        };
+        let report = at_once(CALLS.into(), channels, priced);
+        prop_assert_eq!(report.threats.is_empty(), has_room(&have), "{}", report.text());
+        if !report.threats.is_empty() {
+            let pairs = (0..offers.len()).flat_map(|a| (a + 1..offers.len()).map(move |b| vec![a, b]));
+            let all = (0..offers.len()).map(|ix| vec![ix]).chain(pairs).filter(|set| serves(set));
+            let least = all.map(|set| set.iter().map(|ix| offers[*ix].1).sum::<u64>()).min();
+            let first = report.fixes.first().map(|fix| fix.cost_nano_per_month.0 / 1_000_000_000);
+            prop_assert_eq!(first, least, "{}", report.text());
         }
     }
 }
@@ -279,6 +426,11 @@ fn what_cannot_be_secured_says_why() {
         Ruling::Allow,
     );
     assert!(matches!(&hidden.offers[0].alone, Alone::Screened { gone, .. } if gone[0].name == "cloud:a"));
+    assert!(
+        half.rest
+            .as_ref()
+            .is_some_and(|rest| rest.fixes[0].offers == ["half"])
+    );
     insta::assert_snapshot!("plan_unsecured", half.text());
 }
 

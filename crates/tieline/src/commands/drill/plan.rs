@@ -29,10 +29,14 @@ pub(super) fn run(cli: &Cli, args: &Plan) -> Result<u8> {
     inputs.traffic.judge(&lanes, &|party, end_use, channel, model| {
         rules.ruling(party, end_use, channel, model)
     });
-    let (mut report, is_ruled) = searched(&inputs, &catalogue, args.pairs);
-    if !report.threats.is_empty() && is_ruled {
+    let search = search(&inputs, &catalogue);
+    let mut report = searched(&search, args.pairs);
+    if let Some(rest) = search.rest(&report.threats).filter(|_| report.fixes.is_empty()) {
+        report.add_rest(searched(&rest, args.pairs));
+    }
+    if !report.threats.is_empty() && search.is_ruled() {
         inputs.traffic.judge(&lanes, &|_, _, _, _| Ruling::Allow);
-        report.price_rules(&searched(&inputs, &catalogue, false).0);
+        report.price_rules(&searched(&self::search(&inputs, &catalogue), false));
     }
     let report = cited.show(cli, "tieline/drill-plan-litellm/v1", report, PlanReport::text)?;
     if !args.losses.recorded.no_receipt {
@@ -43,20 +47,23 @@ pub(super) fn run(cli: &Cli, args: &Plan) -> Result<u8> {
     Ok(u8::from(!report.is_good()))
 }
 
-/// Every set of offers worth trying, on all cores; and whether a rule stands against an offered channel.
-fn searched(inputs: &Inputs, catalogue: &Catalogue, all_pairs: bool) -> (PlanReport, bool) {
-    let search = PlanSearch::new(
+fn search<'a>(inputs: &'a Inputs, catalogue: &'a Catalogue) -> PlanSearch<'a> {
+    PlanSearch::new(
         &inputs.snapshot,
         &inputs.traffic,
         inputs.known.clone(),
         inputs.assumed,
         catalogue,
-    );
+    )
+}
+
+/// Every set of offers worth trying, on all cores.
+fn searched(search: &PlanSearch<'_>, all_pairs: bool) -> PlanReport {
     let today = search.today();
     let plays = watched(today.plays(), "losses today", &|play| today.play(play));
     let threats = search.threats(&plays);
     if threats.is_empty() {
-        return (search.report(threats, &[], &[], 0), false);
+        return search.report(threats, &[], &[], 0);
     }
     let try_all = |sets: &[Vec<usize>], what| -> Vec<Trial> {
         watched(sets.len(), what, &|ix| {
@@ -66,10 +73,7 @@ fn searched(inputs: &Inputs, catalogue: &Catalogue, all_pairs: bool) -> (PlanRep
     let singles = try_all(&search.singles(), "offers");
     let (pairs, left_out) = search.pairs(&singles, all_pairs);
     let pairs = try_all(&pairs, "pairs of offers");
-    (
-        search.report(threats, &singles, &pairs, left_out),
-        search.is_ruled(),
-    )
+    search.report(threats, &singles, &pairs, left_out)
 }
 
 /// What policy says of the offered channels: the rules and orders of now, over a grid in which the channel stands.
