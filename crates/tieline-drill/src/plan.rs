@@ -71,7 +71,7 @@ pub struct PlanReport {
     pub threats: Vec<Threat>,
     /// Where nothing serves: who cannot be secured against what, and why; at most 50.
     pub unsecured: Vec<Unsecured>,
-    /// How many pairs of a party and a loss that is.
+    /// How many rows that is; of those for whom ways are left and do not suffice, the parties that a threat names.
     pub unsecured_count: u64,
 }
 
