@@ -11,6 +11,7 @@ mod laws;
 mod live;
 mod n_minus_1;
 mod n_minus_2;
+mod plan;
 mod random;
 mod replay;
 mod scenario;

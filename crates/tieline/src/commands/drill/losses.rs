@@ -43,16 +43,16 @@ pub(super) struct Inputs {
 }
 
 /// The inputs, with whose they are.
-struct Opened {
-    cited: Cited,
-    inputs: Inputs,
+pub(super) struct Opened {
+    pub(super) cited: Cited,
+    pub(super) inputs: Inputs,
     /// What another gateway's files were taken to be.
     mapping: Option<Mapping>,
-    world: World,
+    pub(super) world: World,
 }
 
 /// The inputs, as a receipt cites them.
-struct Cited {
+pub(super) struct Cited {
     arguments: BTreeMap<Arc<str>, Arc<str>>,
     /// Why there can be no receipt.
     doubt: Option<String>,
@@ -99,7 +99,7 @@ pub(super) fn pairs(inputs: &Inputs) -> NMinus2Report {
 }
 
 /// What losses are rehearsed on by these arguments, and how a receipt cites it.
-fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<Opened> {
+pub(super) fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<Opened> {
     flush(cli);
     let (world, origin, mapping) = if args.foreign.litellm.is_empty() {
         let config = args.config.as_deref();
@@ -152,7 +152,7 @@ fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<Opened> {
 
 impl Opened {
     /// Print the report, with the mapping if there is one, and leave a receipt of it.
-    fn tell<R: Serialize>(
+    pub(super) fn tell<R: Serialize>(
         self,
         cli: &Cli,
         args: &Losses,
@@ -208,8 +208,13 @@ pub(super) fn watched<T: Send>(
 // === what receipts say ===
 
 impl Cited {
+    /// Cite an argument of this drill alone.
+    pub(super) fn say(&mut self, name: &str, value: Arc<str>) {
+        self.arguments.insert(name.into(), value);
+    }
+
     /// Leave a receipt of the report, or say why not.
-    fn record(
+    pub(super) fn record(
         self,
         cli: &Cli,
         command: &'static str,
@@ -219,7 +224,9 @@ impl Cited {
         if let Some(doubt) = self.doubt {
             return output::progress(format!("no receipt: {doubt}"));
         }
-        let asks_policy = inputs.traffic.basis != Basis::Recorded && !world.parties.is_empty();
+        // A plan asks about channels that no recorded call met.
+        let is_asked = inputs.traffic.basis != Basis::Recorded || command == super::plan::COMMAND;
+        let asks_policy = is_asked && !world.parties.is_empty();
         let mut arguments = self.arguments;
         arguments.insert(HOW.into(), inputs.assumed.loss.name().into());
         arguments.insert(SURVIVORS.into(), inputs.assumed.survivors.to_string().into());

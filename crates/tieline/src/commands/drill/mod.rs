@@ -7,6 +7,7 @@ pub(super) mod facts;
 mod fit;
 mod losses;
 mod orders;
+mod plan;
 mod receipts;
 mod replay;
 mod scenario;
@@ -39,6 +40,7 @@ pub(super) fn run(cli: &Cli, command: &Drill) -> Result<u8> {
         Drill::Scenario(args) => scenario::run(cli, args),
         Drill::NMinus1(args) => losses::one(cli, args),
         Drill::NMinus2(args) => losses::two(cli, args),
+        Drill::Plan(args) => plan::run(cli, args),
         Drill::Receipts(args) => receipts::run(cli, args),
         Drill::Sim(args) => sim::run(cli, args),
         Drill::Year(args) => year::run(cli, args),
