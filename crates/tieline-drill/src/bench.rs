@@ -224,6 +224,7 @@ fn kind(
         ask: Asked::Pool(name),
         criticality: None,
         dialect: Dialect::OpenaiChat,
+        end_use: None,
         in_scope: true,
         key_denied: None,
         party,

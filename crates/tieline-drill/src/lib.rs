@@ -34,6 +34,7 @@ mod order;
 mod page;
 mod pairs;
 mod party;
+mod plan;
 mod problem;
 mod receipts;
 mod rehearsal;
@@ -81,10 +82,14 @@ pub use n_minus_2::{N_MINUS_2_V1, NMinus2Report, Pairs, Plan, Single, WORST_OF_T
 pub use order::{OrderReport, asked, candidate_named, order, order_shown};
 pub use page::{
     DirectiveShown, Ground, PAGE_START, ScenarioShown, Streams, directive_page, n_minus_1_page,
-    n_minus_2_page, scenarios_page, worst, year_page,
+    n_minus_2_page, plan_page, scenarios_page, worst, year_page,
 };
 pub use pairs::CALLS_OPEN_MAX;
 pub use party::{PartyView, structure_digest};
+pub use plan::{
+    Alone, Catalogue, Change, Fix, OFFERS_MAX, Offer, OfferKind, OfferRow, PLAN_V1, PlanReport, PlanSearch,
+    Raise, Rest, RulesCost, Sets, Threat, Trial, Unsecured, Why,
+};
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
 pub use receipts::{Receipts, TESTED_MAX, Tested};
 pub use rehearsal::{Base, Flow, HhiAfter, Rehearsal};
@@ -115,7 +120,7 @@ pub use trace::{
     Deployed, Format, LINE_BYTES_MAX, LeftOut, MAPPING_BYTES_MAX, Mapping, NoLog, PartyKind, Rates, SpendLog,
     SpendReader, SpendTraffic, TraceOptions, TraceReader, is_spend_log,
 };
-pub use traffic::{Basis, CALLS_MAX, Class, Onto, Traffic, TrafficCall, TrafficReader, Window};
+pub use traffic::{Basis, CALLS_MAX, Class, Onto, Rules, Traffic, TrafficCall, TrafficReader, Window};
 pub use under_order::{LossUnderOrder, Toll, under_order, under_order_text};
 pub use versions::{
     ModelVersions, ROWS_MAX as VERSION_ROWS_MAX, Reach, VERSIONS_V1, VersionBasis, VersionRow,

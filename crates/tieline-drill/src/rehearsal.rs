@@ -24,7 +24,7 @@ use crate::scenario::Surged;
 use crate::tally::{Fate, Tally};
 use crate::timeline::Timeline;
 use crate::times::{Quantiles, Times};
-use crate::traffic::{Asked, Basis, Class, Traffic};
+use crate::traffic::{Asked, Basis, Class, Traffic, TrafficCall};
 
 /// The same traffic with nothing gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -262,6 +262,24 @@ impl<'t> Rehearsal<'t> {
         };
         rehearsal.count();
         rehearsal
+    }
+
+    /// Take calls as refused with nothing gone, so that no play can be said to lose them.
+    pub(crate) fn disregard(&mut self, is_out: impl Fn(usize, &TrafficCall) -> bool) {
+        let traffic = self.laid.traffic;
+        for ((ix, call), before) in traffic.calls.iter().enumerate().zip(&mut self.before) {
+            if before.lane().is_none() || !is_out(ix, call) {
+                continue;
+            }
+            *before = Before::default();
+            self.base.carried -= 1;
+            self.base.refused += 1;
+            let kind = traffic.kinds.get(call.kind as usize);
+            if let Some(party) = kind.and_then(|kind| self.parties.get_mut(kind.party as usize)) {
+                party.served = party.served.saturating_sub(1);
+                party.refused = party.refused.saturating_add(1);
+            }
+        }
     }
 
     /// Who answers a call with nothing gone, on the grid of the base.

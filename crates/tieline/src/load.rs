@@ -36,6 +36,11 @@ pub(crate) fn checked(config: &Path) -> output::Result<Checked> {
     check::load(config).map_err(|report| Failure::report(report.render(output::look())))
 }
 
+/// What a configuration says, word by word.
+pub(crate) fn text(config: &Path) -> output::Result<String> {
+    check::text(config).map_err(|report| Failure::report(report.render(output::look())))
+}
+
 /// As [`checked`], of the state folder's own configuration.
 pub(crate) fn checked_in(dir: &Path) -> output::Result<Checked> {
     let config = folder::config(dir);

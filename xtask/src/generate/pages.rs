@@ -38,10 +38,11 @@ pub(super) fn of_call(code: Code) -> Entry {
 pub(super) fn of_configuration(number: String, name: String, title: String, advice: String) -> Entry {
     Entry {
         advice,
-        blame: if number.starts_with("TL02") {
-            "the scenario"
-        } else {
-            "the configuration"
+        blame: match number.get(..5) {
+            Some("TL020" | "TL021") => "the scenario",
+            Some("TL022") => "the file of cases",
+            Some("TL023") => "the catalogue",
+            _ => "the configuration",
         },
         name,
         number,

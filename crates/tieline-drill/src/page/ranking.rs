@@ -3,7 +3,7 @@
 use super::bars::{bar, legend};
 use super::document::{cell, more, number, small, table, tagged, word};
 use super::markup::{Markup, markup};
-use super::words::{PerCent, Sure, or_dash};
+use super::words::{PerCent, Sure, dollars, or_dash};
 use crate::consequence::{Consequence, CostChange};
 use crate::table::{count, span};
 
@@ -90,15 +90,10 @@ pub(super) fn cost(change: CostChange) -> String {
     }
 }
 
-/// To the cent; what is less is not nothing.
 fn cents(nano: i128) -> String {
     let sign = if nano < 0 { '−' } else { '+' };
-    let cents = (nano.unsigned_abs() + 5_000_000) / 10_000_000;
-    if cents == 0 {
-        return format!("{sign}under 0.01");
-    }
-    let whole = u64::try_from(cents / 100).unwrap_or(u64::MAX);
-    format!("{sign}{}.{:02}", count(whole), cents % 100)
+    let amount = u64::try_from(nano.unsigned_abs()).unwrap_or(u64::MAX);
+    format!("{sign}{}", dollars(amount))
 }
 
 /// How much later, or sooner, the first content of one call in ten comes at least.

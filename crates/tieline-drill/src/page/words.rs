@@ -126,6 +126,15 @@ pub(super) fn or_dash(n: u64) -> String {
     if n == 0 { "–".to_owned() } else { count(n) }
 }
 
+/// Nano-dollars as USD to the cent; what is less is not nothing.
+pub(super) fn dollars(nano: u64) -> String {
+    let cents = nano / 10_000_000 + u64::from(nano % 10_000_000 >= 5_000_000);
+    if cents == 0 && nano > 0 {
+        return "under 0.01".to_owned();
+    }
+    format!("{}.{:02}", count(cents / 100), cents % 100)
+}
+
 /// At most so many columns of a text, with an ellipsis where it is cut. What is not ASCII may take two.
 pub(super) fn cut(text: &str, columns: usize) -> String {
     let wide = |c: char| if c.is_ascii() { 1 } else { 2 };
@@ -195,6 +204,15 @@ mod tests {
         for (element, text) in cases {
             assert_eq!(spoken(&element), text);
         }
+    }
+
+    #[test]
+    fn dollars_are_said_to_the_cent() {
+        let check = |nano, text: &str| assert_eq!(dollars(nano), text);
+        check(0, "0.00");
+        check(1, "under 0.01");
+        check(2_200_000_000_000, "2,200.00");
+        check(1_995_000_000, "2.00");
     }
 
     #[test]

@@ -154,6 +154,7 @@ impl<'g> Builder<'g> {
             ask: ask.clone(),
             criticality: None,
             dialect,
+            end_use: None,
             in_scope,
             key_denied: None,
             party,

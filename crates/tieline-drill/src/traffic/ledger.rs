@@ -130,6 +130,7 @@ impl TrafficReader {
             },
             criticality: self.criticality.get(&intake.key).copied(),
             dialect: intake.dialect,
+            end_use: intake.end_use.clone(),
             in_scope: intake.in_scope,
             key_denied: key_denied(decision),
             party: self.builder.party(&intake.party),

@@ -9,6 +9,7 @@ mod build;
 mod digest;
 mod ledger;
 mod notes;
+mod rules;
 mod structure;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tieline_core::{Bucket, Criticality, Dialect, Fault, Ruling, Snapshot, Span, 
 pub(crate) use self::build::{Builder, KINDS_MAX, Unserved, flag, narrow};
 pub use self::ledger::TrafficReader;
 pub(crate) use self::notes::spelled;
+pub use self::rules::Rules;
 use crate::party::PartyView;
 
 /// Calls of one what-if: 10 million × 64 bytes is 640 MB.
@@ -127,6 +129,8 @@ pub(crate) struct Kind {
     /// How much its calls matter by their key; absent, where only the pool says.
     pub(crate) criticality: Option<Criticality>,
     pub(crate) dialect: Dialect,
+    /// What its calls say that they are for.
+    pub(crate) end_use: Option<Arc<str>>,
     pub(crate) in_scope: bool,
     /// The limit of its key that refused the call, if one did: limits of keys stand in no ledger.
     pub(crate) key_denied: Option<Bucket>,

@@ -34,6 +34,7 @@ impl Traffic {
                     },
                     criticality: None,
                     dialect: Dialect::OpenaiChat,
+                    end_use: None,
                     in_scope: true,
                     key_denied: None,
                     party: builder.party(&view.party),

@@ -12,6 +12,7 @@ mod live;
 mod n_minus_1;
 mod n_minus_2;
 mod pages;
+mod plan;
 mod random;
 mod replay;
 mod scenario;

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use roxmltree::{Document, Node};
 use tieline_core::{GridRecord, Ruling, Scope, Snapshot, Span};
 use tieline_drill::{
-    Assumed, Bars, Contingencies, DirectiveShown, Downtimes, Failure, Ground, Known, Load, Loss,
+    Assumed, Bars, Catalogue, Contingencies, DirectiveShown, Downtimes, Failure, Ground, Known, Load, Loss,
     NMinus1Report, PAGE_START, Pairs, PartyClass, PartyView, Rehearsal, ScenariosReport, Source, Staged,
-    Traffic, What, Year, YearOptions, directive_page, n_minus_1_page, n_minus_2_page, order_shown,
+    Traffic, What, Year, YearOptions, directive_page, n_minus_1_page, n_minus_2_page, order_shown, plan_page,
     play_scenario_shown, scenarios_page, worst, year_page,
 };
 
 use crate::grids::{Ledger, channel, model, pool, small_grid};
 use crate::live::{Live, Script};
+use crate::plan::{offered, planned};
 use crate::scenario::{START, component, event, scenario};
 
 const HOSTILE: &str = "<script>alert(1)</script>";
@@ -187,6 +188,21 @@ fn years(rehearsal: &Rehearsal<'_>) -> String {
     year_page(ground(rehearsal), &report)
 }
 
+/// What to buy for a grid, of one offer.
+fn plan(snapshot: &Arc<Snapshot>, traffic: &Traffic, name: &str) -> String {
+    let offer = offered(name, 1_234, &["cloud:new"], &["sonnet", "gpt", "small"]);
+    let catalogue = Catalogue {
+        components: BTreeMap::new(),
+        offers: vec![offer],
+    };
+    let mut traffic = traffic.clone();
+    traffic.judge(&catalogue.lanes(), &|_, _, _, _| Ruling::Allow);
+    let report = planned(snapshot, &traffic, &catalogue, Loss::Refused, true);
+    let rehearsal = Rehearsal::new(snapshot, &traffic, known());
+    let today = Contingencies::single(&rehearsal, Assumed::default());
+    plan_page(ground(&rehearsal), &report, &|gone| today.streams(gone))
+}
+
 /// Elements that a page is made of; what runs or loads is none of them.
 const TAGS: &str = "html head meta title style body a header main footer p h1 h2 h3 div strong dl dt dd nav section span \
                     table caption thead tbody tr th td ul ol li figure figcaption b small time svg desc rect path text g \
@@ -323,6 +339,7 @@ fn names_never_become_markup() {
         ),
         directive(&snapshot, &traffic, QUOTES),
         years(&rehearsal),
+        plan(&snapshot, &traffic, HOSTILE),
     ];
     for page in pages {
         check(&page);
@@ -386,6 +403,16 @@ fn years_open_with_what_is_lost_and_name_their_priors() {
         "the source of a prior"
     );
     assert_eq!(page, years(&rehearsal));
+}
+
+#[test]
+fn a_plan_opens_with_what_to_buy_and_what_it_costs() {
+    let (snapshot, traffic) = recorded();
+    let page = plan(&snapshot, &traffic, "elsewhere");
+    check(&page);
+    let answer = "<h1>elsewhere makes every critical party secure against any single loss, for 1,234.00 USD a month.</h1>";
+    assert!(page.contains(answer), "{page}");
+    assert!(page.contains("without channel own, and without any offer"));
 }
 
 #[test]

@@ -66,21 +66,7 @@ fn channel(
 ) -> Option<(ChannelRecord, ChannelWiring)> {
     let name = value::name(at, "channel", sink);
     let provider = self::provider(at, raw, sink);
-    let models = served(at, raw, names, sink);
-    let listed = raw.components.as_ref().map_or(&[][..], |at| at.value.as_slice());
-    super::grid::listed_twice(listed, sink);
-    let components: Vec<Arc<str>> = listed
-        .iter()
-        .filter_map(|at| value::component(at, sink))
-        .collect();
-    let region = raw.region.as_ref().map(|at| value::name(at, "region", sink));
-    let [operator_jurisdiction, region_country] = [&raw.operator_jurisdiction, &raw.region_country]
-        .map(|at| at.as_ref().and_then(|at| value::jurisdiction(at, sink)));
-    let limits = raw.limits.as_ref().map(|at| &at.value);
-    let limits = limits.map_or_else(Limits::default, |raw| limits!(raw, sink));
-    let quota = super::limits::quota(raw.quota.as_ref(), sink);
-    let media = raw.media_tokens_max.as_ref();
-    let media_tokens_max = value::number_if_stated(media, "media_tokens_max", 100_000_000, sink);
+    let record = record(at, raw, names, sink);
     let connections_max = value::number(
         raw.connections_max.as_ref(),
         "connections_max",
@@ -112,23 +98,59 @@ fn channel(
         name: name.clone(),
         provider: provider.name,
     };
-    let region = region.flatten();
-    Some((
-        ChannelRecord {
-            components,
-            dialect,
-            limits,
-            media_tokens_max: media_tokens_max.and_then(|n| u32::try_from(n).ok()),
-            models,
-            name,
-            operator_jurisdiction,
-            provider: provider.name.into(),
-            quota,
-            region,
-            region_country,
-        },
-        wiring,
-    ))
+    Some((record(name, dialect, provider.name), wiring))
+}
+
+/// A channel that is offered: what decisions depend on, without the means to reach it.
+pub(super) fn offered(
+    at: &At<String>,
+    raw: &RawChannel,
+    names: &Names<'_>,
+    sink: &mut Sink,
+) -> Option<ChannelRecord> {
+    let name = value::name(at, "channel", sink);
+    let provider = self::provider(at, raw, sink);
+    let record = record(at, raw, names, sink);
+    let provider = provider?;
+    let dialect = dialect(raw, &provider, sink)?;
+    Some(record(name?, dialect, provider.name))
+}
+
+/// What decisions depend on, but for its name, dialect and provider.
+fn record(
+    at: &At<String>,
+    raw: &RawChannel,
+    names: &Names<'_>,
+    sink: &mut Sink,
+) -> impl FnOnce(Arc<str>, Dialect, &'static str) -> ChannelRecord + use<> {
+    let models = served(at, raw, names, sink);
+    let listed = raw.components.as_ref().map_or(&[][..], |at| at.value.as_slice());
+    super::grid::listed_twice(listed, sink);
+    let components: Vec<Arc<str>> = listed
+        .iter()
+        .filter_map(|at| value::component(at, sink))
+        .collect();
+    let region = raw.region.as_ref().map(|at| value::name(at, "region", sink));
+    let [operator_jurisdiction, region_country] = [&raw.operator_jurisdiction, &raw.region_country]
+        .map(|at| at.as_ref().and_then(|at| value::jurisdiction(at, sink)));
+    let limits = raw.limits.as_ref().map(|at| &at.value);
+    let limits = limits.map_or_else(Limits::default, |raw| limits!(raw, sink));
+    let quota = super::limits::quota(raw.quota.as_ref(), sink);
+    let media = raw.media_tokens_max.as_ref();
+    let media_tokens_max = value::number_if_stated(media, "media_tokens_max", 100_000_000, sink);
+    move |name, dialect, provider| ChannelRecord {
+        components,
+        dialect,
+        limits,
+        media_tokens_max: media_tokens_max.and_then(|n| u32::try_from(n).ok()),
+        models,
+        name,
+        operator_jurisdiction,
+        provider: provider.into(),
+        quota,
+        region: region.flatten(),
+        region_country,
+    }
 }
 
 // === provider, dialect, place ===

@@ -44,6 +44,20 @@ pub(super) struct ListPrice {
     pub(super) price: Option<Price>,
 }
 
+/// The names of a configuration that was checked, with their list prices.
+pub(super) fn names_in<'a>(raw: &'a RawConfig, sink: &mut Sink) -> Names<'a> {
+    let mut names = Names::default();
+    if let Some(at) = &raw.labs {
+        names.labs = names_of(&at.value);
+    }
+    if let Some(at) = &raw.models {
+        models(&at.value, &mut names, sink);
+    }
+    let lists = raw.prices.as_ref().map(|at| &at.value);
+    names.prices = price::lists(lists, &names.models, sink).0;
+    names
+}
+
 /// Check the grid: the record, a wiring for each channel, and the assumed weights.
 pub(super) fn check(
     raw: &RawConfig,

@@ -7,6 +7,7 @@
 //! the others down. Bounds: [`FILE_BYTES_MAX`], and the limits of the grid.
 
 mod bars;
+pub(crate) mod catalogue;
 mod certificate;
 mod channel;
 pub(crate) mod checked;
@@ -63,6 +64,13 @@ impl World<'_> {
 pub(crate) fn load(path: &Path) -> Result<Checked, Report> {
     let (checked, report) = examine(path);
     checked.ok_or(report)
+}
+
+/// The text of a configuration.
+pub(crate) fn text(path: &Path) -> Result<String, Report> {
+    let refused =
+        |diagnostic: Box<Diagnostic>| Report::new(&path.display().to_string(), "", vec![*diagnostic], 0);
+    text_of(path, &CONFIGURATION).map_err(refused)
 }
 
 /// As [`load`], with the report of a usable file too, for it may have warnings.

@@ -88,6 +88,18 @@ a receipt, as n-1 does."
         #[command(flatten)]
         page: Paged,
     },
+    /// Find the cheapest offers of a catalogue with which no single loss leaves a critical party without service.
+    #[command(after_help = "\
+Examples:
+  tieline drill plan --catalogue offers.toml       each offer alone, and the pairs that would be cheaper
+  tieline drill plan --catalogue offers.toml --pairs --json
+                                                   every pair of offers that do not serve alone
+
+Rules are input: an offered channel is judged as any other, and no plan goes around a rule. Every set that is printed was \
+played, each loss, call by call. A critical party that nothing secures is a finding (exit 1).
+
+It leaves a receipt, as n-1 does, with the digest of the catalogue.")]
+    Plan(Plan),
     /// Measure how many whole calls a second a drill decides on one core, in a world that is made for it.
     #[command(after_help = "\
 Examples:
@@ -275,6 +287,20 @@ pub(crate) struct Paged {
     /// Also write a page for people: one file with pictures that loads nothing. It replaces a page, and nothing else.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Plan {
+    /// What can be bought, as TOML; `examples/plan-catalogue.toml` of the source is one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalogue: PathBuf,
+    /// Also try the pairs that cost no less than the cheapest offer that serves alone.
+    #[arg(long)]
+    pub(crate) pairs: bool,
+    #[command(flatten)]
+    pub(crate) losses: Losses,
+    #[command(flatten)]
+    pub(crate) page: Paged,
 }
 
 /// Whether a run leaves a receipt.

@@ -29,6 +29,9 @@ use crate::cli::Cli;
 use crate::output::{self, Failure, Result};
 use crate::{admin_client, folder};
 
+/// The argument that cites a catalogue. Its bytes are kept nowhere, so such a drill is not made again from its receipt.
+pub(super) const CATALOGUE: &str = "catalogue";
+
 /// What a drill ran on, and with which options.
 #[derive(Debug, Default)]
 pub(super) struct Ran {
@@ -46,11 +49,12 @@ pub(super) struct Ran {
 }
 
 impl Ran {
-    /// Whether a ledger and its state folder hold all that it ran on: the files of scenarios, directives and traces they do
-    /// not.
+    /// Whether a ledger and its state folder hold all that it ran on: the files of scenarios, directives, traces and
+    /// catalogues they do not.
     fn is_held(&self) -> bool {
         let is_trace = |cited: TrafficCited| cited.basis == TrafficBasis::Trace;
-        self.scenario.is_none() && !self.traffic.is_some_and(is_trace)
+        let is_plan = self.arguments.contains_key(CATALOGUE);
+        self.scenario.is_none() && !is_plan && !self.traffic.is_some_and(is_trace)
     }
 }
 

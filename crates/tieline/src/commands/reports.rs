@@ -188,6 +188,11 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
             "drill-n-2-litellm",
             printed::<super::imported::LossesImported<tieline_drill::NMinus2Report>>(),
         ),
+        ("drill-plan", printed::<tieline_drill::PlanReport>()),
+        (
+            "drill-plan-litellm",
+            printed::<super::imported::LossesImported<tieline_drill::PlanReport>>(),
+        ),
         ("drill-replay", printed::<tieline_drill::ReplayReport>()),
         ("drill-scenario", printed::<tieline_drill::ScenariosReport>()),
         ("drill-scenario-list", printed::<super::drill::ShippedReport>()),

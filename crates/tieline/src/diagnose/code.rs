@@ -138,6 +138,8 @@ codes! {
         "Write a URL without scheme, such as `example.org/tieline`: no spaces, no `+` (C2SP signed-note)."
     CaseBad "TL0221" "case_bad" "A case of a pool test is not well described."
         "Correct what the message names. A case asks one thing, and expects a text, JSON of a schema, a tool that is called, or what a judge says."
+    OfferBad "TL0231" "offer_bad" "An offer of a catalogue is not well described."
+        "Correct what the message names. An offer adds one channel or raises limits of one, and says what it costs a month, how long it takes, and who says so."
     GridBad "TL0191" "grid_bad" "The grid does not hold together."
         "This is a defect of `tieline check`, which should have said it better. Please report it with the file."
     ScenarioBad "TL0201" "scenario_bad" "A scenario's head is not well described."

@@ -1,11 +1,12 @@
-//! What the user wrote in `tieline.toml`, in a file of cases or in a scenario: every value with its place, nothing
-//! resolved, nothing defaulted.
+//! What the user wrote in `tieline.toml`, in a file of cases, in a catalogue of offers or in a scenario: every value with
+//! its place, nothing resolved, nothing defaulted.
 //!
 //! The tables are read by a reader of our own over the parsed TOML and not by serde, for a serde reader stops at the
 //! first mistake and `tieline check` shows every one. A value of the wrong type or an unknown key is reported and left
 //! out; the rest is read on. Bounds: the parser refuses nesting beyond 80 levels; entries keep the order of the file.
 
 pub(crate) mod cases;
+pub(crate) mod catalogue;
 mod nearest;
 mod reader;
 pub(crate) mod scenario;
@@ -27,6 +28,12 @@ pub(crate) fn parse(text: &str, sink: &mut Sink) -> Option<shape::RawConfig> {
 pub(crate) fn parse_cases(text: &str, sink: &mut Sink) -> Option<cases::RawCases> {
     let table = syntax::parse(text, sink)?;
     Some(cases::read(&table, sink))
+}
+
+/// Read a catalogue; none if it is not TOML, which is then reported.
+pub(crate) fn parse_catalogue(text: &str, sink: &mut Sink) -> Option<catalogue::RawCatalogue> {
+    let table = syntax::parse(text, sink)?;
+    Some(catalogue::read(&table, sink))
 }
 
 /// Read a scenario; none if it is not TOML, which is then reported.

@@ -131,6 +131,99 @@ fn on_a_configuration_alone() {
     said.check("drills_without_a_configuration", dir.path());
 }
 
+/// What can be bought for the folder's grid.
+const OFFERS: &str = r#"
+[components."cloud:third"]
+needs = []
+
+[offers.third]
+cost_per_month = "120.00"
+lead_days = 7
+source = "a test"
+date = "2026-11-20"
+[offers.third.channel]
+provider = "openai-compatible"
+components = ["cloud:third"]
+models = { m1 = { price = "list" } }
+"#;
+
+#[test]
+fn plans_of_the_shipped_example() {
+    let (dir, mut said) = (empty(), Transcript::default());
+    for name in ["plan-grid.toml", "plan-catalogue.toml"] {
+        let from = fixtures::workspace_dir().join("examples").join(name);
+        std::fs::copy(from, dir.path().join(name)).unwrap();
+    }
+    let plan = [
+        "drill",
+        "plan",
+        "--config",
+        "plan-grid.toml",
+        "--catalogue",
+        "plan-catalogue.toml",
+    ];
+    for more in [&[][..], &["--pairs"], &["--json"]] {
+        let args = [&plan[..], more].concat();
+        assert_eq!(run(&mut said, dir.path(), &args).status.code(), Some(0));
+    }
+    let html = [&plan[..], &["--html", "plan.html"]].concat();
+    run(&mut Transcript::default(), dir.path(), &html);
+    let page = std::fs::read_to_string(dir.path().join("plan.html")).unwrap();
+    assert!(
+        page.contains("make every critical party secure against any single loss, for 2,200.00 USD a month.")
+    );
+    let path = dir.path().join("plan-catalogue.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"mistral-small\" =", "\"mistral-smal\" =")).unwrap();
+    assert_eq!(run(&mut said, dir.path(), &plan).status.code(), Some(2));
+    std::fs::remove_file(path).unwrap();
+    assert_eq!(run(&mut said, dir.path(), &plan).status.code(), Some(2));
+    said.check("plans_of_the_example", dir.path());
+}
+
+#[test]
+fn plans_over_recorded_calls() {
+    let mut folder = Folder::with(counted(), counted());
+    // Which of two channels is drawn depends on the ids of calls.
+    let in_order = "[pool.chat]\nchoice = \"in_order\"\n";
+    folder.edit("tieline.toml", "[pool.chat]\n", in_order);
+    let server = folder.serve();
+    for _ in 0..3 {
+        server.chat().must_be(200);
+    }
+    server.stop();
+    std::fs::write(folder.dir.path().join("offers.toml"), OFFERS).unwrap();
+    let plan = ["drill", "plan", "--catalogue", "offers.toml"];
+    assert_eq!(folder.run(&plan).status.code(), Some(0));
+    folder.run(&["drill", "receipts"]);
+    folder.run(&["drill", "receipts", "--check", "last"]);
+    folder.said.note("the rules let nobody on the offered channel");
+    folder.edit(
+        "packs/open/rules.cedar",
+        "permit (principal, action == Action::\"call\", resource);",
+        "permit (principal, action == Action::\"call\", resource) unless { context.channel in Component::\"cloud:third\" };",
+    );
+    let output = folder.run(&plan);
+    assert_eq!(output.status.code(), Some(1));
+    let report = folder.run(&[
+        "drill",
+        "plan",
+        "--catalogue",
+        "offers.toml",
+        "--json",
+        "--no-receipt",
+    ]);
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(
+        report["fixes"],
+        serde_json::json!([]),
+        "what a rule forbids is never offered"
+    );
+    assert_eq!(report["unsecured"][0]["why"], "rules");
+    assert_eq!(report["rules"]["stands_between"], true);
+    folder.check("plans");
+}
+
 #[test]
 fn versions_of_models_over_a_reload() {
     let mut folder = Folder::with(counted(), counted());

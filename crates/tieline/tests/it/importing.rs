@@ -69,6 +69,49 @@ fn chokepoints_of_a_configuration_alone() {
 }
 
 #[test]
+fn a_plan_for_a_configuration_alone() {
+    let dir = folder();
+    let offers = r#"
+        [components."region:elsewhere"]
+        needs = []
+        [offers.embeddings]
+        cost_per_month = "500.00"
+        lead_days = 5
+        source = "made up"
+        date = "2026-11-20"
+        channel = { provider = "openai-compatible", components = ["region:elsewhere"], models = { "openai:text-embedding-3-large" = { price = "list" } } }
+    "#;
+    std::fs::write(dir.path().join("offers.toml"), offers).unwrap();
+    let line = "drill plan --litellm balance.yaml --catalogue offers.toml";
+    let mut said = Transcript::default();
+    let output = typed(&mut said, dir.path(), line, 2);
+    assert!(
+        text(&output.stderr).contains("price"),
+        "theirs has no list prices: {output:?}"
+    );
+    std::fs::write(
+        dir.path().join("offers.toml"),
+        offers.replace("\"list\"", "\"unknown\""),
+    )
+    .unwrap();
+    let output = typed(&mut said, dir.path(), &format!("{line} --json"), 1);
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(object["schema"], "tieline/drill-plan-litellm/v1");
+    let lost: Vec<&Value> = object["report"]["unsecured"].as_array().unwrap().iter().collect();
+    let is_lab = |row: &&&Value| row["why"] == "no_offer" && row["gone"][0]["name"] == "lab:openai";
+    assert_eq!(
+        (lost.len(), lost.iter().filter(is_lab).count()),
+        (3, 3),
+        "{lost:?}"
+    );
+    assert_eq!(
+        object["report"]["rest"]["fixes"][0]["offers"],
+        serde_json::json!(["embeddings"])
+    );
+    assert!(object["mapping"]["channels"].is_array());
+}
+
+#[test]
 fn what_it_is_taken_to_be_is_a_configuration() {
     let (dir, mut said) = (folder(), Transcript::default());
     let first = "drill n-1 --litellm balance.yaml --litellm models.json --write-config ours.toml";

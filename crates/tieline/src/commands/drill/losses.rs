@@ -44,16 +44,16 @@ pub(super) struct Inputs {
 }
 
 /// The inputs, with whose they are.
-struct Opened {
-    cited: Cited,
-    inputs: Inputs,
+pub(super) struct Opened {
+    pub(super) cited: Cited,
+    pub(super) inputs: Inputs,
     /// What another gateway's files were taken to be.
     mapping: Option<Mapping>,
-    world: World,
+    pub(super) world: World,
 }
 
 /// The inputs, as a receipt cites them.
-struct Cited {
+pub(super) struct Cited {
     arguments: BTreeMap<Arc<str>, Arc<str>>,
     /// Why there can be no receipt.
     doubt: Option<String>,
@@ -124,7 +124,7 @@ fn pairs_shown(inputs: &Inputs, page: Option<&Page<'_>>) -> (NMinus2Report, Opti
 }
 
 /// The page as a file, if one is asked for.
-fn written(page: Option<&Page<'_>>, html: Option<String>) -> Result<()> {
+pub(super) fn written(page: Option<&Page<'_>>, html: Option<String>) -> Result<()> {
     match page.zip(html) {
         Some((page, html)) => page.write(&html),
         None => Ok(()),
@@ -132,7 +132,7 @@ fn written(page: Option<&Page<'_>>, html: Option<String>) -> Result<()> {
 }
 
 /// What losses are rehearsed on by these arguments, and how a receipt cites it.
-fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<Opened> {
+pub(super) fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<Opened> {
     flush(cli);
     let (world, origin, mapping) = if args.foreign.litellm.is_empty() {
         let config = args.config.as_deref();
@@ -185,7 +185,7 @@ fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result<Opened> {
 
 impl Opened {
     /// What a page has to say of what it rests on.
-    fn ground(&self, page: Option<&mut Page<'_>>) {
+    pub(super) fn ground(&self, page: Option<&mut Page<'_>>) {
         if let Some(page) = page {
             page.doubting(self.cited.doubt.as_ref());
             for says in self.mapping.iter().flat_map(Mapping::sentences) {
@@ -195,7 +195,7 @@ impl Opened {
     }
 
     /// Print the report, with the mapping if there is one, and leave a receipt of it.
-    fn tell<R: Serialize>(
+    pub(super) fn tell<R: Serialize>(
         self,
         cli: &Cli,
         args: &Losses,
@@ -251,8 +251,13 @@ pub(super) fn watched<T: Send>(
 // === what receipts say ===
 
 impl Cited {
+    /// Cite an argument of this drill alone.
+    pub(super) fn say(&mut self, name: &str, value: Arc<str>) {
+        self.arguments.insert(name.into(), value);
+    }
+
     /// Leave a receipt of the report, or say why not.
-    fn record(
+    pub(super) fn record(
         self,
         cli: &Cli,
         command: &'static str,
@@ -262,7 +267,9 @@ impl Cited {
         if let Some(doubt) = self.doubt {
             return output::progress(format!("no receipt: {doubt}"));
         }
-        let asks_policy = inputs.traffic.basis != Basis::Recorded && !world.parties.is_empty();
+        // A plan asks about channels that no recorded call met.
+        let is_asked = inputs.traffic.basis != Basis::Recorded || command == super::plan::COMMAND;
+        let asks_policy = is_asked && !world.parties.is_empty();
         let mut arguments = self.arguments;
         arguments.insert(HOW.into(), inputs.assumed.loss.name().into());
         arguments.insert(SURVIVORS.into(), inputs.assumed.survivors.to_string().into());

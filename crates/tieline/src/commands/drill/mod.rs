@@ -8,6 +8,7 @@ mod fit;
 mod losses;
 mod orders;
 mod page;
+mod plan;
 mod receipts;
 mod replay;
 mod scenario;
@@ -40,6 +41,7 @@ pub(super) fn run(cli: &Cli, command: &Drill) -> Result<u8> {
         Drill::Scenario(args) => scenario::run(cli, args),
         Drill::NMinus1 { losses, page } => losses::one(cli, losses, page),
         Drill::NMinus2 { losses, page } => losses::two(cli, losses, page),
+        Drill::Plan(args) => plan::run(cli, args),
         Drill::Receipts(args) => receipts::run(cli, args),
         Drill::Sim(args) => sim::run(cli, args),
         Drill::Year(args) => year::run(cli, args),

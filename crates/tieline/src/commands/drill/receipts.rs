@@ -19,7 +19,7 @@ use tieline_note::Digest;
 use super::facts::Facts;
 use super::losses::Inputs;
 use super::traffic::{of_ledger, receipts_of, window_of};
-use super::{flush, losses, replay, year};
+use super::{flush, losses, plan, replay, year};
 use crate::cli::{self, Cli};
 use crate::commands::grid::World;
 use crate::commands::ledger::{failed, reader};
@@ -237,10 +237,11 @@ fn passed(test: &PoolTestReceipt) -> String {
     format!("{says}: {} of {} cases", test.passed, test.total)
 }
 
+/// To the microsecond, with its noughts: a column of times is as wide whenever they were.
 fn time(at_us: u64) -> String {
     let at = i64::try_from(at_us).ok();
     let at = at.and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
-    at.map_or_else(|| "-".to_owned(), |at| at.to_string())
+    at.map_or_else(|| "-".to_owned(), |at| format!("{at:.6}"))
 }
 
 /// Enough of a digest to tell it from others on a screen.
@@ -326,6 +327,9 @@ fn made_again(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<Hex32>
             let inputs = inputs_of_losses(cli, reader, drill)?;
             receipt::result_digest(&year::drawn(&inputs, &Downtimes::default(), options)?)
         }
+        plan::COMMAND => Err(gone(
+            "the catalogue is cited by digest and not kept; plan with the file again, and compare",
+        )),
         command => Err(gone(&format!("this program makes no drill `{command}` again"))),
     }
 }
@@ -432,4 +436,18 @@ fn still_there(reader: &Reader, cited: LedgerCited) -> Result<()> {
 
 fn gone(why: &str) -> Failure {
     Failure::input(format!("it cannot be made again: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn times_are_as_wide_whenever_they_were() {
+        let check = |at_us: u64, expected: &str| assert_eq!(time(at_us), expected);
+        check(1_781_284_860_123_456, "2026-06-12T17:21:00.123456Z");
+        check(1_781_284_860_123_450, "2026-06-12T17:21:00.123450Z");
+        check(1_781_284_860_000_000, "2026-06-12T17:21:00.000000Z");
+        check(u64::MAX, "-");
+    }
 }

@@ -26,8 +26,12 @@ use super::imported::{self, GridImported};
 pub(super) struct World {
     /// What the configuration says that losses may do at most.
     pub(super) bars: BarSettings,
+    /// The text of the configuration: list prices stand in it alone.
+    config: Box<str>,
+    end_uses: Vec<Arc<str>>,
     judge: Judge,
     pub(super) parties: Vec<Member>,
+    postures: Arc<Postures>,
     pub(super) snapshot: Arc<Snapshot>,
     /// Assumed relative shares of calls, by channel.
     weights: BTreeMap<Arc<str>, u32>,
@@ -103,11 +107,12 @@ impl World {
                     .with_hint("give one with --config, or a state folder with --dir"),
             );
         }
-        Self::of(&load::checked(&path)?, config.is_none().then_some(cli))
+        let text = load::text(&path)?;
+        Self::of(&load::checked(&path)?, &text, config.is_none().then_some(cli))
     }
 
-    /// The grid of a checked configuration, with the parties of a state folder.
-    pub(super) fn of(checked: &Checked, with_parties: Option<&Cli>) -> Result<Self> {
+    /// The grid of a checked configuration, which was read from `text`, with the parties of a state folder.
+    pub(super) fn of(checked: &Checked, text: &str, with_parties: Option<&Cli>) -> Result<Self> {
         let bytes =
             tieline_note::jcs::to_vec(&*checked.grid).map_err(|error| Failure::found(error.to_string()))?;
         let digest = tieline_note::sha256(&bytes).0;
@@ -131,6 +136,7 @@ impl World {
         })?;
         let targets = Targets::of_grid(&snapshot, &[]).map_err(|error| Failure::input(error.to_string()))?;
         let postures = Arc::new(Postures::new());
+        let kept = postures.clone();
         let parties = match with_parties {
             Some(cli) => members(cli, &postures)?,
             None => Vec::new(),
@@ -143,8 +149,11 @@ impl World {
         }
         Ok(Self {
             bars: checked.bars,
+            config: text.into(),
+            end_uses: checked.policy.end_uses.clone(),
             judge,
             parties,
+            postures: kept,
             snapshot,
             weights: checked.weights.clone(),
         })
@@ -172,6 +181,23 @@ impl World {
             })
             .collect();
         with(&views)
+    }
+
+    /// The text that the grid was made of.
+    pub(super) fn config(&self) -> &str {
+        &self.config
+    }
+
+    /// The same rules and orders, asked about another grid; calls may state the end uses of the configuration.
+    pub(super) fn judge_of(&self, snapshot: &Snapshot) -> Result<Judge> {
+        let targets = Targets::of_grid(snapshot, &self.end_uses);
+        let targets = targets.map_err(|error| Failure::input(error.to_string()))?;
+        let judge = Judge::new(
+            self.judge.epoch().clone(),
+            Arc::new(targets),
+            self.postures.clone(),
+        );
+        Ok(judge.with_overlay(self.judge.overlay().clone()))
     }
 
     pub(super) const fn judge(&self) -> &Judge {

@@ -26,10 +26,10 @@ use crate::import::litellm::Import;
 use crate::import::mapping::Mapping;
 use crate::output::{self, Failure, Result};
 
-/// `tieline drill n-1 --litellm`, and `n-2`.
+/// `tieline drill n-1 --litellm`, `n-2` or `plan`.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct LossesImported<R> {
-    /// `tieline/drill-n-1-litellm/v1`, or `tieline/drill-n-2-litellm/v1`.
+    /// `tieline/drill-n-1-litellm/v1`, or that of `n-2` or `plan`.
     pub(super) schema: &'static str,
     pub(super) mapping: Mapping,
     pub(super) report: R,
@@ -68,7 +68,8 @@ pub(super) fn open(args: &Foreign, log: &Log<'_>) -> Result<Imported> {
         "{} (as tieline's configuration)",
         converted.mapping.files.join(", ")
     );
-    let world = World::of(&import::checked(&name, &converted.toml)?, None)?;
+    let checked = import::checked(&name, &converted.toml)?;
+    let world = World::of(&checked, &converted.toml, None)?;
     if let Some(path) = &args.write_config {
         write_new(path, converted.toml.as_bytes(), 0o644)?;
     }
