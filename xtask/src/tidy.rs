@@ -39,6 +39,7 @@ pub(crate) fn run() -> Result<bool> {
         }
     }
     findings.extend(rust::too_many_long(long_functions));
+    findings.extend(rust::short_files_missing(&files));
     findings.extend(links::check(&root, &files)?);
     findings.extend(lockfiles(&root, &files));
     Ok(repo::report("tidy", findings))

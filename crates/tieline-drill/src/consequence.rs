@@ -9,11 +9,11 @@ use serde::Serialize;
 use tieline_core::grid::Candidate;
 use tieline_core::{ROWS_MAX, Tick};
 
-use crate::engine::{End, How, Played};
 use crate::fill::Tightest;
 use crate::known::PartyClass;
 use crate::laid::{Laid, LaneIx};
 use crate::rehearsal::{Before, HhiAfter, PartyBefore, Rehearsal};
+use crate::seen::{End, How, Played};
 use crate::tally::{Fate, Tally};
 use crate::timeline::Timeline;
 use crate::times::{Quantiles, Times};
@@ -376,10 +376,10 @@ impl<'r> Counter<'r> {
     ) -> Consequence {
         let times = self.before.quantiles().zip(self.after.quantiles());
         Consequence {
-            attempts: Some(played.attempts),
+            attempts: Some(played.seen.attempts),
             first_content: times.map(|(before, after)| FirstContent { after, before }),
             recovery: self.recovery(timeline),
-            tightest: played.fills.tightest(self.laid),
+            tightest: played.seen.fills.tightest(self.laid),
             returns: played.world.into_returns().into_iter().map(returned).collect(),
             ..self.sums(rows_max)
         }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use tieline_core::Tick;
 use tieline_core::record::Outcome;
 
-use crate::engine::{How, play};
+use crate::engine::play;
 use crate::laid::LaneIx;
 use crate::rehearsal::Rehearsal;
+use crate::seen::How;
 use crate::timeline::Timeline;
 use crate::traffic::{NO_LANE, Traffic};
 

@@ -11,6 +11,7 @@
 
 mod archive;
 mod arrivals;
+mod attempt;
 mod bars;
 mod bench;
 mod concentration;
@@ -23,6 +24,7 @@ mod engine;
 mod fates;
 mod figure;
 mod fill;
+mod flights;
 mod flow;
 pub mod fuzz;
 mod instant;
@@ -41,6 +43,7 @@ mod rehearsal;
 mod replay;
 mod scenario;
 mod screen;
+mod seen;
 mod sim;
 mod structure;
 mod substitutes;

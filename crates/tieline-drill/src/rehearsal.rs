@@ -15,12 +15,13 @@ use tieline_core::{Criticality, Nano, Snapshot};
 
 use crate::concentration::{By, Weights, hhi_across, way};
 use crate::consequence::{Consequence, Counter};
-use crate::engine::{End, How, Played, play};
+use crate::engine::play;
 use crate::fill::Tightest;
 use crate::known::{Known, PartyClass};
 use crate::laid::{Laid, LaneIx};
 use crate::page::{StreamCounter, Streams};
 use crate::scenario::Surged;
+use crate::seen::{End, How, Seen};
 use crate::tally::{Fate, Tally};
 use crate::timeline::Timeline;
 use crate::times::{Quantiles, Times};
@@ -207,7 +208,7 @@ impl<'t> Rehearsal<'t> {
             }
         };
         let played = play(laid, timeline, self.known.seed, &mut each);
-        let dialled = played.dialled.clone();
+        let dialled = played.seen.dialled.clone();
         (counter.consequence(timeline, played, rows_max), dialled)
     }
 
@@ -353,12 +354,11 @@ impl<'t> Rehearsal<'t> {
                 *place = now;
             }
         };
-        let Played {
+        let Seen {
             attempts,
             dialled,
             fills,
-            ..
-        } = play(&self.laid, &nothing, self.known.seed, &mut each);
+        } = play(&self.laid, &nothing, self.known.seed, &mut each).seen;
         base.attempts = attempts;
         base.first_content = times.quantiles();
         base.hhi = HhiAfter::of(&self.laid, &lanes);

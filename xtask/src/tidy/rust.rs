@@ -6,6 +6,13 @@ use crate::repo::Finding;
 const LINES_MAX: usize = 800;
 const LONG_FILE: &str = "Long file:";
 
+/// Files that are held to fewer lines than any, and why. Each must be there: one that moves takes its limit along.
+const SHORT_FILES: [(&str, usize, &str); 1] = [(
+    "crates/tieline-drill/src/engine.rs",
+    300,
+    "the drill's engine is the live core; what drives it decides nothing, and is short enough to see that",
+)];
+
 /// Functions over 70 lines that are excused by `#[expect(clippy::too_many_lines, reason = …)]`. Clippy refuses those
 /// that are not excused. The number may only fall.
 const LONG_FUNCTIONS_MAX: usize = 3;
@@ -18,6 +25,11 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
             format!("has {lines} lines, the limit is {LINES_MAX}: split it, or say why after `{LONG_FILE}`");
         findings.push(Finding::new(path, 0, says));
     }
+    let short = SHORT_FILES.iter().find(|(file, _, _)| *file == path);
+    if let Some((_, most, why)) = short.filter(|(_, most, _)| lines > *most) {
+        let says = format!("has {lines} lines, its limit is {most}: {why}");
+        findings.push(Finding::new(path, 0, says));
+    }
     if needs_doc(path) && !starts_with_doc(text) {
         findings.push(Finding::new(
             path,
@@ -27,6 +39,15 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     }
     findings.extend(exceptions(path, text));
     findings
+}
+
+/// Files with a limit of their own that are not there.
+pub(super) fn short_files_missing(files: &[String]) -> Vec<Finding> {
+    let missing = SHORT_FILES
+        .iter()
+        .filter(|(path, _, _)| !files.iter().any(|file| file == path));
+    let says = "is not there, and `SHORT_FILES` in xtask/src/tidy/rust.rs holds it to a length";
+    missing.map(|(path, _, _)| Finding::new(path, 0, says)).collect()
 }
 
 /// How many functions over 70 lines a file excuses.
@@ -144,6 +165,16 @@ mod tests {
             &format!("//! Long file: one table.\n{long}"),
             &[],
         );
+    }
+
+    #[test]
+    fn the_driver_of_the_drill_stays_short() {
+        let [(path, most, _)] = SHORT_FILES;
+        check_at(path, &"//! Drives.\n".repeat(most), &[]);
+        check_at(path, &"//! Drives.\n".repeat(most + 1), &[0]);
+        check_at("crates/a/src/b.rs", &"//! Values.\n".repeat(most + 1), &[]);
+        assert!(short_files_missing(&[path.to_owned()]).is_empty());
+        assert_eq!(short_files_missing(&[]).len(), 1);
     }
 
     #[test]
