@@ -31,6 +31,8 @@ pub(crate) struct End {
     pub(crate) by: Option<(usize, Candidate)>,
     /// Index of the call.
     pub(crate) call: usize,
+    /// Who was dialled first.
+    pub(crate) first: Option<LaneIx>,
     /// From its arrival to the first content that the caller got.
     pub(crate) first_content: Option<Span>,
     pub(crate) how: How,
@@ -133,6 +135,8 @@ struct Flight<'w> {
     claim: ChannelClaim,
     /// The number of the event that it waits for.
     event: u64,
+    /// The row that was dialled first.
+    first: Option<u8>,
     first_content: Option<Span>,
     grid: usize,
     /// The attempt under way has brought content.
@@ -180,6 +184,7 @@ impl<'w> Run<'_, 'w> {
                 answered: None,
                 by: None,
                 call: ix,
+                first: None,
                 first_content: None,
                 how: How::Unserved,
             });
@@ -198,6 +203,7 @@ impl<'w> Run<'_, 'w> {
             call: Call::with_steps(snapshot, intake, Seed(draw), record.at, steps),
             claim: ChannelClaim::default(),
             event: 0,
+            first: None,
             first_content: None,
             grid,
             is_answering: false,
@@ -373,6 +379,7 @@ impl Live<'_, '_> {
         let bit = 1 << (row % 8);
         let tries = u8::from(flight.tried & bit != 0);
         (flight.is_answering, flight.row, flight.tried) = (false, row, flight.tried | bit);
+        flight.first.get_or_insert(row);
         let candidate = flight.call.candidate(row)?;
         if let Some(dialled) = self.dialled.get_mut(usize::from(candidate.channel.0)) {
             *dialled = true;
@@ -396,6 +403,8 @@ impl Live<'_, '_> {
 
     fn end(&self, flight: &Flight<'_>) -> End {
         let answered = flight.call.answered_by();
+        let first = flight.first.and_then(|row| flight.call.candidate(row));
+        let lane = |candidate| self.laid.grid(flight.grid).lane(candidate);
         let how = match flight.call.ending() {
             Some(Ending::Served) => How::Served,
             Some(Ending::Refused(problem)) if problem.code == Code::Held => How::Held,
@@ -403,9 +412,10 @@ impl Live<'_, '_> {
             _ => How::Unserved,
         };
         End {
-            answered: answered.and_then(|candidate| self.laid.grid(flight.grid).lane(candidate)),
+            answered: answered.and_then(lane),
             by: answered.map(|candidate| (flight.grid, candidate)),
             call: flight.ix,
+            first: first.and_then(lane),
             first_content: flight.first_content,
             how,
         }

@@ -33,11 +33,16 @@ the directive and under it. It leaves a receipt, as n-1 does.
 Exit code 1: somebody outside its scope would be hit, or somebody would be held for want of a fact, or it names a party \
 or model that is not here.")]
     Directive(DrillDirective),
-    /// Decide every recorded call again; any difference is a finding (exit 1).
+    /// Say whether the recorded calls predict themselves, and decide every one again; any difference is a finding (exit 1).
     #[command(after_help = "\
 Examples:
   tieline drill replay                             each call under the grid it was decided by
   tieline drill replay --json                      each difference by call and field
+
+First it says whether the first half of the newest calls predicts the second, as n-1 and its like play them: decisions \
+(the bar is 99.9 %), cost (1 %), quantiles of the time to first content (10 %). A miss is a finding (exit 1), and then \
+they publish nothing unless --uncalibrated is given. Of fewer than 200 calls in a half it cannot be judged. What is \
+compared is in docs/calibration.md.
 
 It leaves a receipt in the ledger: digests of what was decided and of what came out. Where calls differ it leaves none, \
 and the ledger as it is.")]
@@ -165,6 +170,8 @@ pub(crate) struct YearArgs {
     #[arg(long, value_name = "SHARE", default_value = "1", value_parser = share)]
     pub(crate) survivors: u32,
     #[command(flatten)]
+    pub(crate) gate: Gate,
+    #[command(flatten)]
     pub(crate) recorded: Recorded,
     #[command(flatten)]
     pub(crate) traffic: TrafficArgs,
@@ -174,6 +181,8 @@ pub(crate) struct YearArgs {
 pub(crate) struct DrillDirective {
     /// The directive, signed or not.
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) gate: Gate,
     #[command(flatten)]
     pub(crate) recorded: Recorded,
     #[command(flatten)]
@@ -200,6 +209,8 @@ pub(crate) struct Scenarios {
     /// When scenarios start, in the place of what they say: `first call`, a time after it such as `2h`, or an instant.
     #[arg(long, value_name = "WHEN")]
     pub(crate) start: Option<String>,
+    #[command(flatten)]
+    pub(crate) gate: Gate,
     #[command(flatten)]
     pub(crate) recorded: Recorded,
     #[command(flatten)]
@@ -229,6 +240,8 @@ pub(crate) struct Losses {
     pub(crate) survivors: u32,
     #[command(flatten)]
     pub(crate) foreign: Foreign,
+    #[command(flatten)]
+    pub(crate) gate: Gate,
     #[command(flatten)]
     pub(crate) recorded: Recorded,
     #[command(flatten)]
@@ -274,6 +287,15 @@ pub(crate) struct Plan {
     pub(crate) pairs: bool,
     #[command(flatten)]
     pub(crate) losses: Losses,
+}
+
+/// What a ledger must show before a what-if over it is published.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Gate {
+    /// Go on where the first half of the recorded calls does not predict the second (see `tieline drill replay`); every
+    /// report says so.
+    #[arg(long, conflicts_with = "traffic")]
+    pub(crate) uncalibrated: bool,
 }
 
 /// Whether a run leaves a receipt.
