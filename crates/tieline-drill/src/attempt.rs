@@ -20,6 +20,8 @@ pub(crate) enum Act {
 pub(crate) struct Attempt {
     /// What the channel was asked for.
     pub(crate) claim: ChannelClaim,
+    /// The row that was dialled first.
+    pub(crate) first: Option<u8>,
     /// It has brought content.
     pub(crate) is_answering: bool,
     /// What comes after the first content, of an answer that has not begun.
@@ -35,6 +37,7 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// The row is dialled. How often it was tried before: once, or more.
     pub(crate) fn dial(&mut self, row: u8) -> u8 {
+        self.first.get_or_insert(row);
         let bit = 1 << (row % 8);
         let tries = u8::from(self.tried & bit != 0);
         (self.is_answering, self.row, self.tried) = (false, row, self.tried | bit);

@@ -151,8 +151,7 @@ impl<'w> Run<'_, 'w> {
             flight.event = self.order;
             return self.events.push(Reverse((due, self.order, slot)));
         }
-        let (of, laid) = ((flight.ix, flight.grid), self.live.laid);
-        (self.live.each)(&End::of(&flight.call, of, laid, flight.first_content));
+        (self.live.each)(&End::of(flight, self.live.laid));
         self.flights.end(slot);
     }
 }

@@ -14,6 +14,7 @@ mod arrivals;
 mod attempt;
 mod bars;
 mod bench;
+mod calibration;
 mod concentration;
 mod consequence;
 mod contingency;
@@ -65,6 +66,9 @@ pub use arrivals::{
 };
 pub use bars::{Bars, Miss};
 pub use bench::{Size as BenchSize, bench_grid, bench_snapshot, bench_traffic};
+pub use calibration::{
+    CALIBRATED_MAX, CALLS_MIN, Calibration, CostRow, Decisions, TtftRow, Verdict as CalibrationVerdict,
+};
 pub use concentration::{Band, By, Concentration, IndexAfter, Of, Share, hhi};
 pub use consequence::{
     ClassRow, Consequence, CostChange, Critical, FirstContent, FlowChange, PARTY_ROWS_MAX, PartyRow,

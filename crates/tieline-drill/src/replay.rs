@@ -1,7 +1,9 @@
 //! Decides every call of a ledger again, from its recorded inputs and under the grid that it cites, and reports every
-//! call whose records do not come out equal in every field.
+//! call whose records do not come out equal in every field. Before that, whether a what-if predicts
+//! the second half of the calls from the first ([`crate::Calibration`]).
 //!
-//! Bounds: calls in flight ([`crate::CALLS_OPEN_MAX`]), a few open grids, the first [`DIFFERENCES_MAX`] differences.
+//! Bounds: those of calibration, calls in flight ([`crate::CALLS_OPEN_MAX`]), a few open grids, the first
+//! [`DIFFERENCES_MAX`] differences.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use tieline_core::call::{self, Difference};
 use tieline_core::record::{DecisionEntry, Outcome, OutcomeEntry};
 
 use crate::archive::{Archive, Blobs};
+use crate::calibration::{Calibration, Calibrator};
 use crate::difference::first_difference;
 use crate::pairs::{Pair, Pairs, Taken};
 use crate::table::{count, plural};
@@ -26,6 +29,8 @@ pub const DIFFERENCES_MAX: usize = 100;
 /// What a replay found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReplayReport {
+    /// Whether the first half of the calls predicts the second.
+    pub calibration: Calibration,
     /// Calls whose records came out equal in every field.
     pub agreed: u64,
     /// Decisions read: the calls.
@@ -61,6 +66,8 @@ pub struct DifferenceRow {
 /// A replay under way: feed it every entry in order, then finish.
 pub struct Replay<'a> {
     archive: Archive<'a>,
+    blobs: &'a Blobs<'a>,
+    calibrator: Calibrator,
     pairs: Pairs,
     report: ReplayReport,
 }
@@ -84,8 +91,11 @@ impl<'a> Replay<'a> {
     pub fn new(blobs: &'a Blobs<'a>) -> Self {
         Self {
             archive: Archive::new(blobs),
+            blobs,
+            calibrator: Calibrator::new(),
             pairs: Pairs::new(),
             report: ReplayReport {
+                calibration: Calibration::unjudged(0, 0, String::new()),
                 agreed: 0,
                 calls: 0,
                 decisions_only: 0,
@@ -115,11 +125,13 @@ impl<'a> Replay<'a> {
             self.call(&pair);
         }
         self.report.grids = self.archive.seen();
+        self.report.calibration = self.calibrator.finish(self.blobs);
         self.report
     }
 
     fn call(&mut self, pair: &Pair) {
         let outcome = pair.outcome.as_deref();
+        self.calibrator.see(pair);
         self.report.calls += 1;
         match outcome.map(|outcome| outcome.result) {
             None => self.report.decisions_only += 1,
@@ -182,9 +194,14 @@ fn decide(
 // === impl ReplayReport ===
 
 impl ReplayReport {
-    /// Whether history reproduced itself.
+    /// Whether every call came out as it is recorded.
     pub const fn agrees(&self) -> bool {
         self.differ == 0
+    }
+
+    /// Whether history reproduced itself: nothing differs, and its first half does not fail to predict its second.
+    pub fn reproduces(&self) -> bool {
+        self.agrees() && !self.calibration.is_missed()
     }
 
     /// The report as lines for a terminal.
@@ -192,7 +209,10 @@ impl ReplayReport {
         if self.calls == 0 && self.agrees() {
             return "No call is recorded yet: there is nothing to decide again.\n".to_owned();
         }
-        let mut text = format!(
+        let mut text = self.calibration.text();
+        text.push('\n');
+        let _ = write!(
+            text,
             "{} decided again under {}: {} in every field",
             plural(self.calls, "call"),
             plural(self.grids, "grid"),

@@ -3,9 +3,10 @@
 
 use tieline_core::call::Ending;
 use tieline_core::grid::Candidate;
-use tieline_core::{Call, Code, Span};
+use tieline_core::{Code, Span};
 
 use crate::fill::Fills;
+use crate::flights::Flight;
 use crate::laid::{Laid, LaneIx};
 use crate::world::World;
 
@@ -18,6 +19,8 @@ pub(crate) struct End {
     pub(crate) by: Option<(usize, Candidate)>,
     /// Index of the call.
     pub(crate) call: usize,
+    /// Who was dialled first.
+    pub(crate) first: Option<LaneIx>,
     /// From its arrival to the first content that the caller got.
     pub(crate) first_content: Option<Span>,
     pub(crate) how: How,
@@ -49,14 +52,12 @@ pub(crate) struct Played<'w> {
 }
 
 impl End {
-    /// Of the call of that index, which is over and was decided under that grid.
-    pub(crate) fn of(
-        call: &Call,
-        (ix, grid): (usize, usize),
-        laid: &Laid<'_>,
-        first_content: Option<Span>,
-    ) -> Self {
+    /// Of a flight that is over.
+    pub(crate) fn of(flight: &Flight<'_>, laid: &Laid<'_>) -> Self {
+        let (call, grid) = (&flight.call, flight.grid);
+        let lane = |candidate| laid.grid(grid).lane(candidate);
         let answered = call.answered_by();
+        let first = flight.attempt.first.and_then(|row| call.candidate(row));
         let how = match call.ending() {
             Some(Ending::Served) => How::Served,
             Some(Ending::Refused(problem)) if problem.code == Code::Held => How::Held,
@@ -64,10 +65,11 @@ impl End {
             _ => How::Unserved,
         };
         Self {
-            answered: answered.and_then(|candidate| laid.grid(grid).lane(candidate)),
+            answered: answered.and_then(lane),
             by: answered.map(|candidate| (grid, candidate)),
-            call: ix,
-            first_content,
+            call: flight.ix,
+            first: first.and_then(lane),
+            first_content: flight.first_content,
             how,
         }
     }
@@ -78,6 +80,7 @@ impl End {
             answered: None,
             by: None,
             call,
+            first: None,
             first_content: None,
             how: How::Unserved,
         }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use tieline_core::grid::Candidate;
 
 use crate::concentration::{Concentration, IndexAfter, Of, Suppliers, Way, way};
-use crate::engine::End;
 use crate::known::PartyClass;
 use crate::laid::Laid;
 use crate::rehearsal::Rehearsal;
+use crate::seen::End;
 use crate::tally::Fate;
 use crate::traffic::{Asked, TrafficCall};
 

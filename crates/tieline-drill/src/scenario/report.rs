@@ -14,11 +14,11 @@ use super::{Scenario, Source, What};
 use crate::consequence::{Consequence, CostChange, PARTY_ROWS_MAX};
 use crate::contingency::Assumed;
 use crate::elements::Element;
-use crate::engine::End;
 use crate::laid::Laid;
 use crate::n_minus_1::notes;
 use crate::page::{ScenarioShown, StreamCounter};
 use crate::rehearsal::{Base, Rehearsal};
+use crate::seen::End;
 use crate::timeline::Ordered;
 use crate::traffic::Basis;
 

@@ -12,12 +12,15 @@ use super::{
     Asked, Basis, Builder, COST_KNOWN, Failure, Kind, NO_LANE, NONE, STREAMED, Traffic, TrafficCall,
     USAGE_KNOWN, Window, flag, narrow,
 };
+use crate::archive::Blobs;
+use crate::calibration::{Calibration, Calibrator};
 use crate::pairs::{Pair, Pairs, Taken};
 
 /// Reads calls out of a ledger, entry by entry and in order.
 #[derive(Debug)]
 pub struct TrafficReader {
     builder: Builder<'static>,
+    calibrator: Option<Calibrator>,
     /// How much calls matter by their key, by the key's public id.
     criticality: BTreeMap<Arc<str>, Criticality>,
     pairs: Pairs,
@@ -39,6 +42,7 @@ impl TrafficReader {
     pub fn within(window: Window) -> Self {
         Self {
             builder: Builder::new(Basis::Recorded, None),
+            calibrator: None,
             criticality: BTreeMap::new(),
             pairs: Pairs::new(),
             window,
@@ -49,6 +53,13 @@ impl TrafficReader {
     #[must_use]
     pub fn with_criticality(mut self, of_keys: BTreeMap<Arc<str>, Criticality>) -> Self {
         self.criticality = of_keys;
+        self
+    }
+
+    /// Calibrate on the newest calls, whatever the window; [`TrafficReader::finish_calibrated`] says what came out.
+    #[must_use]
+    pub fn calibrating(mut self) -> Self {
+        self.calibrator = Some(Calibrator::new());
         self
     }
 
@@ -66,17 +77,47 @@ impl TrafficReader {
 
     /// The calls read, those without an outcome included.
     pub fn finish(mut self) -> Traffic {
-        for pair in self.pairs.rest() {
-            self.call(&pair);
-        }
+        self.rest();
         self.builder.finish()
     }
 
-    fn call(&mut self, pair: &Pair) {
-        let decision = &*pair.decision;
-        if !self.window.holds(decision.began) || !self.builder.has_room() {
-            return;
+    /// The same, and what calibration found; nothing, where it was not asked for.
+    pub fn finish_calibrated(mut self, blobs: &Blobs<'_>) -> (Traffic, Option<Calibration>) {
+        self.rest();
+        let calibration = self.calibrator.map(|calibrator| calibrator.finish(blobs));
+        (self.builder.finish(), calibration)
+    }
+
+    fn rest(&mut self) {
+        for pair in self.pairs.rest() {
+            self.call(&pair);
         }
+    }
+
+    fn call(&mut self, pair: &Pair) {
+        if let Some(calibrator) = &mut self.calibrator {
+            calibrator.see(pair);
+        }
+        if self.window.holds(pair.decision.began) && self.builder.has_room() {
+            let call = Reading {
+                builder: &mut self.builder,
+                criticality: &self.criticality,
+            }
+            .call(pair);
+            self.builder.push(call);
+        }
+    }
+}
+
+/// Reads one call, and interns what it shares with others.
+pub(crate) struct Reading<'r> {
+    pub(crate) builder: &'r mut Builder<'static>,
+    pub(crate) criticality: &'r BTreeMap<Arc<str>, Criticality>,
+}
+
+impl Reading<'_> {
+    pub(crate) fn call(&mut self, pair: &Pair) -> TrafficCall {
+        let decision = &*pair.decision;
         let kind = self.kind(decision);
         let kind = self.builder.kind(kind);
         let outcome = pair.outcome.as_deref();
@@ -93,7 +134,7 @@ impl TrafficReader {
         let usage = outcome.and_then(|outcome| outcome.usage);
         let usage = usage.filter(|usage| usage.audio + usage.audio_output + usage.image == 0);
         let cost = outcome.and_then(|outcome| outcome.cost_nano);
-        let call = TrafficCall {
+        TrafficCall {
             at: decision.began,
             cost_nano: cost.unwrap_or_default().0,
             tokens: usage.map_or([0; 5], tokens),
@@ -108,8 +149,7 @@ impl TrafficReader {
                 | flag(USAGE_KNOWN, usage.is_some())
                 | flag(STREAMED, decision.intake.stream),
             result,
-        };
-        self.builder.push(call);
+        }
     }
 
     fn kind(&mut self, decision: &DecisionEntry) -> Kind {

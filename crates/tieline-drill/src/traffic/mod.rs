@@ -18,6 +18,7 @@ use tieline_core::record::Outcome;
 use tieline_core::{Bucket, Criticality, Dialect, Fault, Ruling, Snapshot, Span, Tick, Usage};
 
 pub(crate) use self::build::{Builder, KINDS_MAX, Unserved, flag, narrow};
+pub(crate) use self::ledger::Reading;
 pub use self::ledger::TrafficReader;
 pub(crate) use self::notes::spelled;
 pub use self::rules::Rules;

@@ -28,6 +28,7 @@ pub(crate) struct Script {
     /// Denied channels and held channels.
     pub(crate) denied: Vec<&'static str>,
     pub(crate) faults: BTreeMap<&'static str, FaultKind>,
+    pub(crate) first_content: Span,
     /// Between arrivals; longer than three failed attempts and an answer.
     pub(crate) gap: Span,
     pub(crate) held: Vec<&'static str>,
@@ -40,6 +41,7 @@ impl Default for Script {
         Self {
             denied: Vec::new(),
             faults: BTreeMap::new(),
+            first_content: Span::from_ms(200),
             gap: Span::from_s(2),
             held: Vec::new(),
             party: "p1",
@@ -79,6 +81,12 @@ impl Live {
 
     pub(crate) fn into_ledger(self) -> Ledger {
         self.ledger
+    }
+
+    /// Calls are decided under another grid from here on.
+    pub(crate) fn reload(&mut self, record: &GridRecord) {
+        self.snapshot = self.ledger.archive(record);
+        self.fleet = Fleet::default();
     }
 
     /// Carry one call to its end, and record it; returns who answered.
@@ -199,7 +207,7 @@ impl Live {
         })
     }
 
-    /// A fault after 50 ms, or first content after 200 ms and the end after 900 ms.
+    /// A fault after 50 ms, or first content, by default after 200 ms, and the end 700 ms later.
     fn dial(&mut self, call: &mut Call, row: u8, script: &Script) {
         let (channel, _) = self.names(call.candidate(row).unwrap());
         call.handle(Input::Opened { status: 200 }, self.now);
@@ -208,7 +216,7 @@ impl Live {
             let fault = Fault::new(*kind, tieline_core::Phase::Head);
             return call.handle(Input::Fault(fault), self.now);
         }
-        self.now = self.now.plus(Span::from_ms(200));
+        self.now = self.now.plus(script.first_content);
         self.feed(call, Input::Mark(Mark::Content(3)), script);
         self.now = self.now.plus(Span::from_ms(700));
         if let Some(usage) = script.usage {

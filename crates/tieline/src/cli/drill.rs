@@ -33,11 +33,16 @@ the directive and under it. It leaves a receipt, as n-1 does.
 Exit code 1: somebody outside its scope would be hit, or somebody would be held for want of a fact, or it names a party \
 or model that is not here.")]
     Directive(DrillDirective),
-    /// Decide every recorded call again; any difference is a finding (exit 1).
+    /// Say whether the recorded calls predict themselves, and decide every one again; any difference is a finding (exit 1).
     #[command(after_help = "\
 Examples:
   tieline drill replay                             each call under the grid it was decided by
   tieline drill replay --json                      each difference by call and field
+
+First it says whether the first half of the newest calls predicts the second, as n-1 and its like play them: decisions \
+(the bar is 99.9 %), cost (1 %), quantiles of the time to first content (10 %). A miss is a finding (exit 1), and then \
+they publish nothing unless --uncalibrated is given. Of fewer than 200 calls in a half it cannot be judged. What is \
+compared is in docs/calibration.md.
 
 It leaves a receipt in the ledger: digests of what was decided and of what came out. Where calls differ it leaves none, \
 and the ledger as it is.")]
@@ -178,6 +183,8 @@ pub(crate) struct YearArgs {
     #[command(flatten)]
     pub(crate) page: Paged,
     #[command(flatten)]
+    pub(crate) gate: Gate,
+    #[command(flatten)]
     pub(crate) recorded: Recorded,
     #[command(flatten)]
     pub(crate) traffic: TrafficArgs,
@@ -189,6 +196,8 @@ pub(crate) struct DrillDirective {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) page: Paged,
+    #[command(flatten)]
+    pub(crate) gate: Gate,
     #[command(flatten)]
     pub(crate) recorded: Recorded,
     #[command(flatten)]
@@ -218,6 +227,8 @@ pub(crate) struct Scenarios {
     #[command(flatten)]
     pub(crate) page: Paged,
     #[command(flatten)]
+    pub(crate) gate: Gate,
+    #[command(flatten)]
     pub(crate) recorded: Recorded,
     #[command(flatten)]
     pub(crate) traffic: TrafficArgs,
@@ -246,6 +257,8 @@ pub(crate) struct Losses {
     pub(crate) survivors: u32,
     #[command(flatten)]
     pub(crate) foreign: Foreign,
+    #[command(flatten)]
+    pub(crate) gate: Gate,
     #[command(flatten)]
     pub(crate) recorded: Recorded,
     #[command(flatten)]
@@ -301,6 +314,15 @@ pub(crate) struct Plan {
     pub(crate) losses: Losses,
     #[command(flatten)]
     pub(crate) page: Paged,
+}
+
+/// What a ledger must show before a what-if over it is published.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Gate {
+    /// Go on where the first half of the recorded calls does not predict the second (see `tieline drill replay`); every
+    /// report says so.
+    #[arg(long, conflicts_with = "traffic")]
+    pub(crate) uncalibrated: bool,
 }
 
 /// Whether a run leaves a receipt.

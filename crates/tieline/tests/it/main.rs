@@ -12,6 +12,7 @@
     reason = "helpers of tests fail the test they serve"
 )]
 
+mod calibrating;
 mod calls;
 mod checking;
 mod damage;

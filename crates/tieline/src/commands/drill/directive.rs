@@ -51,7 +51,7 @@ pub(super) fn run(cli: &Cli, args: &DrillDirective) -> Result<u8> {
     let world = World::open(cli, None)?;
     let lay = Lay::new(&directive, &world, &Arc::new(World::registry(cli)?))?;
     let facts = Facts::of(cli)?;
-    let mut calls = traffic(cli, Origin::Folder, &args.traffic, &world, &facts)?;
+    let mut calls = traffic(cli, Origin::Folder, (&args.traffic, args.gate), &world, &facts)?;
     calls
         .arguments
         .extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));

@@ -152,7 +152,7 @@ pub(super) fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result
         Origin::Folder => Facts::of(cli)?,
         Origin::Alone | Origin::Foreign(_) => Facts::default(),
     };
-    let calls = traffic(cli, origin, &args.traffic, &world, &facts)?;
+    let calls = traffic(cli, origin, (&args.traffic, args.gate), &world, &facts)?;
     let mut arguments = calls.arguments;
     if let Some(config) = &args.config {
         arguments.insert(CONFIG.into(), receipt::file_digest(config)?);

@@ -18,7 +18,7 @@ use tieline_note::Digest;
 
 use super::facts::Facts;
 use super::losses::Inputs;
-use super::traffic::{of_ledger, receipts_of, window_of};
+use super::traffic::{Read, Trust, receipts_of, window_of};
 use super::{flush, losses, plan, replay, year};
 use crate::cli::{self, Cli};
 use crate::commands::grid::World;
@@ -380,12 +380,17 @@ fn calls_of_losses(
     let traffic = match (cited.basis, drill.ledger.filter(|_| !is_alone)) {
         (TrafficBasis::Ledger, Some(ledger)) => {
             receipts = receipts_of(reader, ledger.entries)?;
-            of_ledger(
-                reader,
-                ledger.entries,
-                window_of(&drill.arguments)?,
-                facts.criticality(),
-            )?
+            let read = Read {
+                calibrate: true,
+                criticality: facts.criticality(),
+                entries: Some(ledger.entries),
+                trust: Trust::Unasked,
+                window: window_of(&drill.arguments)?,
+            };
+            let mut calls = read.of(reader, ledger.entries)?;
+            // Whether to publish it was decided then.
+            calls.pass(true)?;
+            calls.traffic
         }
         (TrafficBasis::Ledger, None) => return Err(gone("its receipt cites no ledger")),
         (TrafficBasis::Trace, _) => return Err(gone("its calls are of a trace, which no ledger holds")),

@@ -1,4 +1,4 @@
-//! `tieline drill replay`: every recorded call decided again, from its own record.
+//! `tieline drill replay`: whether recorded calls predict themselves, and each decided again, from its own record.
 
 use tieline_drill::{Replay, ReplayReport};
 use tieline_ledger::Reader;
@@ -36,7 +36,7 @@ pub(super) fn run(cli: &Cli, args: &Recorded) -> Result<u8> {
         };
         receipt::record(cli, ran, &report);
     }
-    Ok(u8::from(!report.agrees()))
+    Ok(u8::from(!report.reproduces()))
 }
 
 /// Replay the first entries of a ledger.

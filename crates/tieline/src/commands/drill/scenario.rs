@@ -80,7 +80,7 @@ pub(super) fn run(cli: &Cli, args: &Scenarios) -> Result<u8> {
         Some(_) => (Origin::Alone, Facts::default()),
         None => (Origin::Folder, Facts::of(cli)?),
     };
-    let mut calls = traffic(cli, origin, &args.traffic, &here.world, &facts)?;
+    let mut calls = traffic(cli, origin, (&args.traffic, args.gate), &here.world, &facts)?;
     calls
         .arguments
         .extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));

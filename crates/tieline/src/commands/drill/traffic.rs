@@ -2,7 +2,9 @@
 //! the grid alone is asked.
 //!
 //! A ledger that does not verify, or holds what this program does not read, is refused; with `--unverified` it is used, and
-//! every report says so. Files are read in pieces of [`PIECE_BYTES`], so that memory holds the calls and not the text.
+//! every report says so. So is one whose first half does not predict its second, with `--uncalibrated`.
+//!
+//! Files are read in pieces of [`PIECE_BYTES`], so that memory holds the calls and not the text.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,20 +16,24 @@ use tieline_core::receipt::{LedgerCited, TrafficBasis, TrafficCited};
 use tieline_core::record::Hex32;
 use tieline_core::{Criticality, Tick};
 use tieline_drill::{
-    Drawing, LAW_BYTES_MAX, Law, MAPPING_BYTES_MAX, Mapping, Onto, PartyView, Receipts, TraceOptions,
-    TraceReader, Traffic, TrafficReader, Window, is_law, structure_digest,
+    Calibration, Drawing, LAW_BYTES_MAX, Law, MAPPING_BYTES_MAX, Mapping, Onto, PartyView, Receipts,
+    TraceOptions, TraceReader, Traffic, TrafficReader, Window, is_law, structure_digest,
 };
 use tieline_ledger::{Reader, VerifyOptions};
+use tieline_note::Digest;
 use tieline_policy::instant_of_date;
 
 use super::facts::Facts;
 use super::progress;
-use crate::cli::{Cli, TrafficArgs};
+use crate::cli::{Cli, Gate, TrafficArgs};
 use crate::commands::grid::World;
 use crate::commands::imported;
 use crate::commands::ledger::{failed, reader};
 use crate::commands::receipt;
 use crate::output::{self, Failure, Result};
+
+/// The argument of a receipt whose calls do not predict themselves.
+const UNCALIBRATED: &str = "uncalibrated";
 
 /// Bytes that are read of a file at a time.
 const PIECE_BYTES: usize = 64 << 10;
@@ -73,7 +79,7 @@ pub(in crate::commands) struct Calls {
 pub(in crate::commands) fn traffic(
     cli: &Cli,
     origin: Origin,
-    args: &TrafficArgs,
+    (args, gate): (&TrafficArgs, Gate),
     world: &World,
     facts: &Facts,
 ) -> Result<Calls> {
@@ -103,29 +109,8 @@ pub(in crate::commands) fn traffic(
             traffic,
         });
     }
-    let recorded = if is_alone {
-        None
-    } else {
-        let entries = ledger.map(|ledger| ledger.entries);
-        read(cli, args.window(), args.trust(), entries, facts.criticality())?
-    };
-    if let Some((traffic, finding)) = recorded {
-        let cited = ledger.map(receipt::of_ledger);
-        let doubt = finding.map(|finding| format!("the ledger does not verify: {finding}"));
-        let doubt = doubt.or_else(|| cited.is_none().then(|| "the ledger cannot be cited".to_owned()));
-        warn(&traffic);
-        return Ok(Calls {
-            arguments: args.cited()?,
-            cited: cited.unwrap_or(TrafficCited {
-                basis: TrafficBasis::Ledger,
-                digest: Hex32([0; 32]),
-            }),
-            doubt,
-            ledger,
-            receipts: receipts(cli, world, ledger)?,
-            seed: None,
-            traffic,
-        });
+    if !is_alone && let Some(calls) = recorded_calls(cli, (args, gate), world, facts, ledger)? {
+        return Ok(calls);
     }
     args.want_no_part(is_alone)?;
     let (traffic, digest) = world.with_parties(|parties| {
@@ -146,12 +131,60 @@ pub(in crate::commands) fn traffic(
     })
 }
 
+/// The calls of the state folder's ledger; none if it holds none.
+fn recorded_calls(
+    cli: &Cli,
+    (args, gate): (&TrafficArgs, Gate),
+    world: &World,
+    facts: &Facts,
+    ledger: Option<LedgerCited>,
+) -> Result<Option<Calls>> {
+    let read = Read {
+        calibrate: true,
+        criticality: facts.criticality(),
+        entries: ledger.map(|ledger| ledger.entries),
+        trust: args.trust(),
+        window: args.window(),
+    };
+    let Some((mut calls, finding)) = read.calls(cli)? else {
+        return Ok(None);
+    };
+    let mut arguments = args.cited()?;
+    if calls.pass(gate.uncalibrated)? {
+        arguments.insert(UNCALIBRATED.into(), "true".into());
+    }
+    let traffic = calls.traffic;
+    let cited = ledger.map(receipt::of_ledger);
+    let doubt = finding.map(|finding| format!("the ledger does not verify: {finding}"));
+    let doubt = doubt.or_else(|| cited.is_none().then(|| "the ledger cannot be cited".to_owned()));
+    warn(&traffic);
+    Ok(Some(Calls {
+        arguments,
+        cited: cited.unwrap_or(TrafficCited {
+            basis: TrafficBasis::Ledger,
+            digest: Hex32([0; 32]),
+        }),
+        doubt,
+        ledger,
+        receipts: receipts(cli, world, ledger)?,
+        seed: None,
+        traffic,
+    }))
+}
+
 /// The same where no grid is at hand: names are taken as they are, and there must be calls.
 pub(in crate::commands) fn traffic_alone(cli: &Cli, args: &TrafficArgs) -> Result<Traffic> {
     if !args.traffic.is_empty() {
         return foreign(args, None);
     }
-    let Some((traffic, _)) = read(cli, args.window(), args.trust(), None, &BTreeMap::new())? else {
+    let read = Read {
+        calibrate: false,
+        criticality: &BTreeMap::new(),
+        entries: None,
+        trust: args.trust(),
+        window: args.window(),
+    };
+    let Some((OfLedger { traffic, .. }, _)) = read.calls(cli)? else {
         let message = format!("there is no call in the ledger of {}", cli.dir.display());
         return Err(
             Failure::input(message).with_hint("give the state folder with --dir, or calls with --traffic")
@@ -161,9 +194,21 @@ pub(in crate::commands) fn traffic_alone(cli: &Cli, args: &TrafficArgs) -> Resul
     Ok(traffic)
 }
 
-/// The recorded calls that began within a window; none if there is no ledger, or no call in it.
+/// The recorded calls that began within a window; none if there is no ledger, or no call in it. They say whether they
+/// predict themselves, unless nobody asked what they are worth.
 pub(in crate::commands) fn recorded(cli: &Cli, window: Window, trust: Trust) -> Result<Option<Traffic>> {
-    Ok(read(cli, window, trust, None, &BTreeMap::new())?.map(|(traffic, _)| traffic))
+    let read = Read {
+        calibrate: trust != Trust::Unasked,
+        criticality: &BTreeMap::new(),
+        entries: None,
+        trust,
+        window,
+    };
+    let Some((mut calls, _)) = read.calls(cli)? else {
+        return Ok(None);
+    };
+    calls.pass(true)?;
+    Ok(Some(calls.traffic))
 }
 
 /// What the tests of pools among the first entries of the state folder's ledger have shown of the grid.
@@ -186,70 +231,109 @@ pub(super) fn receipts_of(reader: &Reader, entries: u64) -> Result<Receipts> {
     Ok(receipts)
 }
 
-/// The calls of the first entries of a ledger that began within a window; `criticality` is what keys say by their public
-/// ids.
-pub(in crate::commands) fn of_ledger(
-    reader: &Reader,
-    entries: u64,
-    window: Window,
-    criticality: &BTreeMap<Arc<str>, Criticality>,
-) -> Result<Traffic> {
-    let mut traffic = TrafficReader::within(window).with_criticality(criticality.clone());
-    let bar = progress(entries, "entries read");
-    reader.for_each(0..entries, |index, entry| {
-        traffic.entry(index, entry);
-        bar.set_position(index);
-        Ok::<(), Failure>(())
-    })?;
-    bar.finish_and_clear();
-    Ok(traffic.finish())
+/// How calls are read out of the state folder's ledger.
+pub(super) struct Read<'r> {
+    /// Whether to see if its first half predicts its second.
+    pub(super) calibrate: bool,
+    /// What keys say by their public ids.
+    pub(super) criticality: &'r BTreeMap<Arc<str>, Criticality>,
+    /// The first, that were there before it was verified; all of them, where that is not known.
+    pub(super) entries: Option<u64>,
+    pub(super) trust: Trust,
+    pub(super) window: Window,
 }
 
-/// The recorded calls, and why the ledger does not verify if it was asked and does not. `entries` are those that were there
-/// before it was verified.
-fn read(
-    cli: &Cli,
-    window: Window,
-    trust: Trust,
-    entries: Option<u64>,
-    criticality: &BTreeMap<Arc<str>, Criticality>,
-) -> Result<Option<(Traffic, Option<String>)>> {
-    if !cli.dir.join("ledger.db").exists() {
-        return Ok(None);
+/// Calls of a ledger, and what calibration says of it, if it was asked.
+pub(super) struct OfLedger {
+    pub(super) calibration: Option<Calibration>,
+    pub(super) traffic: Traffic,
+}
+
+impl Read<'_> {
+    /// The calls of the first entries.
+    pub(super) fn of(&self, reader: &Reader, entries: u64) -> Result<OfLedger> {
+        let mut traffic = TrafficReader::within(self.window).with_criticality(self.criticality.clone());
+        if self.calibrate {
+            traffic = traffic.calibrating();
+        }
+        let bar = progress(entries, "entries read");
+        reader.for_each(0..entries, |index, entry| {
+            traffic.entry(index, entry);
+            bar.set_position(index);
+            Ok::<(), Failure>(())
+        })?;
+        bar.finish_and_clear();
+        let blobs = |digest: &[u8; 32]| reader.blob(&Digest(*digest)).ok().flatten();
+        let (traffic, calibration) = traffic.finish_calibrated(&blobs);
+        Ok(OfLedger { calibration, traffic })
     }
-    let verified = match trust {
-        Trust::Unasked => None,
-        Trust::Unverified | Trust::Verified => Some(verify(cli)),
-    };
-    let (verified, finding) = match verified {
-        None => (None, None),
-        Some(Ok(size)) => (Some(size), None),
-        Some(Err(finding)) if trust == Trust::Unverified => (None, Some(finding.to_string())),
-        Some(Err(finding)) => {
-            return Err(Failure::found(format!("the ledger does not verify: {finding}")).with_hint(
-                "`tieline ledger verify` says more; --unverified uses it all the same, and every report says so",
+
+    /// The recorded calls, if there are any, and why the ledger does not verify if it was asked and does not.
+    fn calls(&self, cli: &Cli) -> Result<Option<(OfLedger, Option<String>)>> {
+        if !cli.dir.join("ledger.db").exists() {
+            return Ok(None);
+        }
+        let verified = match self.trust {
+            Trust::Unasked => None,
+            Trust::Unverified | Trust::Verified => Some(verify(cli)),
+        };
+        let (verified, finding) = match verified {
+            None => (None, None),
+            Some(Ok(size)) => (Some(size), None),
+            Some(Err(finding)) if self.trust == Trust::Unverified => (None, Some(finding.to_string())),
+            Some(Err(finding)) => {
+                return Err(Failure::found(format!("the ledger does not verify: {finding}")).with_hint(
+                    "`tieline ledger verify` says more; --unverified uses it all the same, and every report says so",
+                ));
+            }
+        };
+        let reader = reader(&cli.dir)?;
+        let entries = match self.entries.or(verified) {
+            Some(entries) => entries,
+            None => reader.size().map_err(|error| failed(&error))?,
+        };
+        let mut calls = self.of(&reader, entries)?;
+        let traffic = &mut calls.traffic;
+        if traffic.unknown > 0 && self.trust == Trust::Verified {
+            let unknown = traffic.unknown;
+            return Err(Failure::found(format!(
+                "{unknown} of the ledger's entries are damaged, or of a version that this program does not read"
+            ))
+            .with_hint("--unverified leaves their calls out, and every report says so"));
+        }
+        if let Some(finding) = &finding {
+            traffic.warnings.push(format!(
+                "The ledger does not verify: {finding}. What follows rests on records that may have been changed."
             ));
         }
-    };
-    let reader = reader(&cli.dir)?;
-    let entries = match entries.or(verified) {
-        Some(entries) => entries,
-        None => reader.size().map_err(|error| failed(&error))?,
-    };
-    let mut traffic = of_ledger(&reader, entries, window, criticality)?;
-    if traffic.unknown > 0 && trust == Trust::Verified {
-        let unknown = traffic.unknown;
-        return Err(Failure::found(format!(
-            "{unknown} of the ledger's entries are damaged, or of a version that this program does not read"
-        ))
-        .with_hint("--unverified leaves their calls out, and every report says so"));
+        Ok((!traffic.calls.is_empty()).then_some((calls, finding)))
     }
-    if let Some(finding) = &finding {
-        traffic.warnings.push(format!(
-            "The ledger does not verify: {finding}. What follows rests on records that may have been changed."
-        ));
+}
+
+impl OfLedger {
+    /// Refuse calls whose first half does not predict their second, unless they are asked for all the same; whether they
+    /// are such. Whatever the verdict is, the calls say it.
+    pub(super) fn pass(&mut self, is_asked: bool) -> Result<bool> {
+        let Some(calibration) = &self.calibration else {
+            return Ok(false);
+        };
+        let sentence = calibration.sentence();
+        if !calibration.is_missed() {
+            self.traffic.remarks.push(sentence);
+            return Ok(false);
+        }
+        if !is_asked {
+            let reasons = calibration.reasons(2);
+            return Err(Failure::found(format!(
+                "the recorded calls do not predict themselves, so nothing that rests on them is published: {reasons}"
+            ))
+            .with_hint(
+                "`tieline drill replay` says more; --uncalibrated goes on all the same, and every report says so",
+            ));
+        }
+        self.traffic.warnings.push(sentence);
+        Ok(true)
     }
-    Ok((!traffic.calls.is_empty()).then_some((traffic, finding)))
 }
 
 /// How many entries of the ledger verify; or what is wrong.

@@ -37,7 +37,7 @@ pub(super) fn run(cli: &Cli, args: &YearArgs) -> Result<u8> {
         Some(_) => (Origin::Alone, Facts::default()),
         None => (Origin::Folder, Facts::of(cli)?),
     };
-    let mut calls = traffic(cli, origin, &args.traffic, &world, &facts)?;
+    let mut calls = traffic(cli, origin, (&args.traffic, args.gate), &world, &facts)?;
     let digest = facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest));
     calls.arguments.extend(digest);
     let ran = ran(args, &world, &calls)?;
