@@ -25,6 +25,32 @@ fn chat(server: &Server, calls: usize) {
     });
 }
 
+/// Nothing comes out, and why is said; or all of it, and every report says so.
+#[track_caller]
+fn refused_unless_asked(folder: &mut Folder, args: &[&str]) {
+    let refused = folder.run(args);
+    assert_eq!(refused.status.code(), Some(1), "{args:?}");
+    assert!(refused.stdout.is_empty(), "{args:?}");
+    let says = String::from_utf8(refused.stderr).unwrap();
+    for said in [
+        "do not predict themselves",
+        "p50 of the time to first content",
+        "tieline drill replay",
+        "--uncalibrated",
+    ] {
+        assert!(says.contains(said), "{args:?}: {says}");
+    }
+    let asked = folder.run(&[args, &["--uncalibrated"]].concat());
+    let (says, warns) = (String::from_utf8(asked.stdout).unwrap(), asked.stderr);
+    assert!(
+        asked.status.code() != Some(2),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&warns)
+    );
+    let says = says.replace('\n', " ");
+    assert!(says.contains("UNCALIBRATED: it is not so"), "{args:?}: {says}");
+}
+
 #[test]
 fn nothing_is_published_of_calls_that_do_not_predict_themselves() {
     let mut folder = Folder::new();
@@ -72,34 +98,7 @@ fn nothing_is_published_of_calls_that_do_not_predict_themselves() {
         &["drill", "directive", "letter.toml"],
         &["drill", "plan", "--catalogue", "offers.toml"],
     ] {
-        let refused = folder.run(args);
-        assert_eq!(refused.status.code(), Some(1), "{args:?}");
-        assert!(refused.stdout.is_empty(), "{args:?}");
-        let says = String::from_utf8(refused.stderr).unwrap();
-        for said in [
-            "do not predict themselves",
-            "p50 of the time to first content",
-            "tieline drill replay",
-            "--uncalibrated",
-        ] {
-            assert!(says.contains(said), "{args:?}: {says}");
-        }
-        let asked = folder.run(&[args, &["--uncalibrated"]].concat());
-        let says = String::from_utf8(asked.stdout).unwrap();
-        assert!(
-            asked.status.code() != Some(2),
-            "{args:?}: {}",
-            String::from_utf8_lossy(&asked.stderr)
-        );
-        assert!(
-            !says.is_empty(),
-            "{args:?}: {}",
-            String::from_utf8_lossy(&asked.stderr)
-        );
-        assert!(
-            says.replace('\n', " ").contains("UNCALIBRATED: it is not so"),
-            "{args:?}: {says}"
-        );
+        refused_unless_asked(&mut folder, args);
     }
     folder.run(&["drill", "n-1", "--uncalibrated"]);
     let receipt = folder.json(&["drill", "receipts", "last"]);

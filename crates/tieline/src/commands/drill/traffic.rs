@@ -109,40 +109,9 @@ pub(in crate::commands) fn traffic(
             traffic,
         });
     }
-    let recorded = if is_alone {
-        None
-    } else {
-        let read = Read {
-            calibrate: true,
-            criticality: facts.criticality(),
-            entries: ledger.map(|ledger| ledger.entries),
-            trust: args.trust(),
-            window: args.window(),
-        };
-        read.calls(cli)?
-    };
-    if let Some((mut calls, finding)) = recorded {
-        let mut arguments = args.cited()?;
-        if calls.pass(gate.uncalibrated)? {
-            arguments.insert(UNCALIBRATED.into(), "true".into());
-        }
-        let traffic = calls.traffic;
-        let cited = ledger.map(receipt::of_ledger);
-        let doubt = finding.map(|finding| format!("the ledger does not verify: {finding}"));
-        let doubt = doubt.or_else(|| cited.is_none().then(|| "the ledger cannot be cited".to_owned()));
-        warn(&traffic);
-        return Ok(Calls {
-            arguments,
-            cited: cited.unwrap_or(TrafficCited {
-                basis: TrafficBasis::Ledger,
-                digest: Hex32([0; 32]),
-            }),
-            doubt,
-            ledger,
-            receipts: receipts(cli, world, ledger)?,
-            seed: None,
-            traffic,
-        });
+    if !is_alone && let Some(calls) = of_folder(cli, args, gate, ledger, facts)? {
+        let receipts = receipts(cli, world, ledger)?;
+        return Ok(Calls { receipts, ..calls });
     }
     args.want_no_part(is_alone)?;
     let (traffic, digest) = world.with_parties(|parties| {
@@ -161,6 +130,47 @@ pub(in crate::commands) fn traffic(
         seed: None,
         traffic,
     })
+}
+
+/// The calls of the state folder's ledger that the arguments choose, without what tests of pools had shown; none if there
+/// are none.
+fn of_folder(
+    cli: &Cli,
+    args: &TrafficArgs,
+    gate: Gate,
+    ledger: Option<LedgerCited>,
+    facts: &Facts,
+) -> Result<Option<Calls>> {
+    let read = Read {
+        calibrate: true,
+        criticality: facts.criticality(),
+        entries: ledger.map(|ledger| ledger.entries),
+        trust: args.trust(),
+        window: args.window(),
+    };
+    let Some((mut calls, finding)) = read.calls(cli)? else {
+        return Ok(None);
+    };
+    let mut arguments = args.cited()?;
+    if calls.pass(gate.uncalibrated)? {
+        arguments.insert(UNCALIBRATED.into(), "true".into());
+    }
+    let cited = ledger.map(receipt::of_ledger);
+    let doubt = finding.map(|finding| format!("the ledger does not verify: {finding}"));
+    let doubt = doubt.or_else(|| cited.is_none().then(|| "the ledger cannot be cited".to_owned()));
+    warn(&calls.traffic);
+    Ok(Some(Calls {
+        arguments,
+        cited: cited.unwrap_or(TrafficCited {
+            basis: TrafficBasis::Ledger,
+            digest: Hex32([0; 32]),
+        }),
+        doubt,
+        ledger,
+        receipts: Receipts::new(),
+        seed: None,
+        traffic: calls.traffic,
+    }))
 }
 
 /// The same where no grid is at hand: names are taken as they are, and there must be calls.
