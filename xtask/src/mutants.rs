@@ -1,9 +1,12 @@
-//! Mutants: what the simulator is worth. Each of [`table::MUTANTS`] is a defect put into the core by replacing one piece of
-//! its source; the simulator, built against it in a copy of the workspace, must find a broken law. The clean copy must pass
-//! first, and a piece that is not found exactly once is an error: the table has to follow the core.
+//! Mutants: what the simulator and the drills are worth. Each of [`table::MUTANTS`] is a defect put into the core by
+//! replacing one piece of its source; the simulator, built against it in a copy of the workspace, must find a broken law,
+//! and one of the drills over days that the clean core recorded must come to another report ([`drills`]). The clean copy
+//! must pass first, and come to the same reports twice; and a piece that is not found exactly once is an error: the table
+//! has to follow the core.
 //!
 //! Takes minutes: one build of core and drill for each mutant. The copy and its builds are in the target folder.
 
+mod drills;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +15,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::repo;
+use drills::Reports;
 use table::{MUTANTS, Mutant};
 
 /// Seeds of the simulator for each mutant.
@@ -27,30 +31,50 @@ pub(crate) fn run(names: &[&str]) -> Result<bool> {
     let target = target(&root);
     let copy = target.join("mutants/tree");
     copied(&root, &copy)?;
-    let clean = simulated(&copy, &target)?;
+    let (build, days) = (target.join("mutants/build"), target.join("mutants/days"));
+    built(&copy, &build)?;
+    let clean = simulated(&build)?;
     ensure!(
         clean.success,
         "the simulator finds something in the core as it is: {}",
         clean.says
     );
+    drills::record(&build, &days)?;
+    let reports = Reports::of(&build, &days)?;
+    let again = reports.changed(&Reports::of(&build, &days)?);
+    ensure!(
+        again.is_empty(),
+        "the same drills come to other reports: {again:?}"
+    );
     let wanted = MUTANTS
         .iter()
         .filter(|mutant| names.is_empty() || names.contains(&mutant.name));
-    let (mut tried, mut missed) = (0, 0);
+    let (mut tried, mut missed, mut unseen, mut by_sim_alone) = (0, 0, 0, Vec::new());
     for mutant in wanted {
         let file = copy.join("crates/tieline-core/src").join(mutant.file);
         let source = std::fs::read_to_string(&file).with_context(|| mutant.file)?;
         std::fs::write(&file, mutated(mutant, &source)?)?;
-        let run = simulated(&copy, &target);
+        let run = built(&copy, &build)
+            .and_then(|()| Ok((simulated(&build)?, reports.changed(&Reports::of(&build, &days)?))));
         std::fs::write(&file, source)?;
-        let run = run?;
+        let (run, seen) = run?;
         tried += 1;
         missed += usize::from(run.success);
+        unseen += usize::from(seen.is_empty());
+        if seen == [drills::SIM] {
+            by_sim_alone.push(mutant.name);
+        }
         let verdict = if run.success { "NOT CAUGHT" } else { "caught    " };
         repo::say(&format!("{verdict}  {}: {}", mutant.name, run.says));
+        repo::say(&drills::line(&seen));
     }
-    repo::say(&format!("mutants: {tried} tried, {missed} not caught"));
-    Ok(missed == 0)
+    if !by_sim_alone.is_empty() {
+        repo::say(&format!("seen by drill sim alone: {}", by_sim_alone.join(", ")));
+    }
+    repo::say(&format!(
+        "mutants: {tried} tried, {missed} not caught, {unseen} change no drill"
+    ));
+    Ok(missed + unseen == 0)
 }
 
 /// What the simulator said, in one line.
@@ -89,13 +113,20 @@ fn mutated(mutant: &Mutant, source: &str) -> Result<String> {
     Ok(source.replacen(mutant.find, mutant.put, 1))
 }
 
-/// Build the simulator of the copy, and run it.
-fn simulated(copy: &Path, target: &Path) -> Result<Simulated> {
+/// Build the simulator and the drills of the copy. A mutant that does not build shows nothing.
+fn built(copy: &Path, build: &Path) -> Result<()> {
     let mut cargo = Command::new("cargo");
     cargo
-        .args(["run", "--quiet", "--locked", "--release"])
-        .args(["--package", "tieline-drill", "--example", "sim", "--", SEEDS])
-        .env("CARGO_TARGET_DIR", target.join("mutants/build"))
+        .args(["build", "--quiet", "--locked", "--release"])
+        .args([
+            "--package",
+            "tieline-drill",
+            "--example",
+            "sim",
+            "--example",
+            "drills",
+        ])
+        .env("CARGO_TARGET_DIR", build)
         // Fast to build, fast enough to run, and with the assertions of the core.
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
         .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
@@ -105,12 +136,22 @@ fn simulated(copy: &Path, target: &Path) -> Result<Simulated> {
         .env_remove("CARGO_MANIFEST_DIR")
         .current_dir(copy);
     let done = cargo.output().context("cannot run cargo")?;
+    let says = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "the copy does not build: {}", says.trim());
+    Ok(())
+}
+
+/// Run the simulator that was built.
+fn simulated(build: &Path) -> Result<Simulated> {
+    let done = example(build, "sim")
+        .arg(SEEDS)
+        .output()
+        .context("cannot run the simulator")?;
     let (out, err) = (
         String::from_utf8_lossy(&done.stdout),
         String::from_utf8_lossy(&done.stderr),
     );
     let code = done.status.code();
-    // A mutant that does not build shows nothing.
     ensure!(
         matches!(code, Some(0 | 1)),
         "the simulator did not run: {}",
@@ -122,6 +163,11 @@ fn simulated(copy: &Path, target: &Path) -> Result<Simulated> {
         says,
         success: code == Some(0),
     })
+}
+
+/// An example that was built.
+fn example(build: &Path, name: &str) -> Command {
+    Command::new(build.join("release/examples").join(name))
 }
 
 #[cfg(test)]

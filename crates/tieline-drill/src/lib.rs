@@ -109,7 +109,8 @@ pub use scenario::{
 };
 pub use screen::Judged;
 pub use sim::{
-    Run as SimRun, SIM_V1, SimReport, TallyReport as SimTally, Violation as SimViolation, simulate,
+    Recording as SimRecording, Run as SimRun, SIM_V1, SimReport, TallyReport as SimTally,
+    Violation as SimViolation, recording, simulate,
 };
 pub use structure::{
     AskWays, Chance, ChannelNeeds, Chokepoints, ComponentLoad, ConcentrationBasis, CutPair, DRAWS, Downtime,

@@ -177,7 +177,7 @@ pub(super) fn calibrate(mut traffic: Traffic, noted: &[Noted], grids: &Grids) ->
             *place = Some(*end);
         }
     });
-    let mut compared = Compared::new(&laid, &learnt);
+    let mut judge = Judge::new(&laid, &learnt);
     let mut grid = 0;
     for (ix, noted) in noted.iter().enumerate() {
         if laid.grid(grid).snapshot.digest != noted.grid {
@@ -188,15 +188,15 @@ pub(super) fn calibrate(mut traffic: Traffic, noted: &[Noted], grids: &Grids) ->
         if let Some(place) = ix.checked_sub(half)
             && let (Some(Some(end)), Some(call)) = (ends.get(place), laid.traffic.calls.get(ix))
         {
-            compared.take(noted, call, end, grid, is_learnt.get(place) == Some(&true));
+            judge.take(noted, call, end, grid, is_learnt.get(place) == Some(&true));
         }
-        compared.faults(noted);
+        judge.faults(noted);
     }
-    compared.calibration(half as u64, ends.len() as u64)
+    judge.calibration(half as u64, ends.len() as u64)
 }
 
 /// What is compared, as it comes.
-struct Compared<'c> {
+struct Judge<'c> {
     after_faults: u64,
     by_channel: u64,
     calls: u64,
@@ -222,7 +222,7 @@ struct Costs {
     spread: BTreeMap<(u16, bool), (u64, u64, u128)>,
 }
 
-impl<'c> Compared<'c> {
+impl<'c> Judge<'c> {
     fn new(laid: &'c Laid<'c>, learnt: &'c Learnt) -> Self {
         Self {
             after_faults: 0,

@@ -18,11 +18,14 @@ pub(super) struct Ledger {
     /// Entries never go ahead of one that was written before.
     durable_at: Tick,
     entries: Vec<Entry>,
+    /// Whether entries keep their bytes, to be read as a ledger afterwards.
+    is_kept: bool,
     mood: LedgerMood,
 }
 
 #[derive(Debug)]
 struct Entry {
+    bytes: Vec<u8>,
     call: CallId,
     durable_at: Tick,
     is_decision: bool,
@@ -37,12 +40,23 @@ impl Default for Ledger {
             digest: [0; 32],
             durable_at: Tick(0),
             entries: Vec::new(),
+            is_kept: false,
             mood: LedgerMood::Keeps(Span::from_ms(5)),
         }
     }
 }
 
 impl Ledger {
+    /// Keep the bytes of what is written from here on.
+    pub(super) const fn keep(&mut self) {
+        self.is_kept = true;
+    }
+
+    /// What was kept, in order.
+    pub(super) fn into_entries(self) -> Vec<Vec<u8>> {
+        self.entries.into_iter().map(|entry| entry.bytes).collect()
+    }
+
     /// A ledger that stopped stays so until the process is started anew.
     pub(super) fn set_mood(&mut self, mood: LedgerMood) {
         if !matches!(self.mood, LedgerMood::Dead) {
@@ -75,7 +89,9 @@ impl Ledger {
             LedgerMood::Keeps(span) => now.plus(span),
         };
         self.durable_at = self.durable_at.max(durable_at);
+        let bytes = if self.is_kept { bytes.to_vec() } else { Vec::new() };
         self.entries.push(Entry {
+            bytes,
             call,
             durable_at: self.durable_at,
             is_decision,

@@ -30,6 +30,7 @@ pub use report::{Run, SIM_V1, SimReport, TallyReport, Violation};
 use auditor::Finding;
 use report::Tally;
 use shell::Shell;
+use tieline_note::jcs;
 use trace::{Trace, since_start};
 use world::World;
 
@@ -63,6 +64,28 @@ pub fn simulate(seed: u64) -> Run {
             ..clean([0; 32], TallyReport::default())
         },
     }
+}
+
+/// What the world of a seed leaves in its ledger.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// Decisions and outcomes, in the order in which they were written.
+    pub entries: Vec<Vec<u8>>,
+    /// The records of the grids that they cite.
+    pub grids: Vec<Vec<u8>>,
+}
+
+/// Make the run of a seed once, and keep its ledger; none, where the seed makes no world.
+pub fn recording(seed: u64) -> Option<Recording> {
+    let world = World::draw(seed);
+    let mut shell = Shell::new(&world, Trace::default())?;
+    shell.ledger.keep();
+    shell.run();
+    let grids = world.grids.iter().map(|grid| jcs::to_vec(&*grid.record));
+    Some(Recording {
+        entries: shell.ledger.into_entries(),
+        grids: grids.collect::<Result<_, _>>().ok()?,
+    })
 }
 
 #[derive(Debug)]

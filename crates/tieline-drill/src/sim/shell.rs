@@ -43,7 +43,7 @@ pub(super) struct Shell<'w> {
     dice: Dice,
     events: BinaryHeap<Reverse<(Tick, u64, Event)>>,
     flights: BTreeMap<u32, Flight>,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
     now: Tick,
     order: u64,
     pub(super) tally: Tally,

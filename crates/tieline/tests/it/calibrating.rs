@@ -25,6 +25,32 @@ fn chat(server: &Server, calls: usize) {
     });
 }
 
+/// Nothing comes out, and why is said; or all of it, and every report says so.
+#[track_caller]
+fn refused_unless_asked(folder: &mut Folder, args: &[&str]) {
+    let refused = folder.run(args);
+    assert_eq!(refused.status.code(), Some(1), "{args:?}");
+    assert!(refused.stdout.is_empty(), "{args:?}");
+    let says = String::from_utf8(refused.stderr).unwrap();
+    for said in [
+        "do not predict themselves",
+        "p50 of the time to first content",
+        "tieline drill replay",
+        "--uncalibrated",
+    ] {
+        assert!(says.contains(said), "{args:?}: {says}");
+    }
+    let asked = folder.run(&[args, &["--uncalibrated"]].concat());
+    let (says, warns) = (String::from_utf8(asked.stdout).unwrap(), asked.stderr);
+    assert!(
+        asked.status.code() != Some(2),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&warns)
+    );
+    let says = says.replace('\n', " ");
+    assert!(says.contains("UNCALIBRATED: it is not so"), "{args:?}: {says}");
+}
+
 #[test]
 fn nothing_is_published_of_calls_that_do_not_predict_themselves() {
     let mut folder = Folder::new();
@@ -44,26 +70,6 @@ fn nothing_is_published_of_calls_that_do_not_predict_themselves() {
         .set_default(Act::auto().wait_before_head(Duration::from_millis(40)));
     chat(&server, HALF);
     server.stop();
-    the_replay_says_so(&folder);
-    the_others_refuse(&folder);
-    folder.run(&["drill", "n-1", "--uncalibrated"]);
-    let receipt = folder.json(&["drill", "receipts", "last"]);
-    assert_eq!(receipt["receipt"]["arguments"]["uncalibrated"], "true");
-    assert_eq!(
-        folder.json(&["drill", "receipts", "--check", "last"])["same"],
-        true
-    );
-    // What rests on no recorded call needs no calibration, and a law is no what-if.
-    for args in [
-        &["drill", "n-1", "--config", "tieline.toml"][..],
-        &["drill", "fit"],
-    ] {
-        assert_eq!(folder.run(args).status.code(), Some(0), "{args:?}");
-    }
-}
-
-/// A miss of the time to first content, before all else that it says.
-fn the_replay_says_so(folder: &Folder) {
     let report = folder.run(&["drill", "replay", "--json"]);
     assert_eq!(report.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
@@ -84,10 +90,6 @@ fn the_replay_says_so(folder: &Folder) {
         text.starts_with("Calibration: missed\n"),
         "it is printed first: {text}"
     );
-}
-
-/// Nothing on the output, and how to go on; with the switch, a report that says that it is not calibrated.
-fn the_others_refuse(folder: &Folder) {
     for args in [
         &["drill", "n-1"][..],
         &["drill", "n-2"],
@@ -96,34 +98,21 @@ fn the_others_refuse(folder: &Folder) {
         &["drill", "directive", "letter.toml"],
         &["drill", "plan", "--catalogue", "offers.toml"],
     ] {
-        let refused = folder.run(args);
-        assert_eq!(refused.status.code(), Some(1), "{args:?}");
-        assert!(refused.stdout.is_empty(), "{args:?}");
-        let says = String::from_utf8(refused.stderr).unwrap();
-        for said in [
-            "do not predict themselves",
-            "p50 of the time to first content",
-            "tieline drill replay",
-            "--uncalibrated",
-        ] {
-            assert!(says.contains(said), "{args:?}: {says}");
-        }
-        let asked = folder.run(&[args, &["--uncalibrated"]].concat());
-        let says = String::from_utf8(asked.stdout).unwrap();
-        assert!(
-            asked.status.code() != Some(2),
-            "{args:?}: {}",
-            String::from_utf8_lossy(&asked.stderr)
-        );
-        assert!(
-            !says.is_empty(),
-            "{args:?}: {}",
-            String::from_utf8_lossy(&asked.stderr)
-        );
-        assert!(
-            says.replace('\n', " ").contains("UNCALIBRATED: it is not so"),
-            "{args:?}: {says}"
-        );
+        refused_unless_asked(&mut folder, args);
+    }
+    folder.run(&["drill", "n-1", "--uncalibrated"]);
+    let receipt = folder.json(&["drill", "receipts", "last"]);
+    assert_eq!(receipt["receipt"]["arguments"]["uncalibrated"], "true");
+    assert_eq!(
+        folder.json(&["drill", "receipts", "--check", "last"])["same"],
+        true
+    );
+    // What rests on no recorded call needs no calibration, and a law is no what-if.
+    for args in [
+        &["drill", "n-1", "--config", "tieline.toml"][..],
+        &["drill", "fit"],
+    ] {
+        assert_eq!(folder.run(args).status.code(), Some(0), "{args:?}");
     }
 }
 
