@@ -90,12 +90,16 @@ pub(super) fn singles(inputs: &Inputs) -> NMinus1Report {
 /// Every pair, on all cores.
 pub(super) fn pairs(inputs: &Inputs) -> NMinus2Report {
     let rehearsal = Rehearsal::new(&inputs.snapshot, &inputs.traffic, inputs.known.clone());
-    let pairs = Pairs::new(&rehearsal, inputs.assumed);
+    paired(&Pairs::new(&rehearsal, inputs.assumed), &inputs.bars)
+}
+
+/// These pairs, on all cores.
+pub(super) fn paired(pairs: &Pairs<'_, '_>, bars: &Bars) -> NMinus2Report {
     let singles = watched(pairs.singles(), "single losses", &|play| pairs.single(play));
     let judged = watched(pairs.plays(), "pairs screened", &|play| pairs.judge(play));
     let plan = pairs.plan(&singles, &judged, WORST_OF_THE_REST);
     let chosen = watched(plan.chosen(), "pairs decided", &|ix| pairs.play(&plan, ix));
-    pairs.n_minus_2(&plan, &singles, chosen, &inputs.bars)
+    pairs.n_minus_2(&plan, &singles, chosen, bars)
 }
 
 /// What losses are rehearsed on by these arguments, and how a receipt cites it.
