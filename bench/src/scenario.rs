@@ -5,7 +5,8 @@ use std::hint::black_box;
 use bytes::Bytes;
 use tempfile::TempDir;
 use tieline_core::call::Step;
-use tieline_core::{Call, Dialect, Effect, Input};
+use tieline_core::{Call, Dialect, Effect, Input, Ruling};
+use tieline_drill::{BenchSize, Known, Rehearsal, Timeline, bench_grid, bench_snapshot, bench_traffic};
 use tieline_ledger::Log;
 use tieline_note::jcs;
 use tieline_wire::{Exchange, Far, Out, Provider};
@@ -15,7 +16,7 @@ use crate::verdict::Verdicts;
 use crate::world::{NOW, SetUp, World};
 
 /// Their names, and what one run of each is.
-pub const SCENARIOS: [(&str, &str); 8] = [
+pub const SCENARIOS: [(&str, &str); 9] = [
     (
         "call_1kb",
         "a call of 1 KB between equal dialects, from the scan of its body to its two entries",
@@ -29,6 +30,10 @@ pub const SCENARIOS: [(&str, &str); 8] = [
     (
         "decision",
         "a decision alone, from the intake to the dial, verdicts cached",
+    ),
+    (
+        "drill_1000",
+        "a play of a drill: 1,000 calls decided from arrival to end, and what becomes of each counted",
     ),
     (
         "ledger_256",
@@ -58,6 +63,7 @@ pub fn scenario(name: &str) -> SetUp<Box<dyn Scenario>> {
         "stream_50" => Box::new(Stream::new()?),
         "cross_dialect" => Box::new(Whole::cross()?),
         "decision" => Box::new(Decision { world: World::new()? }),
+        "drill_1000" => Box::new(Play::new()?),
         "ledger_256" => Box::new(Batch::new()?),
         "verdict_cached" => Box::new(Verdicts::touched()?),
         "verdict_made" => Box::new(Verdicts::made()?),
@@ -195,6 +201,40 @@ impl Scenario for Decision {
             return Err("the decision did not dial".into());
         }
         self.world.end(call);
+        Ok(())
+    }
+}
+
+// === a drill ===
+
+struct Play {
+    nothing: Timeline<'static>,
+    rehearsal: Rehearsal<'static>,
+}
+
+impl Play {
+    fn new() -> SetUp<Self> {
+        let size = BenchSize {
+            parties: 100,
+            ..BenchSize::of_day(1_000)
+        };
+        let snapshot = bench_snapshot(bench_grid(size))?;
+        let traffic = bench_traffic(size, &snapshot, &|_, _, _| Ruling::Allow);
+        // A rehearsal borrows its calls, and a scenario lasts as long as the process.
+        let traffic = Box::leak(Box::new(traffic));
+        Ok(Self {
+            nothing: Timeline::default(),
+            rehearsal: Rehearsal::new(&snapshot, traffic, Known::default()),
+        })
+    }
+}
+
+impl Scenario for Play {
+    fn run(&mut self) -> SetUp<()> {
+        let consequence = self.rehearsal.play(&self.nothing);
+        if consequence.tally.kept != self.rehearsal.base().carried {
+            return Err(format!("nothing is gone, and it comes to {:?}", consequence.tally).into());
+        }
         Ok(())
     }
 }

@@ -23,10 +23,11 @@ const BASELINE: &str = "bench/counts.json";
 const SCHEMA: &str = "tieline/counts/v1";
 
 /// Names of the scenarios, and the lengths of their short and long series: caches are warm after the short one.
-const SERIES: [(&str, u64, u64); 8] = [
+const SERIES: [(&str, u64, u64); 9] = [
     ("call_1kb", 500, 2_500),
     ("cross_dialect", 500, 2_500),
     ("decision", 2_000, 22_000),
+    ("drill_1000", 2, 12),
     ("ledger_256", 4, 20),
     ("prompt_200kb", 20, 120),
     ("stream_50", 100, 600),

@@ -4,7 +4,11 @@
 //! candidates that a call may have; every channel has a quota, so that the desk does its work. Bounds: those of a grid and
 //! of [`Traffic`].
 
+mod large;
+
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use tieline_core::grid::{
@@ -16,6 +20,8 @@ use tieline_core::{
 };
 
 use crate::traffic::{Asked, Basis, CALLS_MAX, Kind, NONE, STREAMED, Traffic, TrafficCall, USAGE_KNOWN};
+
+pub use self::large::{Needs, large, may};
 
 const CHANNELS_PER_MODEL: usize = 4;
 const LABS: usize = 4;
@@ -132,9 +138,7 @@ pub fn bench_traffic(size: Size, snapshot: &Snapshot, ruled: &dyn Fn(u32, &str, 
         classes: vec![None; kinds.len()],
         failures: Vec::new(),
         left_out: 0,
-        parties: (0..size.parties.max(1))
-            .map(|party| format!("p_{party:05}").into())
-            .collect(),
+        parties: (0..size.parties.max(1)).map(bench_party).collect(),
         remarks: Vec::new(),
         unknown: 0,
         unreadable: 0,
@@ -142,6 +146,29 @@ pub fn bench_traffic(size: Size, snapshot: &Snapshot, ruled: &dyn Fn(u32, &str, 
         kinds,
         lanes,
     }
+}
+
+/// The same calls as the CSV of one's own, in pieces that are made as they are handed out, each with how many calls are in
+/// it; so many calls take no memory here.
+pub fn bench_lines(size: Size, snapshot: &Snapshot, each: &mut dyn FnMut(&[u8], u64)) {
+    let none = Size { calls: 0, ..size };
+    let traffic = bench_traffic(none, snapshot, &|_, _, _| Ruling::Allow);
+    let calls = size.calls.min(CALLS_MAX);
+    let apart = size.span.0 / (calls.max(1) as u64);
+    let count = Cell::new(0);
+    let calls = (0..calls).map(|ix| {
+        count.set(count.get() + 1);
+        call(ix, apart, traffic.kinds.len() as u64)
+    });
+    let _ = traffic.write_those::<Infallible>(calls, &mut |piece| {
+        each(piece, count.take());
+        Ok(())
+    });
+}
+
+/// The name of a party of such a day.
+pub fn bench_party(ix: u32) -> Arc<str> {
+    format!("p_{ix:05}").into()
 }
 
 fn pools(size: Size) -> usize {

@@ -1,4 +1,4 @@
-//! The driver of a what-if: feeds the live core ([`Call`] and the [`Board`] of fleet and desk) with recorded calls while a
+//! The driver of a what-if: feeds the live core (`Call` and the [`Board`] of fleet and desk) with recorded calls while a
 //! timeline plays, and with answers of the [`World`]. It decides nothing itself. Limits of channels, breakers and load
 //! evolve anew; the limits of keys stand in no ledger, so they refuse whom they refused.
 //!
@@ -10,10 +10,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use tieline_core::call::WakeFor;
-use tieline_core::{Board, Call, Effect, Fault, FaultKind, Input, Mark, Seed, Snapshot, Span, Tick};
+use tieline_core::{Board, Effect, Fault, FaultKind, Input, Mark, Seed, Snapshot, Span, Tick};
 
-use crate::attempt::{Act, Attempt};
-use crate::flights::{Flight, Flights};
+use crate::attempt::Act;
+use crate::flights::{Arrival, Flight, Flights};
 use crate::laid::Laid;
 use crate::seen::{End, Played, Seen};
 use crate::timeline::Timeline;
@@ -97,18 +97,15 @@ impl<'w> Run<'_, 'w> {
             return (live.each)(&End::unserved(ix));
         };
         let snapshot = live.laid.grid(grid).snapshot.clone();
-        let Some((slot, place, steps)) = self.flights.room() else {
-            return;
-        };
-        let flight = place.insert(Flight {
-            attempt: Attempt::default(),
-            call: Call::with_steps(snapshot, intake, Seed(draw), record.at, steps),
-            event: 0,
-            first_content: None,
+        let begun = self.flights.begin(Arrival {
             grid,
+            intake,
             ix,
             record,
+            seed: Seed(draw),
+            snapshot,
         });
+        let Some((slot, flight)) = begun else { return };
         live.serve(flight, record.at);
         self.rest(slot);
     }

@@ -1,8 +1,9 @@
 //! The calls in flight of a play, each in a slot that stays its own until the call is over: a call is some 4 KiB, so it is
-//! made where it stays. Bounds: as many slots as calls were ever in flight at once, and as many buffers of steps.
+//! begun anew where the one before it ended. Bounds: as many slots as calls were ever in flight at once.
 
-use tieline_core::call::Step;
-use tieline_core::{Call, Span};
+use std::sync::Arc;
+
+use tieline_core::{Call, Intake, Seed, Snapshot, Span};
 
 use crate::attempt::Attempt;
 use crate::traffic::TrafficCall;
@@ -15,46 +16,75 @@ pub(crate) struct Flight<'w> {
     pub(crate) event: u64,
     pub(crate) first_content: Option<Span>,
     pub(crate) grid: usize,
+    is_over: bool,
     pub(crate) ix: usize,
     pub(crate) record: &'w TrafficCall,
 }
 
+/// A call that arrives: its index in the traffic, and the grid that it is decided under.
+pub(crate) struct Arrival<'w> {
+    pub(crate) grid: usize,
+    pub(crate) intake: Intake,
+    pub(crate) ix: usize,
+    pub(crate) record: &'w TrafficCall,
+    pub(crate) seed: Seed,
+    pub(crate) snapshot: Arc<Snapshot>,
+}
+
 #[derive(Default)]
 pub(crate) struct Flights<'w> {
-    /// Slots that are empty.
+    /// Slots whose calls are over.
     free: Vec<usize>,
-    slots: Vec<Option<Flight<'w>>>,
-    /// Step buffers of calls that are over.
-    spare: Vec<Vec<Step>>,
+    slots: Vec<Flight<'w>>,
 }
 
 impl<'w> Flights<'w> {
-    /// An empty slot with its number, and a buffer for the steps of the call that comes into it.
-    pub(crate) fn room(&mut self) -> Option<(usize, &mut Option<Flight<'w>>, Vec<Step>)> {
-        let steps = self.spare.pop().unwrap_or_default();
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
-        Some((slot, self.slots.get_mut(slot)?, steps))
+    /// The call in a slot of its own, begun, and the number of that.
+    pub(crate) fn begin(&mut self, arrival: Arrival<'w>) -> Option<(usize, &mut Flight<'w>)> {
+        let Arrival {
+            grid,
+            intake,
+            ix,
+            record,
+            seed,
+            snapshot,
+        } = arrival;
+        let Some(slot) = self.free.pop() else {
+            self.slots.push(Flight {
+                attempt: Attempt::default(),
+                call: Call::new(snapshot, intake, seed, record.at),
+                event: 0,
+                first_content: None,
+                grid,
+                is_over: false,
+                ix,
+                record,
+            });
+            let slot = self.slots.len() - 1;
+            return Some((slot, self.slots.last_mut()?));
+        };
+        let flight = self.slots.get_mut(slot)?;
+        flight.call.renew(snapshot, intake, seed, record.at);
+        flight.attempt = Attempt::default();
+        (flight.event, flight.first_content, flight.is_over) = (0, None, false);
+        (flight.grid, flight.ix, flight.record) = (grid, ix, record);
+        Some((slot, flight))
     }
 
+    /// The call in the slot, unless it is over.
     pub(crate) fn get(&mut self, slot: usize) -> Option<&mut Flight<'w>> {
-        self.slots.get_mut(slot)?.as_mut()
+        self.slots.get_mut(slot).filter(|flight| !flight.is_over)
     }
 
-    /// How many slots there are, empty ones among them.
+    /// How many slots there are, those of calls that are over among them.
     pub(crate) const fn slots(&self) -> usize {
         self.slots.len()
     }
 
     /// The call in the slot is over.
     pub(crate) fn end(&mut self, slot: usize) {
-        if let Some(place) = self.slots.get_mut(slot)
-            && let Some(flight) = place
-        {
-            self.spare.push(flight.call.take_steps());
-            *place = None;
+        if let Some(flight) = self.get(slot) {
+            flight.is_over = true;
             self.free.push(slot);
         }
     }

@@ -65,7 +65,10 @@ pub use arrivals::{
     is_law,
 };
 pub use bars::{Bars, Miss};
-pub use bench::{Size as BenchSize, bench_grid, bench_snapshot, bench_traffic};
+pub use bench::{
+    Needs as BenchNeeds, Size as BenchSize, bench_grid, bench_lines, bench_party, bench_snapshot,
+    bench_traffic, large as bench_large, may as bench_may,
+};
 pub use calibration::{
     CALIBRATED_MAX, CALLS_MIN, Calibration, CostRow, Decisions, TtftRow, Verdict as CalibrationVerdict,
 };

@@ -20,7 +20,7 @@ use tieline_core::ChannelIx;
 use crate::bars::{Bars, Miss};
 use crate::consequence::Consequence;
 use crate::contingency::{Assumed, Contingencies, Contingency, Label, Loss, worst_first};
-use crate::elements::Element;
+use crate::elements::{Element, ElementKind};
 use crate::n_minus_1::notes;
 use crate::page::Streams;
 use crate::rehearsal::{Base, Rehearsal};
@@ -89,8 +89,21 @@ pub struct Plan {
 
 impl<'r, 't> Pairs<'r, 't> {
     pub fn new(rehearsal: &'r Rehearsal<'t>, assumed: Assumed) -> Self {
+        let singles = Contingencies::single(rehearsal, assumed);
+        Self::among(singles, &Element::all(rehearsal.snapshot()))
+    }
+
+    /// The pairs of elements of one kind.
+    pub fn of(rehearsal: &'r Rehearsal<'t>, assumed: Assumed, kind: ElementKind) -> Self {
+        let singles = Contingencies::single_of(rehearsal, assumed, kind);
+        let mut elements = Element::all(rehearsal.snapshot());
+        elements.retain(|element| element.kind == kind);
+        Self::among(singles, &elements)
+    }
+
+    fn among(singles: Contingencies<'r, 't>, elements: &[Element]) -> Self {
+        let (rehearsal, assumed) = (singles.rehearsal(), singles.assumed());
         let snapshot = rehearsal.snapshot();
-        let elements = Element::all(snapshot);
         let out: Vec<Vec<ChannelIx>> = elements.iter().map(|one| one.channels(snapshot)).collect();
         let within = |a: &[ChannelIx], b: &[ChannelIx]| a.iter().all(|channel| b.contains(channel));
         let (mut pairs, mut as_one) = (Vec::new(), 0);
@@ -108,7 +121,7 @@ impl<'r, 't> Pairs<'r, 't> {
             as_one,
             both: Contingencies::new(rehearsal, assumed, pairs),
             screen: Screen::new(rehearsal, assumed),
-            singles: Contingencies::single(rehearsal, assumed),
+            singles,
         }
     }
 

@@ -361,6 +361,80 @@ impl Call {
         call
     }
 
+    /// As [`Call::with_steps`] in the place of an ended call and with its buffer: a call is some 4 KiB, and to move one
+    /// costs a good part of what it takes to decide it.
+    pub fn renew(&mut self, snapshot: Arc<Snapshot>, intake: Intake, seed: Seed, now: Tick) {
+        // Every field by its name, so that none of the ended call's is forgotten here.
+        let Self {
+            answered,
+            attempts,
+            bars_resume,
+            began,
+            candidates,
+            claim,
+            decided_at,
+            differs,
+            durable,
+            effects,
+            end_waits,
+            ended,
+            gone,
+            hold_is_over,
+            in_scope,
+            intake: of,
+            late,
+            losses,
+            now: at,
+            plan,
+            released,
+            reserved_channel,
+            reserved_key,
+            rng,
+            seed: drawn,
+            settings,
+            snapshot: on,
+            stage,
+            steps,
+            waited,
+            waits,
+        } = self;
+        candidates.clear();
+        *settings = match snapshot.candidates(&intake.ask) {
+            Some((of_ask, settings)) => {
+                candidates.extend(of_ask.iter().copied());
+                *settings
+            }
+            None => snapshot.settings,
+        };
+        let scope = &intake.subject.scope;
+        *in_scope = snapshot
+            .ask_name(&intake.ask)
+            .is_none_or(|name| scope.allows(name));
+        plan.renew(candidates.len());
+        (*answered, *claim, *decided_at, *ended) = (None, Claim::default(), None, None);
+        (*late, *reserved_channel, *reserved_key) = (None, None, None);
+        attempts.clear();
+        effects.clear();
+        losses.clear();
+        for latch in [
+            bars_resume,
+            differs,
+            durable,
+            end_waits,
+            gone,
+            hold_is_over,
+            released,
+        ] {
+            *latch = false;
+        }
+        (*began, *at, *waited, *waits) = (now, now, Span::default(), 0);
+        (*rng, *drawn, *stage) = (Rng::new(seed), seed, Stage::Done);
+        (*of, *on) = (intake, snapshot);
+        steps.renew(STEPS_USUAL);
+        self.price_rows();
+        self.admit();
+    }
+
     /// The next thing the shell must do, if any.
     pub fn poll(&mut self) -> Option<Effect> {
         self.effects.pop_at(0)

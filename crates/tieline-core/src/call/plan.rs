@@ -115,6 +115,16 @@ pub(crate) struct Turn<'c> {
 
 impl Plan {
     pub(crate) fn new(rows: usize) -> Self {
+        let mut plan = Self {
+            draw: 0,
+            rows: ArrayVec::new(),
+        };
+        plan.renew(rows);
+        plan
+    }
+
+    /// As [`Plan::new`], in the place of a plan that is over.
+    pub(crate) fn renew(&mut self, rows: usize) {
         let row = || PlanRow {
             again_at: None,
             limited: None,
@@ -126,10 +136,9 @@ impl Plan {
             verdict: None,
             why: Why::Unasked,
         };
-        Self {
-            draw: 0,
-            rows: (0..rows.min(ROWS_MAX)).map(|_| row()).collect(),
-        }
+        self.draw = 0;
+        self.rows.clear();
+        self.rows.extend((0..rows.min(ROWS_MAX)).map(|_| row()));
     }
 
     /// The rows that may still be tried, as bits.

@@ -158,6 +158,13 @@ impl Steps {
         }
     }
 
+    /// None of them any more, and room for so many.
+    pub(crate) fn renew(&mut self, room: usize) {
+        self.buffer.clear();
+        self.buffer.reserve(room);
+        self.progress = None;
+    }
+
     /// Record a fact that changes the call's state. What flowed since comes first.
     pub(crate) fn push(&mut self, at: Tick, fact: Fact) {
         self.flush();

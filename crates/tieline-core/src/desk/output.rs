@@ -9,7 +9,11 @@ use std::collections::BTreeMap;
 use crate::grid::ModelIx;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outputs(BTreeMap<(u32, ModelIx), Histogram>);
+pub(super) struct Outputs {
+    histograms: Vec<Histogram>,
+    /// Indexes of them. Apart, so that a search of many goes through little memory.
+    index: BTreeMap<(u32, ModelIx), u16>,
+}
 
 /// Two buckets for each power of two: an estimate is at most half too high.
 #[derive(Clone, Copy, Debug)]
@@ -26,15 +30,28 @@ const SEEN_MAX: u16 = 512;
 
 impl Outputs {
     pub(super) fn see(&mut self, party: u32, model: ModelIx, tokens: u64) {
-        let is_known = self.0.contains_key(&(party, model));
-        if is_known || self.0.len() < HISTOGRAMS_MAX {
-            self.0.entry((party, model)).or_default().see(tokens);
+        if let Some(histogram) = self.find(party, model) {
+            histogram.see(tokens);
+            return;
         }
+        let new = u16::try_from(self.histograms.len()).ok();
+        if let Some(ix) = new.filter(|ix| usize::from(*ix) < HISTOGRAMS_MAX) {
+            let mut histogram = Histogram::default();
+            histogram.see(tokens);
+            self.histograms.push(histogram);
+            self.index.insert((party, model), ix);
+        }
+    }
+
+    fn find(&mut self, party: u32, model: ModelIx) -> Option<&mut Histogram> {
+        let ix = self.index.get(&(party, model))?;
+        self.histograms.get_mut(usize::from(*ix))
     }
 
     /// Nine of ten calls had at most so much; none until enough is known.
     pub(super) fn q90(&self, party: u32, model: ModelIx) -> Option<u64> {
-        self.0.get(&(party, model)).and_then(Histogram::q90)
+        let ix = self.index.get(&(party, model))?;
+        self.histograms.get(usize::from(*ix))?.q90()
     }
 }
 
@@ -118,5 +135,21 @@ mod tests {
         }
         assert_eq!(outputs.q90(1, model), Some(1_023));
         assert_eq!(outputs.q90(2, model), None, "another party");
+    }
+
+    #[test]
+    fn parties_and_models_are_kept_apart_up_to_the_limit() {
+        let mut outputs = Outputs::default();
+        for (party, model) in (0..).zip((0..2).cycle()).take(HISTOGRAMS_MAX + 10) {
+            for _ in 0..SEEN_MIN {
+                outputs.see(party, ModelIx(model), 100 << (party % 3));
+            }
+        }
+        for (party, expected) in [(0, 127), (1, 255), (2, 511), (16_383, 127)] {
+            let model = ModelIx(u16::try_from(party % 2).unwrap());
+            assert_eq!(outputs.q90(party, model), Some(expected), "{party}");
+            assert_eq!(outputs.q90(party, ModelIx(2)), None);
+        }
+        assert_eq!(outputs.q90(16_384, ModelIx(0)), None, "there is no room");
     }
 }

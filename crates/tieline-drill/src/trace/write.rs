@@ -22,9 +22,19 @@ impl Traffic {
     /// # Errors
     /// What `each` fails with.
     pub fn write_calls<E>(&self, each: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let answered = self.calls.iter().filter(|call| call.result == Outcome::Served);
+        self.write_those(answered.copied(), each)
+    }
+
+    /// Write calls, of the kinds and lanes of this traffic, in pieces.
+    pub(crate) fn write_those<E>(
+        &self,
+        calls: impl Iterator<Item = TrafficCall>,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut out = String::from(HEADER);
-        for call in self.calls.iter().filter(|call| call.result == Outcome::Served) {
-            self.write_call(call, &mut out);
+        for call in calls {
+            self.write_call(&call, &mut out);
             if out.len() >= PIECE_BYTES {
                 each(out.as_bytes())?;
                 out.clear();

@@ -5,6 +5,7 @@
     reason = "helpers of tests fail the test they serve"
 )]
 
+mod bench;
 mod calibration;
 mod data;
 mod grids;

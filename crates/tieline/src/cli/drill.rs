@@ -105,13 +105,15 @@ played, each loss, call by call. A critical party that nothing secures is a find
 
 It leaves a receipt, as n-1 does, with the digest of the catalogue.")]
     Plan(Plan),
-    /// Measure how many whole calls a second a drill decides on one core, in a world that is made for it.
+    /// Measure how fast a drill is and how much memory it takes, in a world that is made for it.
     #[command(after_help = "\
 Examples:
   tieline drill bench                              64 channels, 10,000 parties, a day of a million calls
-  tieline drill bench --n-1 --json                 and how long the loss of each element takes
+  tieline drill bench --n-1 --n-2 --json           and how long the loss of each element, and of every two, takes
+  tieline drill bench --calls 1000 --structure     and the structure of a large grid
+  tieline drill bench --calls 1000 --memory        and the memory for ten million calls
 
-It reads no state folder. Every pack that is shipped is in force.")]
+It reads no state folder. Every pack that is shipped is in force. Each figure comes with what it is to be on two cores.")]
     Bench(Bench),
     /// List the receipts of drills and pool tests, show one, or make a drill again and compare.
     #[command(after_help = "\
@@ -350,6 +352,20 @@ pub(crate) struct Bench {
     /// Also measure the loss of each channel and component in turn, on all cores.
     #[arg(long = "n-1")]
     pub(crate) n_1: bool,
+    /// Also measure the loss of every two components at once, on all cores.
+    #[arg(long = "n-2")]
+    pub(crate) n_2: bool,
+    /// Also measure the analysis of a grid of 256 components and 64 channels at rest.
+    #[arg(long, value_name = "PARTIES", num_args = 0..=1, default_missing_value = "1000", value_parser = large_parties())]
+    pub(crate) structure: Option<u32>,
+    /// Also measure the most memory that so many calls take, streamed in, with their base and a loss on each core.
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "10000000", value_parser = calls)]
+    pub(crate) memory: Option<usize>,
+}
+
+/// Of the grid at rest: each is a row of the analysis.
+fn large_parties() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=100_000)
 }
 
 fn calls(text: &str) -> Result<usize, String> {

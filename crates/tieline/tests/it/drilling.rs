@@ -96,8 +96,36 @@ fn the_drill_is_measured() {
         let output = run(&mut said, dir.path(), args);
         assert_eq!(output.status.code(), Some(0), "{args:?}");
     }
-    let none = run(&mut said, dir.path(), &["drill", "bench", "--calls", "0"]);
-    assert_eq!(none.status.code(), Some(2));
+    for refused in [["--calls", "0"], ["--memory", "0"], ["--structure", "0"]] {
+        let args = [&["drill", "bench"][..], &refused].concat();
+        assert_eq!(
+            run(&mut said, dir.path(), &args).status.code(),
+            Some(2),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn everything_that_has_a_bar_is_measured() {
+    let (dir, mut said) = (empty(), Transcript::default());
+    let args = "drill bench --calls 40 --n-1 --n-2 --structure 3 --memory 500";
+    let args: Vec<&str> = args.split(' ').collect();
+    let output = run(&mut said, dir.path(), &[&args[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["n_2"]["pairs"], 40 * 39 / 2);
+    assert_eq!(report["structure"]["components"], 256);
+    assert_eq!(report["structure"]["parties"], 3);
+    assert_eq!(report["memory"]["calls"], 500);
+    let peak = report["memory"]["peak_bytes"].as_u64();
+    assert_eq!(peak.is_some(), cfg!(target_os = "linux"));
+    assert!(peak.is_none_or(|peak| peak > 1 << 20), "{peak:?}");
+    let output = run(&mut said, dir.path(), &args);
+    let said = text(&output.stdout);
+    // Each figure comes with its bar.
+    assert_eq!(said.lines().count(), 5, "{said}");
+    assert!(said.lines().all(|line| line.contains("(bar")), "{said}");
 }
 
 #[test]

@@ -208,6 +208,28 @@ proptest! {
         world.check_laws();
     }
 
+    /// A call in the place of another has nothing of it.
+    #[test]
+    fn a_renewed_call_is_a_new_one(
+        mut world in worlds(),
+        acts in acts(),
+        settings in settings(),
+        pool in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        world.settle();
+        for act in acts {
+            world.act(act);
+        }
+        world.finish();
+        let ask = if pool { Ask::Pool(crate::PoolIx(0)) } else { Ask::Unknown(None) };
+        let (snapshot, now) = (three_channels(settings), world.now);
+        let of = || intake(ask.clone(), Scope::All);
+        world.call.renew(snapshot.clone(), of(), Seed(seed), now);
+        let new = Call::new(snapshot, of(), Seed(seed), now);
+        prop_assert_eq!(format!("{:?}", world.call), format!("{new:?}"));
+    }
+
     /// Under `strict`, no byte of the answer before the entry is durable; under a budget, no byte of the request.
     #[test]
     fn strict_never_releases_early(mut world in worlds(), acts in acts()) {

@@ -114,13 +114,18 @@ fn singles_shown(inputs: &Inputs, page: Option<&Page<'_>>) -> (NMinus1Report, Op
 fn pairs_shown(inputs: &Inputs, page: Option<&Page<'_>>) -> (NMinus2Report, Option<String>) {
     let rehearsal = Rehearsal::new(&inputs.snapshot, &inputs.traffic, inputs.known.clone());
     let pairs = Pairs::new(&rehearsal, inputs.assumed);
+    let report = paired(&pairs, &inputs.bars);
+    let html = page.map(|page| n_minus_2_page(page.ground(&rehearsal), &report, &|gone| pairs.streams(gone)));
+    (report, html)
+}
+
+/// These pairs, on all cores.
+pub(super) fn paired(pairs: &Pairs<'_, '_>, bars: &Bars) -> NMinus2Report {
     let singles = watched(pairs.singles(), "single losses", &|play| pairs.single(play));
     let judged = watched(pairs.plays(), "pairs screened", &|play| pairs.judge(play));
     let plan = pairs.plan(&singles, &judged, WORST_OF_THE_REST);
     let chosen = watched(plan.chosen(), "pairs decided", &|ix| pairs.play(&plan, ix));
-    let report = pairs.n_minus_2(&plan, &singles, chosen, &inputs.bars);
-    let html = page.map(|page| n_minus_2_page(page.ground(&rehearsal), &report, &|gone| pairs.streams(gone)));
-    (report, html)
+    pairs.n_minus_2(&plan, &singles, chosen, bars)
 }
 
 /// The page as a file, if one is asked for.
