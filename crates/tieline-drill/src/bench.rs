@@ -202,7 +202,7 @@ fn channel(ix: usize, size: Size) -> ChannelRecord {
         }],
         name: format!("c{ix}").into(),
         operator_jurisdiction: Some("US".into()),
-        provider: "openai_compatible".into(),
+        provider: "openai-compatible".into(),
         quota: Some(Quota {
             input_tokens_per_minute: Some(worth(of_model * 1_500)),
             model: QuotaModel::Anthropic,

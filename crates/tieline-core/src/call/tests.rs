@@ -65,7 +65,7 @@ fn three_channels(settings: Settings) -> Arc<Snapshot> {
             version: None,
         }],
         name: "c".into(),
-        provider: "openai_compatible".into(),
+        provider: "openai-compatible".into(),
         region: None,
         operator_jurisdiction: None,
         region_country: None,

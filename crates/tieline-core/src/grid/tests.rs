@@ -27,7 +27,7 @@ pub(crate) fn two_channels_record() -> GridRecord {
         quota: None,
         models: vec![served(name)],
         name: name.into(),
-        provider: "openai_compatible".into(),
+        provider: "openai-compatible".into(),
         region: Some(region.into()),
         operator_jurisdiction: None,
         region_country: None,

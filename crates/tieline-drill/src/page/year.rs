@@ -99,7 +99,7 @@ fn spread(report: &YearReport) -> Section {
         word("in a year"),
         number("mean"),
         number("middle year"),
-        number("9 of 10 stay below"),
+        number("9 of 10 stay at or below"),
         number("19 of 20"),
         number("99 of 100"),
         number("the worst"),

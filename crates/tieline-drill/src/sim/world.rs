@@ -273,7 +273,7 @@ fn channel(dice: &mut Dice, features: &Features, ix: u8, needs: &[Arc<str>]) -> 
         models: served.into_iter().map(|model| serves(dice, model)).collect(),
         name: format!("c{ix}").into(),
         operator_jurisdiction: None,
-        provider: "openai_compatible".into(),
+        provider: "openai-compatible".into(),
         quota: None,
         region: None,
         region_country: None,

@@ -150,11 +150,20 @@ struct Group {
     rate_minutes: f64,
 }
 
-/// Two or more channels of one operator and the same labs. An endpoint that anybody may run has no one operator.
+/// Providers that name a program or a form of endpoint, which anybody may run: two of them have no operator in common.
+const ANYBODYS: [&str; 5] = [
+    "anthropic-compatible",
+    "llamacpp",
+    "ollama",
+    "openai-compatible",
+    "vllm",
+];
+
+/// Two or more channels of one operator and the same labs.
 fn groups(snapshot: &Snapshot, used: &[u16], downtimes: &Downtimes, common: Permille) -> Vec<Group> {
     let mut members: BTreeMap<(String, Vec<String>), Vec<u16>> = BTreeMap::new();
     for (channel, ix) in snapshot.channels.iter().zip(0_u16..) {
-        if used.binary_search(&ix).is_err() || &*channel.provider == "openai_compatible" {
+        if used.binary_search(&ix).is_err() || ANYBODYS.contains(&&*channel.provider) {
             continue;
         }
         let models = channel

@@ -13,7 +13,7 @@ const Z: f64 = 1.96;
 /// A mean over years.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Mean {
-    /// Half of the interval at 95 per cent, by the normal law; absent for a single year.
+    /// Half of the interval at 95 per cent, by the normal law; absent where all years are the same, a single one too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub half_width: Option<Figure>,
     pub mean: Figure,
@@ -68,8 +68,10 @@ impl Mean {
         let n = real(values.clone().count() as u64).max(1.0);
         let mean = values.clone().sum::<f64>() / n;
         let squares = values.map(|value| (value - mean) * (value - mean)).sum::<f64>();
+        // Values that are all the same say nothing of how they scatter.
+        let scatters = n > 1.0 && squares > 0.0;
         Self {
-            half_width: (n > 1.0).then(|| Figure::new(Z * (squares / (n - 1.0) / n).sqrt())),
+            half_width: scatters.then(|| Figure::new(Z * (squares / (n - 1.0) / n).sqrt())),
             mean: Figure::new(mean),
         }
     }
@@ -82,14 +84,13 @@ impl Spread {
         sorted.sort_by(f64::total_cmp);
         let years = sorted.len();
         let worst = (years * usize::from(TAIL_OF_100)).div_ceil(100).max(1);
-        let tail = sorted.iter().rev().take(worst).copied();
         Self {
             label: Label::Modelled,
             max: Figure::new(sorted.last().copied().unwrap_or_default()),
             mean: Mean::of(values.iter().copied()),
             quantiles: QUANTILES.map(|of_100| quantile(&sorted, of_100)).to_vec(),
             worst: Tail {
-                mean: Mean::of(tail),
+                mean: tail_mean(&sorted, worst),
                 of_100: TAIL_OF_100,
                 years: u32::try_from(worst).unwrap_or(u32::MAX),
             },
@@ -103,6 +104,24 @@ impl Spread {
         let all = self.mean.mean.value() * f64::from(years);
         let worst = self.worst.mean.mean.value() * f64::from(self.worst.years);
         if all > 0.0 { worst / all } else { 0.0 }
+    }
+}
+
+/// The mean of the worst. Where they begin is estimated, too, which adds to its scatter: the asymptotic variance of an
+/// estimated conditional value at risk, `(s² + p (mean − q)²) / n` with `q` the quantile `p` where they begin.
+fn tail_mean(sorted: &[f64], worst: usize) -> Mean {
+    let tail = sorted.iter().rev().take(worst).copied();
+    let (n, mean) = (real(worst as u64), tail.clone().sum::<f64>() / real(worst as u64));
+    let squares = tail.map(|value| (value - mean) * (value - mean)).sum::<f64>();
+    let begin = sorted.iter().rev().nth(worst).copied();
+    let half_width = begin.filter(|_| n > 1.0).map(|begin| {
+        let p = 1.0 - f64::from(TAIL_OF_100) / 100.0;
+        let variance = squares / (n - 1.0) + p * (mean - begin) * (mean - begin);
+        Z * (variance / n).sqrt()
+    });
+    Mean {
+        half_width: half_width.filter(|half| *half > 0.0).map(Figure::new),
+        mean: Figure::new(mean),
     }
 }
 
@@ -161,11 +180,15 @@ mod tests {
             "a hundred years do not bound the hundredth"
         );
         assert_eq!(spread.worst.mean.mean, Figure::new(98.0));
+        // 1.96 × √((2.5 + 0.95 × (98 − 95)²) / 5).
+        assert_eq!(spread.worst.mean.half_width, Some(Figure::new(2.914)));
         // 96 to 100, of 5,050.
         assert!((spread.in_the_worst(100) - 490.0 / 5_050.0).abs() < 1e-3);
         assert!(Spread::of(&[0.0, 0.0]).in_the_worst(2) == 0.0);
         assert_eq!((spread.worst.years, spread.max.short()), (5, "100".to_owned()));
         assert_eq!(Spread::of(&[7.0]).mean.half_width, None);
+        let never = Spread::of(&[0.0; 40]);
+        assert_eq!((never.mean.half_width, never.worst.mean.half_width), (None, None));
     }
 
     #[test]

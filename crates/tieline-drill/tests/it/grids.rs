@@ -59,7 +59,7 @@ pub(crate) fn channel(name: &str, components: &[&str], models: &[(&str, Option<u
         quota: None,
         models: models.iter().map(|(model, usd)| served(model, *usd)).collect(),
         name: name.into(),
-        provider: "openai_compatible".into(),
+        provider: "openai-compatible".into(),
         region: None,
         operator_jurisdiction: None,
         region_country: None,

@@ -31,6 +31,8 @@ use crate::{admin_client, folder};
 
 /// The argument that cites a catalogue. Its bytes are kept nowhere, so such a drill is not made again from its receipt.
 pub(super) const CATALOGUE: &str = "catalogue";
+/// The argument that cites a file of priors, which is not kept either.
+pub(super) const PRIORS: &str = "priors";
 
 /// What a drill ran on, and with which options.
 #[derive(Debug, Default)]
@@ -49,12 +51,14 @@ pub(super) struct Ran {
 }
 
 impl Ran {
-    /// Whether a ledger and its state folder hold all that it ran on: the files of scenarios, directives, traces and
-    /// catalogues they do not.
+    /// Whether a ledger and its state folder hold all that it ran on: the files of scenarios, directives, traces,
+    /// catalogues and priors they do not.
     fn is_held(&self) -> bool {
         let is_trace = |cited: TrafficCited| cited.basis == TrafficBasis::Trace;
-        let is_plan = self.arguments.contains_key(CATALOGUE);
-        self.scenario.is_none() && !is_plan && !self.traffic.is_some_and(is_trace)
+        let is_of_file = [CATALOGUE, PRIORS]
+            .iter()
+            .any(|name| self.arguments.contains_key(*name));
+        self.scenario.is_none() && !is_of_file && !self.traffic.is_some_and(is_trace)
     }
 }
 

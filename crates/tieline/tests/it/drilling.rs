@@ -428,6 +428,49 @@ fn a_year_is_drawn() {
 }
 
 #[test]
+fn endpoints_that_anybody_may_run_have_no_operator_in_common() {
+    let folder = Folder::with(counted(), counted());
+    let common = |provider: &str| {
+        let channel = |name: &str| {
+            format!(
+                "[channels.{name}]\nprovider = \"{provider}\"\nurl = \"https://{name}.example/v1\"\n\
+                 credential = {{ none = true }}\nmodels = {{ x = {{ price = \"list\" }} }}\n"
+            )
+        };
+        let config = format!(
+            "[labs.m]\n[models.x]\nlab = \"m\"\nweights = \"open\"\nprice = {{ input = \"0.20\", output = \"0.60\" }}\n{}{}",
+            channel("a"),
+            channel("b"),
+        );
+        std::fs::write(folder.path().join("two.toml"), config).unwrap();
+        let args = [
+            "drill",
+            "year",
+            "--runs",
+            "20",
+            "--no-receipt",
+            "--config",
+            "two.toml",
+        ];
+        let report = folder.json(&args);
+        let causes = report["causes"].as_array().unwrap();
+        assert!(causes.len() >= 2, "{report}");
+        causes.iter().any(|cause| cause["kind"] == "common_cause")
+    };
+    for provider in [
+        "openai-compatible",
+        "openai_compatible",
+        "anthropic-compatible",
+        "llamacpp",
+        "ollama",
+        "vllm",
+    ] {
+        assert!(!common(provider), "{provider}");
+    }
+    assert!(common("openrouter"));
+}
+
+#[test]
 fn a_year_of_the_public_picture() {
     let grid = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/public-grid.toml");
     let folder = Folder::with(counted(), counted());

@@ -260,6 +260,22 @@ fn patterns_become_what_a_log_asks_for() {
 }
 
 #[test]
+fn a_limit_that_is_no_number_is_said_to_be_none() {
+    let (dir, mut said) = (folder(), Transcript::default());
+    let config = std::fs::read_to_string(dir.path().join("clouds.yaml")).unwrap();
+    for stated in ["os.environ/TPM", "-5", "0", "99999999999999999999999"] {
+        let changed = config.replace("tpm: 2000000", &format!("tpm: {stated}"));
+        std::fs::write(dir.path().join("odd.yaml"), changed).unwrap();
+        let output = typed(&mut said, dir.path(), "drill n-1 --litellm odd.yaml", 0);
+        let says = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            says.contains("`tpm` is no number of 1 and more"),
+            "{stated}: {says}"
+        );
+    }
+}
+
+#[test]
 fn what_of_a_log_cannot_be_used_says_why() {
     let (dir, mut said) = (folder(), Transcript::default());
     let put = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();

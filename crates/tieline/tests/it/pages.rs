@@ -2,7 +2,7 @@
 //! does not verify.
 
 use crate::damage;
-use crate::folder::Folder;
+use crate::folder::{Folder, tieline};
 
 /// A folder with six calls in its ledger.
 fn with_calls() -> Folder {
@@ -23,6 +23,21 @@ fn page(folder: &Folder, name: &str) -> String {
     assert!(page.starts_with("<!DOCTYPE html>\n<html lang=\"en\""), "{page}");
     assert!(page.ends_with("</html>\n") && !page.contains("<script") && !page.contains(" src="));
     page
+}
+
+#[test]
+fn a_page_and_its_receipt_are_left_where_nobody_reads_what_is_printed() {
+    let folder = with_calls();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = tieline();
+    command.current_dir(folder.path()).stdout(writer);
+    let args = ["--dir", ".", "drill", "n-1", "--html", "n-1.html"];
+    let done = command.args(args).output().unwrap();
+    assert_eq!(done.status.code(), Some(0));
+    page(&folder, "n-1.html");
+    let receipt = folder.json(&["drill", "receipts", "last"]);
+    assert_eq!(receipt["receipt"]["command"], "n-1");
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Samples {
         [input, output, read, written, reasoning]: [u32; 5],
         cost_nano: u64,
     ) {
-        if read + written + reasoning > 0
+        if [read, written, reasoning] != [0; 3]
             || (!self.lanes.contains_key(&lane) && self.lanes.len() >= LANES_MAX)
         {
             return;
@@ -170,6 +170,7 @@ mod tests {
         }
         assert_eq!(mostly.agreed().get(&0), None);
         mostly.take(1, [100, 100, 1, 0, 0], 1);
+        mostly.take(1, [100, 100, u32::MAX, u32::MAX, u32::MAX], 1);
         assert!(!mostly.agreed().contains_key(&1));
     }
 

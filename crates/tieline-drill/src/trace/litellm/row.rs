@@ -247,6 +247,10 @@ impl<'r> Cells<'r> {
             (None, Some(us)) => Span(us),
             _ => return Err(LeftOut::Unreadable),
         };
+        // A call keeps its length in 32 bits of microseconds: 71 minutes, and a gateway lets none take as long.
+        if took.0 >= u64::from(u32::MAX) {
+            return Err(LeftOut::Unreadable);
+        }
         Ok((at, took))
     }
 
@@ -287,7 +291,11 @@ impl<'r> Cells<'r> {
             written,
             reasoning,
         ];
-        Ok(counts.map(|count| u32::try_from(count).unwrap_or(u32::MAX - 1)))
+        // No call has as many: it is a mistake of whoever wrote it, and a wrong number if it is cut.
+        if counts.iter().any(|count| *count >= u64::from(u32::MAX)) {
+            return Err(LeftOut::Unreadable);
+        }
+        Ok(counts.map(|count| u32::try_from(count).unwrap_or_default()))
     }
 
     fn party(&self) -> (PartyKind, &str) {
@@ -429,6 +437,9 @@ mod tests {
         check(r#""startTime":"yesterday""#, LeftOut::Unreadable);
         check(r#""endTime":"2026-03-02T08:00:00Z""#, LeftOut::Unreadable);
         check(r#""prompt_tokens":-3"#, LeftOut::Unreadable);
+        check(r#""prompt_tokens":4294967295"#, LeftOut::Unreadable);
+        check(r#""prompt_tokens":99999999999999"#, LeftOut::Unreadable);
+        check(r#""endTime":"2026-03-02T10:11:35Z""#, LeftOut::Unreadable);
         let failed = |code: &str, class: &str, id: &str| {
             format!(
                 r#""model_id":"{id}","metadata":{{"status":"failure","error_information":{{"error_code":{code},"error_class":"{class}","traceback":"t"}}}}"#

@@ -11,8 +11,8 @@ use tieline_drill::{Ground, PAGE_START, Rehearsal};
 use crate::cli::Paged;
 use crate::output::{self, Failure, Result};
 
-/// A page is for whoever is shown it.
-const MODE: u32 = 0o644;
+/// A page is for whom the process's umask, or who narrowed the page that is replaced, lets see it.
+const MODE: u32 = 0o666;
 
 /// A page that was asked for.
 pub(super) struct Page<'p> {
@@ -60,17 +60,18 @@ impl<'p> Page<'p> {
         let failed = |error: &dyn std::fmt::Display| {
             Failure::found(format!("cannot write {}: {error}", self.path.display()))
         };
+        let before = std::fs::metadata(self.path).ok();
         let folder = folder(self.path);
         let mut file = tempfile::Builder::new()
             .prefix(".page-")
+            .permissions(std::fs::Permissions::from_mode(MODE))
             .tempfile_in(folder)
             .map_err(|error| failed(&error))?;
-        let written = file
-            .write_all(html.as_bytes())
-            .and_then(|()| {
-                file.as_file()
-                    .set_permissions(std::fs::Permissions::from_mode(MODE))
+        let written = before
+            .map_or(Ok(()), |before| {
+                file.as_file().set_permissions(before.permissions())
             })
+            .and_then(|()| file.write_all(html.as_bytes()))
             .and_then(|()| file.as_file().sync_all());
         written.map_err(|error| failed(&error))?;
         file.persist(self.path).map_err(|error| failed(&error.error))?;
@@ -127,11 +128,13 @@ mod tests {
         let html = format!("{PAGE_START}</html>");
         let page = Page::of(&args).unwrap().unwrap();
         page.write(&html).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         page.write(&html).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), html);
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            MODE
+            0o640,
+            "as narrow as the one before"
         );
         assert_eq!(
             std::fs::read_dir(folder.path()).unwrap().count(),

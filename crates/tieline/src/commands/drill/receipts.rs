@@ -321,7 +321,7 @@ fn made_again(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<Hex32>
         year::COMMAND => {
             let options = year::options_of(drill);
             let options = options.ok_or_else(|| gone("its options are not known to this program"))?;
-            if drill.arguments.contains_key(year::PRIORS) {
+            if drill.arguments.contains_key(receipt::PRIORS) {
                 return Err(gone("its priors are of a file, which no ledger holds"));
             }
             let inputs = inputs_of_losses(cli, reader, drill)?;

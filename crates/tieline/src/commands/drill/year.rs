@@ -21,7 +21,6 @@ pub(super) const COMMAND: &str = "year";
 
 /// Names of arguments in receipts.
 const COMMON: &str = "common_permille";
-pub(super) const PRIORS: &str = "priors";
 const RUNS: &str = "runs";
 
 pub(super) fn run(cli: &Cli, args: &YearArgs) -> Result<u8> {
@@ -103,7 +102,7 @@ fn ran(args: &YearArgs, world: &World, calls: &Calls) -> Result<Ran> {
     say(HOW, options.assumed.loss.name().to_owned());
     say(RUNS, options.runs.to_string());
     say(SURVIVORS, options.assumed.survivors.to_string());
-    for (name, file) in [("config", &args.config), (PRIORS, &args.priors)] {
+    for (name, file) in [("config", &args.config), (receipt::PRIORS, &args.priors)] {
         if let Some(file) = file {
             say(name, receipt::file_digest(file)?.to_string());
         }

@@ -210,6 +210,16 @@ impl Entry<'_> {
                 "calls beyond them go to other channels or are refused; LiteLLM may use them as shares alone",
             );
         }
+        for key in ["rpm", "tpm"] {
+            let stated = self.of(key).or_else(|| self.node.get(key));
+            if stated.is_some_and(|node| whole(node).is_none()) {
+                remarks.not_mapped(
+                    place,
+                    format!("`{key}` is no number of 1 and more"),
+                    "no such limit is assumed, so more may seem to have room than has",
+                );
+            }
+        }
         if self.of("weight").is_some() {
             remarks.not_mapped(place, "`weight`".to_owned(), super::settings::SPREAD);
         }
