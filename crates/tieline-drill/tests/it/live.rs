@@ -91,6 +91,8 @@ impl Live {
 
     /// Carry one call to its end, and record it; returns who answered.
     pub(crate) fn call(&mut self, ask: &str, script: &Script) -> Option<(Arc<str>, Arc<str>)> {
+        // The same chance as a drill's: how long a breaker waits for a probe is drawn from the call's id.
+        let draw = self.arrivals;
         self.arrivals += 1;
         self.now = START.plus(Span(self.arrivals * script.gap.0));
         let intake = Intake {
@@ -98,7 +100,7 @@ impl Live {
             answers: 1,
             ask: self.snapshot.resolve(ask),
             body_bytes: 4_000,
-            call: CallId::new(self.now, 7),
+            call: CallId::new(self.now, draw.into()),
             deadline: None,
             dialect: Dialect::OpenaiChat,
             end_use: None,
@@ -123,7 +125,7 @@ impl Live {
                 scope: Scope::All,
             }),
         };
-        let mut call = Call::new(self.snapshot.clone(), intake, Seed(1), self.now);
+        let mut call = Call::new(self.snapshot.clone(), intake, Seed(draw), self.now);
         while let Some(effect) = call.poll() {
             self.serve(&mut call, &effect, script);
         }
