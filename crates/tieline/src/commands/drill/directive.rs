@@ -12,18 +12,15 @@ use tieline_drill::{
     Assumed, Basis, Consequence, Contingencies, DirectiveShown, Known, LossUnderOrder, NMinus1Report,
     Rehearsal, Streams, Traffic, candidate_named, directive_page, order_shown, under_order, under_order_text,
 };
-use tieline_policy::Directive;
 
-use super::facts::Facts;
 use super::flush;
 use super::losses::watched;
 use super::page::Page;
-use super::traffic::{Calls, Origin, traffic};
+use super::traffic::{Origin, traffic};
 use crate::cli::{Cli, DrillDirective};
 use crate::commands::directive::RehearsalReport;
 use crate::commands::directive::rehearse::{self, Lay};
 use crate::commands::grid::World;
-use crate::commands::receipt::{self, Ran};
 use crate::output::{self, Result};
 
 /// As it is typed, and as its receipts say it.
@@ -50,12 +47,10 @@ pub(super) fn run(cli: &Cli, args: &DrillDirective) -> Result<u8> {
     flush(cli);
     let world = World::open(cli, None)?;
     let lay = Lay::new(&directive, &world, &Arc::new(World::registry(cli)?))?;
-    let facts = Facts::of(cli)?;
-    let mut calls = traffic(cli, Origin::Folder, (&args.traffic, args.gate), &world, &facts)?;
-    calls
-        .arguments
-        .extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));
-    let known = facts.known(std::mem::take(&mut calls.receipts));
+    let calls = traffic(cli, Origin::Folder, (&args.traffic, args.gate), &world)?;
+    let (mut cited, known) = (calls.cited, calls.known);
+    // Where parties stand is asked of the rules in force.
+    (cited.asks_policy, cited.scenario) = (true, Some(Hex32(directive.digest.0)));
     let traffic = &calls.traffic;
     let made = (traffic.basis != Basis::Structure).then_some(traffic);
     let rehearsal = lay.rehearsal(made, known.clone()).untimed();
@@ -79,33 +74,16 @@ pub(super) fn run(cli: &Cli, args: &DrillDirective) -> Result<u8> {
         output::line(report.text())?;
     }
     if let Some(mut page) = page {
-        page.doubting(calls.doubt.as_ref());
+        page.doubting(cited.doubt.as_ref());
         let rehearsal = Rehearsal::new(&world.snapshot, traffic, known);
         let (consequence, after) = order_shown(&rehearsal, Box::new(ordered));
         let shown = report.shown(&consequence, &after);
         page.write(&directive_page(page.ground(&rehearsal), &shown))?;
     }
     if !args.recorded.no_receipt {
-        match &calls.doubt {
-            Some(doubt) => output::progress(format!("no receipt: {doubt}")),
-            None => receipt::record(cli, ran(&world, &directive, calls), &report),
-        }
+        cited.record(cli, COMMAND, &world, &report);
     }
     Ok(u8::from(!report.rehearsal.findings.is_empty()))
-}
-
-/// What a receipt cites of the run. Where parties stand is asked of the rules in force.
-fn ran(world: &World, directive: &Directive, calls: Calls) -> Ran {
-    Ran {
-        arguments: calls.arguments,
-        command: COMMAND,
-        grid: Some(world.snapshot.clone()),
-        ledger: calls.ledger,
-        policy: Some(receipt::policy(world.judge())),
-        scenario: Some(Hex32(directive.digest.0)),
-        seed: calls.seed,
-        traffic: Some(calls.cited),
-    }
 }
 
 /// Each channel and each component gone in turn.

@@ -5,20 +5,18 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tieline_core::Snapshot;
-use tieline_core::receipt::{LedgerCited, TrafficCited};
 use tieline_drill::{
-    Assumed, Bars, Basis, Contingencies, Known, Loss, NMinus1Report, NMinus2Report, Pairs, Rehearsal,
-    Traffic, WORST_OF_THE_REST, n_minus_1_page, n_minus_2_page,
+    Assumed, Bars, Contingencies, Known, Loss, NMinus1Report, NMinus2Report, Pairs, Rehearsal, Traffic,
+    WORST_OF_THE_REST, n_minus_1_page, n_minus_2_page,
 };
 
-use super::facts::Facts;
+use super::cited::{CONFIG, Cited, HOW, SURVIVORS};
 use super::page::Page;
-use super::traffic::{Origin, traffic};
+use super::traffic::{Calls, Origin, traffic};
 use super::{flush, in_parallel, progress};
 use crate::cli::{Cli, How, Losses, Paged};
 use crate::commands::grid::World;
 use crate::commands::imported::{self, LossesImported};
-use crate::commands::receipt::{self, Ran};
 use crate::import::mapping::Mapping;
 use crate::output::{self, Result};
 
@@ -27,10 +25,7 @@ pub(super) const ONE: &str = "n-1";
 pub(super) const TWO: &str = "n-2";
 
 /// Names of arguments in receipts.
-pub(super) const HOW: &str = "how";
-pub(super) const SURVIVORS: &str = "survivors_permille";
-/// A configuration that is not the state folder's, or another gateway's.
-const CONFIG: &str = "config";
+/// Another gateway's configuration.
 const LITELLM: &str = "litellm";
 const BARS: &str = "bars.";
 
@@ -50,16 +45,6 @@ pub(super) struct Opened {
     /// What another gateway's files were taken to be.
     mapping: Option<Mapping>,
     pub(super) world: World,
-}
-
-/// The inputs, as a receipt cites them.
-pub(super) struct Cited {
-    arguments: BTreeMap<Arc<str>, Arc<str>>,
-    /// Why there can be no receipt.
-    doubt: Option<String>,
-    ledger: Option<LedgerCited>,
-    seed: Option<u64>,
-    traffic: TrafficCited,
 }
 
 /// `n-1`.
@@ -153,33 +138,26 @@ pub(super) fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result
         let origin = Origin::Foreign(imported.traffic.map(Box::new));
         (imported.world, origin, Some(imported.mapping))
     };
-    let facts = match origin {
-        Origin::Folder => Facts::of(cli)?,
-        Origin::Alone | Origin::Foreign(_) => Facts::default(),
-    };
-    let calls = traffic(cli, origin, (&args.traffic, args.gate), &world, &facts)?;
-    let mut arguments = calls.arguments;
-    if let Some(config) = &args.config {
-        arguments.insert(CONFIG.into(), receipt::file_digest(config)?);
-    }
+    let Calls {
+        mut cited,
+        known,
+        traffic,
+    } = traffic(cli, origin, (&args.traffic, args.gate), &world)?;
+    cited.file(CONFIG, args.config.as_deref())?;
     if mapping.is_some() {
-        arguments.insert(LITELLM.into(), imported::digest(&args.foreign)?);
+        cited.say(LITELLM, imported::digest(&args.foreign)?);
     }
-    arguments.extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));
-    let cited = Cited {
-        arguments,
-        doubt: calls.doubt,
-        ledger: calls.ledger,
-        seed: calls.seed,
-        traffic: calls.cited,
-    };
     let inputs = Inputs {
         assumed: assumed(args.how, args.survivors),
         bars: bars(&world),
-        known: facts.known(calls.receipts),
+        known,
         snapshot: world.snapshot.clone(),
-        traffic: calls.traffic,
+        traffic,
     };
+    cited.assume(inputs.assumed);
+    for (bar, max) in inputs.bars.stated() {
+        cited.say(&format!("{BARS}{bar}"), max.to_string());
+    }
     Ok(Opened {
         cited,
         inputs,
@@ -230,8 +208,7 @@ impl Opened {
             }
         };
         if wants_receipt {
-            self.cited
-                .record(cli, command, (&self.world, &self.inputs), &report);
+            self.cited.record(cli, command, &self.world, &report);
         }
         Ok(())
     }
@@ -254,46 +231,6 @@ pub(super) fn watched<T: Send>(
 }
 
 // === what receipts say ===
-
-impl Cited {
-    /// Cite an argument of this drill alone.
-    pub(super) fn say(&mut self, name: &str, value: Arc<str>) {
-        self.arguments.insert(name.into(), value);
-    }
-
-    /// Leave a receipt of the report, or say why not.
-    pub(super) fn record(
-        self,
-        cli: &Cli,
-        command: &'static str,
-        (world, inputs): (&World, &Inputs),
-        report: &impl Serialize,
-    ) {
-        if let Some(doubt) = self.doubt {
-            return output::progress(format!("no receipt: {doubt}"));
-        }
-        // A plan asks about channels that no recorded call met.
-        let is_asked = inputs.traffic.basis != Basis::Recorded || command == super::plan::COMMAND;
-        let asks_policy = is_asked && !world.parties.is_empty();
-        let mut arguments = self.arguments;
-        arguments.insert(HOW.into(), inputs.assumed.loss.name().into());
-        arguments.insert(SURVIVORS.into(), inputs.assumed.survivors.to_string().into());
-        for (bar, max) in inputs.bars.stated() {
-            arguments.insert(format!("{BARS}{bar}").into(), max.to_string().into());
-        }
-        let ran = Ran {
-            arguments,
-            command,
-            grid: Some(world.snapshot.clone()),
-            ledger: self.ledger,
-            policy: asks_policy.then(|| receipt::policy(world.judge())),
-            seed: self.seed,
-            traffic: Some(self.traffic),
-            ..Ran::default()
-        };
-        receipt::record(cli, ran, report);
-    }
-}
 
 /// What a receipt's arguments say of how losses show and which bars there are; none where it says what is not known here.
 pub(super) fn assumed_of(arguments: &BTreeMap<Arc<str>, Arc<str>>) -> Option<(Assumed, Bars)> {

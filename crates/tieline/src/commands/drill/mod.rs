@@ -2,6 +2,7 @@
 //! them share is here.
 
 pub(super) mod bench;
+mod cited;
 mod directive;
 pub(super) mod facts;
 mod fit;

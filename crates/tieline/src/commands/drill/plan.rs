@@ -32,7 +32,7 @@ pub(super) fn run(cli: &Cli, args: &Plan) -> Result<u8> {
     let (world, inputs) = (&opened.world, &mut opened.inputs);
     let catalogue = check::catalogue::load(&args.catalogue, world.config(), &world.snapshot.record)
         .map_err(|report| Failure::report(report.render(output::look())))?;
-    let digest = receipt::file_digest(&args.catalogue)?;
+    opened.cited.file(receipt::CATALOGUE, Some(&args.catalogue))?;
     let rules = Rules::of(world, inputs.traffic.basis, &catalogue)?;
     let lanes = catalogue.lanes();
     inputs.traffic.judge(&lanes, &|party, end_use, channel, model| {
@@ -48,8 +48,9 @@ pub(super) fn run(cli: &Cli, args: &Plan) -> Result<u8> {
         report.price_rules(&searched(&self::search(inputs, &catalogue), false));
     }
     let html = page.as_ref().map(|page| shown(page, inputs, &report));
-    opened.cited.say(receipt::CATALOGUE, digest);
-    opened.cited.say("pairs", args.pairs.to_string().into());
+    opened.cited.say("pairs", args.pairs.to_string());
+    // Also of recorded calls: about channels that none of them met.
+    opened.cited.asks_policy = !opened.world.parties.is_empty();
     let (code, text) = (u8::from(!report.is_good()), report.text());
     opened.tell(cli, &args.losses, (SCHEMA_IMPORTED, COMMAND), (report, &text))?;
     losses::written(page.as_ref(), html)?;

@@ -12,7 +12,7 @@ use tieline_core::receipt::{
     DrillReceipt, LedgerCited, PoolTestReceipt, RECEIPT_V1, Receipt, ReceiptEntry, TrafficBasis,
 };
 use tieline_core::record::Hex32;
-use tieline_drill::{Downtimes, Receipts, Side, Traffic, open_grid, structure_digest, table};
+use tieline_drill::{Downtimes, Receipts, Rehearsal, Side, Traffic, open_grid, structure_digest, table};
 use tieline_ledger::{Reader, entry};
 use tieline_note::Digest;
 
@@ -325,7 +325,8 @@ fn made_again(cli: &Cli, reader: &Reader, drill: &DrillReceipt) -> Result<Hex32>
                 return Err(gone("its priors are of a file, which no ledger holds"));
             }
             let inputs = inputs_of_losses(cli, reader, drill)?;
-            receipt::result_digest(&year::drawn(&inputs, &Downtimes::default(), options)?)
+            let rehearsal = Rehearsal::new(&inputs.snapshot, &inputs.traffic, inputs.known);
+            receipt::result_digest(&year::drawn(&rehearsal, &Downtimes::default(), options)?)
         }
         plan::COMMAND => Err(gone(
             "the catalogue is cited by digest and not kept; plan with the file again, and compare",

@@ -14,16 +14,15 @@ use tieline_drill::{
 use tieline_note::jcs;
 use tieline_policy::Registry;
 
-use super::facts::Facts;
+use super::cited::{CONFIG, Cited};
 use super::orders::Order;
 use super::page::Page;
-use super::traffic::{Calls, Origin, traffic};
+use super::traffic::{Origin, traffic};
 use super::{flush, losses, shipped};
 use crate::check;
 use crate::check::scenario::{CheckedScenario, Choices, Ground, SCENARIO_BYTES_MAX};
 use crate::cli::{Cli, Scenarios};
 use crate::commands::grid::World;
-use crate::commands::receipt::{self, Ran};
 use crate::commands::serve::now_us;
 use crate::output::{self, Failure, Result};
 use crate::raw;
@@ -76,19 +75,15 @@ pub(super) fn run(cli: &Cli, args: &Scenarios) -> Result<u8> {
     };
     let config = args.config.as_deref();
     let mut here = Here::open(cli, config)?;
-    let (origin, facts) = match config {
-        Some(_) => (Origin::Alone, Facts::default()),
-        None => (Origin::Folder, Facts::of(cli)?),
-    };
-    let mut calls = traffic(cli, origin, (&args.traffic, args.gate), &here.world, &facts)?;
-    calls
-        .arguments
-        .extend(facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest)));
-    let known = facts.known(std::mem::take(&mut calls.receipts));
+    let origin = config.map_or(Origin::Folder, |_| Origin::Alone);
+    let mut calls = traffic(cli, origin, (&args.traffic, args.gate), &here.world)?;
+    let known = calls.known;
     if calls.traffic.basis == Basis::Structure {
         calls.traffic = steady(&here, &found, choices)?;
-        calls.cited.digest = Hex32(calls.traffic.digest().0);
+        calls.cited.traffic.digest = Hex32(calls.traffic.digest().0);
     }
+    let mut cited = calls.cited;
+    cite(&mut cited, args, &found)?;
     let traffic = &calls.traffic;
     here.parties(&known, traffic);
     let rehearsal = Rehearsal::new(&here.world.snapshot, traffic, known);
@@ -104,49 +99,32 @@ pub(super) fn run(cli: &Cli, args: &Scenarios) -> Result<u8> {
         output::line(report.text())?;
     }
     if let Some(page) = &mut page {
-        page.doubting(calls.doubt.as_ref());
+        page.doubting(cited.doubt.as_ref());
         page.write(&scenarios_page(page.ground(&rehearsal), &report, &shown))?;
     }
     if !args.recorded.no_receipt {
-        let world = &here.world;
-        match &calls.doubt {
-            Some(doubt) => output::progress(format!("no receipt: {doubt}")),
-            None => receipt::record(cli, ran(args, world, &found, &calls)?, &report),
-        }
+        cited.record(cli, COMMAND, &here.world, &report);
     }
     Ok(0)
 }
 
-/// What a receipt cites of the run.
-fn ran(args: &Scenarios, world: &World, found: &[Found], calls: &Calls) -> Result<Ran> {
-    let mut arguments = calls.arguments.clone();
-    let mut say = |name: &str, value: String| arguments.insert(name.into(), value.into());
-    if let Some(config) = &args.config {
-        say("config", receipt::file_digest(config)?.to_string());
-    }
+/// What a receipt cites of the run beside its calls.
+fn cite(cited: &mut Cited, args: &Scenarios, found: &[Found]) -> Result<()> {
+    cited.file(CONFIG, args.config.as_deref())?;
     for set in &args.set {
         let (name, value) = set.split_once('=').unwrap_or((set, ""));
-        say(&format!("set.{name}"), value.to_owned());
+        cited.say(&format!("set.{name}"), value);
     }
     if let Some(start) = &args.start {
-        say("start", start.clone());
+        cited.say("start", &**start);
     }
     if args.skip_absent {
-        say("skip_absent", "true".to_owned());
+        cited.say("skip_absent", "true");
     }
     let texts: Vec<&str> = found.iter().map(|one| one.text.as_str()).collect();
     let texts = jcs::to_vec(&texts).map_err(|error| Failure::found(error.to_string()))?;
-    let asks_policy = calls.traffic.basis != Basis::Recorded && !world.parties.is_empty();
-    Ok(Ran {
-        arguments,
-        command: COMMAND,
-        grid: Some(world.snapshot.clone()),
-        ledger: calls.ledger,
-        policy: asks_policy.then(|| receipt::policy(world.judge())),
-        scenario: Some(Hex32(tieline_note::sha256(&texts).0)),
-        seed: calls.seed,
-        traffic: Some(calls.cited),
-    })
+    cited.scenario = Some(Hex32(tieline_note::sha256(&texts).0));
+    Ok(())
 }
 
 /// Play each scenario on a thread of its own.

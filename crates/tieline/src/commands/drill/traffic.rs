@@ -16,13 +16,14 @@ use tieline_core::receipt::{LedgerCited, TrafficBasis, TrafficCited};
 use tieline_core::record::Hex32;
 use tieline_core::{Criticality, Tick};
 use tieline_drill::{
-    Calibration, Drawing, LAW_BYTES_MAX, Law, MAPPING_BYTES_MAX, Mapping, Onto, PartyView, Receipts,
-    TraceOptions, TraceReader, Traffic, TrafficReader, Window, is_law, structure_digest,
+    Basis, Calibration, Drawing, Known, LAW_BYTES_MAX, Law, MAPPING_BYTES_MAX, Mapping, Onto, PartyView,
+    Receipts, TraceOptions, TraceReader, Traffic, TrafficReader, Window, is_law, structure_digest,
 };
 use tieline_ledger::{Reader, VerifyOptions};
 use tieline_note::Digest;
 use tieline_policy::instant_of_date;
 
+use super::cited::Cited;
 use super::facts::Facts;
 use super::progress;
 use crate::cli::{Cli, Gate, TrafficArgs};
@@ -59,30 +60,41 @@ pub(in crate::commands) enum Origin {
     Foreign(Option<Box<Traffic>>),
 }
 
-/// Calls, and what a receipt cites of them.
-pub(in crate::commands) struct Calls {
-    /// The options that they came by.
-    pub(in crate::commands) arguments: BTreeMap<Arc<str>, Arc<str>>,
-    pub(in crate::commands) cited: TrafficCited,
-    /// Why nothing that rests on them can have a receipt.
-    pub(in crate::commands) doubt: Option<String>,
-    /// What of the ledger there was.
-    pub(in crate::commands) ledger: Option<LedgerCited>,
-    /// What tests of pools had shown of the grid, as the ledger of the state folder says.
-    pub(in crate::commands) receipts: Receipts,
-    /// Of what was drawn.
-    pub(in crate::commands) seed: Option<u64>,
-    pub(in crate::commands) traffic: Traffic,
+/// Calls, what a rehearsal is told beside them, and what a receipt cites of both.
+pub(super) struct Calls {
+    pub(super) cited: Cited,
+    pub(super) known: Known,
+    pub(super) traffic: Traffic,
 }
 
+/// Calls, what a receipt cites of them, and what tests of pools had shown of the grid, as the state folder's ledger says.
+type Chosen = (Traffic, Cited, Receipts);
+
 /// The calls that the arguments name: of files, else of the ledger, else one for each thing that each party may ask for.
-pub(in crate::commands) fn traffic(
+pub(super) fn traffic(cli: &Cli, origin: Origin, args: (&TrafficArgs, Gate), world: &World) -> Result<Calls> {
+    let facts = match origin {
+        Origin::Folder => Facts::of(cli)?,
+        Origin::Alone | Origin::Foreign(_) => Facts::default(),
+    };
+    let (traffic, mut cited, receipts) = chosen(cli, origin, args, world, &facts)?;
+    cited.asks_policy = traffic.basis != Basis::Recorded && !world.parties.is_empty();
+    if let Some(digest) = facts.digest()? {
+        cited.say(Facts::ARGUMENT, digest);
+    }
+    Ok(Calls {
+        cited,
+        known: facts.known(receipts),
+        traffic,
+    })
+}
+
+fn chosen(
     cli: &Cli,
     origin: Origin,
     (args, gate): (&TrafficArgs, Gate),
     world: &World,
     facts: &Facts,
-) -> Result<Calls> {
+) -> Result<Chosen> {
     let is_alone = !matches!(origin, Origin::Folder);
     // A damaged ledger may have no root to cite.
     let ledger = receipt::ledger(&cli.dir);
@@ -96,20 +108,16 @@ pub(in crate::commands) fn traffic(
             Origin::Foreign(Some(traffic)) => args.of_log(*traffic)?,
             _ => world.with_parties(|parties| foreign(args, Some((world, parties))))?,
         };
-        return Ok(Calls {
-            arguments: args.cited()?,
-            cited: TrafficCited {
-                basis: TrafficBasis::Trace,
-                digest: Hex32(traffic.digest().0),
-            },
-            doubt: None,
-            ledger,
-            receipts: receipts(cli, world, ledger.filter(|_| !is_alone))?,
-            seed: args.seed,
-            traffic,
-        });
+        let of = TrafficCited {
+            basis: TrafficBasis::Trace,
+            digest: Hex32(traffic.digest().0),
+        };
+        let mut cited = cited(of, ledger);
+        (cited.arguments, cited.seed) = (args.cited()?, args.seed);
+        let receipts = receipts(cli, world, ledger.filter(|_| !is_alone))?;
+        return Ok((traffic, cited, receipts));
     }
-    if !is_alone && let Some(calls) = recorded_calls(cli, (args, gate), world, facts, ledger)? {
+    if !is_alone && let Some(calls) = chosen_of_ledger(cli, (args, gate), world, facts, ledger)? {
         return Ok(calls);
     }
     args.want_no_part(is_alone)?;
@@ -117,28 +125,35 @@ pub(in crate::commands) fn traffic(
         let digest = structure_digest(&world.snapshot, parties);
         (Traffic::synthetic(&world.snapshot, parties), digest)
     });
-    Ok(Calls {
+    let of = TrafficCited {
+        basis: TrafficBasis::Structure,
+        digest: digest.ok_or_else(|| Failure::found("the grid has no canonical form"))?,
+    };
+    let receipts = receipts(cli, world, ledger.filter(|_| !is_alone))?;
+    Ok((traffic, cited(of, ledger), receipts))
+}
+
+/// The calls alone, cited.
+const fn cited(traffic: TrafficCited, ledger: Option<LedgerCited>) -> Cited {
+    Cited {
         arguments: BTreeMap::new(),
-        cited: TrafficCited {
-            basis: TrafficBasis::Structure,
-            digest: digest.ok_or_else(|| Failure::found("the grid has no canonical form"))?,
-        },
+        asks_policy: false,
         doubt: None,
         ledger,
-        receipts: receipts(cli, world, ledger.filter(|_| !is_alone))?,
+        scenario: None,
         seed: None,
         traffic,
-    })
+    }
 }
 
 /// The calls of the state folder's ledger; none if it holds none.
-fn recorded_calls(
+fn chosen_of_ledger(
     cli: &Cli,
     (args, gate): (&TrafficArgs, Gate),
     world: &World,
     facts: &Facts,
     ledger: Option<LedgerCited>,
-) -> Result<Option<Calls>> {
+) -> Result<Option<Chosen>> {
     let read = Read {
         calibrate: true,
         criticality: facts.criticality(),
@@ -149,27 +164,22 @@ fn recorded_calls(
     let Some((mut calls, finding)) = read.calls(cli)? else {
         return Ok(None);
     };
-    let mut arguments = args.cited()?;
-    if calls.pass(gate.uncalibrated)? {
-        arguments.insert(UNCALIBRATED.into(), "true".into());
-    }
-    let traffic = calls.traffic;
-    let cited = ledger.map(receipt::of_ledger);
-    let doubt = finding.map(|finding| format!("the ledger does not verify: {finding}"));
-    let doubt = doubt.or_else(|| cited.is_none().then(|| "the ledger cannot be cited".to_owned()));
-    warn(&traffic);
-    Ok(Some(Calls {
-        arguments,
-        cited: cited.unwrap_or(TrafficCited {
+    let of = ledger.map_or(
+        TrafficCited {
             basis: TrafficBasis::Ledger,
             digest: Hex32([0; 32]),
-        }),
-        doubt,
-        ledger,
-        receipts: receipts(cli, world, ledger)?,
-        seed: None,
-        traffic,
-    }))
+        },
+        receipt::of_ledger,
+    );
+    let mut cited = cited(of, ledger);
+    cited.arguments = args.cited()?;
+    if calls.pass(gate.uncalibrated)? {
+        cited.say(UNCALIBRATED, "true");
+    }
+    let doubt = finding.map(|finding| format!("the ledger does not verify: {finding}"));
+    cited.doubt = doubt.or_else(|| ledger.is_none().then(|| "the ledger cannot be cited".to_owned()));
+    warn(&calls.traffic);
+    Ok(Some((calls.traffic, cited, receipts(cli, world, ledger)?)))
 }
 
 /// The same where no grid is at hand: names are taken as they are, and there must be calls.

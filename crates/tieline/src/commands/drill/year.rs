@@ -1,19 +1,16 @@
 //! `tieline drill year`: years of outages drawn from priors, and what they cost in service.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use tieline_core::receipt::DrillReceipt;
-use tieline_drill::{Bars, Basis, Downtimes, Rehearsal, Year, YearOptions, YearReport, year_page};
+use tieline_drill::{Downtimes, Rehearsal, Year, YearOptions, YearReport, year_page};
 
-use super::facts::Facts;
+use super::cited::CONFIG;
 use super::flush;
-use super::losses::{self, HOW, Inputs, SURVIVORS, watched};
+use super::losses::{self, watched};
 use super::page::Page;
-use super::traffic::{Calls, Origin, traffic};
+use super::traffic::{Origin, traffic};
 use crate::cli::{Cli, YearArgs};
 use crate::commands::grid::{World, priors};
-use crate::commands::receipt::{self, Ran};
+use crate::commands::receipt;
 use crate::output::{self, Failure, Result};
 
 /// As it is typed, and as its receipts say it.
@@ -32,46 +29,40 @@ pub(super) fn run(cli: &Cli, args: &YearArgs) -> Result<u8> {
         Some(file) => priors::read(file, &world.snapshot)?,
         None => Downtimes::default(),
     };
-    let (origin, facts) = match config {
-        Some(_) => (Origin::Alone, Facts::default()),
-        None => (Origin::Folder, Facts::of(cli)?),
-    };
-    let mut calls = traffic(cli, origin, (&args.traffic, args.gate), &world, &facts)?;
-    let digest = facts.digest()?.map(|digest| (Facts::ARGUMENT.into(), digest));
-    calls.arguments.extend(digest);
-    let ran = ran(args, &world, &calls)?;
+    let origin = config.map_or(Origin::Folder, |_| Origin::Alone);
+    let calls = traffic(cli, origin, (&args.traffic, args.gate), &world)?;
     let options = options(args);
-    let inputs = Inputs {
-        assumed: options.assumed,
-        bars: Bars::default(),
-        known: facts.known(calls.receipts),
-        snapshot: world.snapshot.clone(),
-        traffic: calls.traffic,
-    };
-    let report = drawn(&inputs, &downtimes, options)?;
+    let mut cited = calls.cited;
+    cited.assume(options.assumed);
+    cited.say(COMMON, options.common.to_string());
+    cited.say(RUNS, options.runs.to_string());
+    cited.file(CONFIG, config)?;
+    cited.file(receipt::PRIORS, args.priors.as_deref())?;
+    cited.seed = Some(options.seed);
+    let rehearsal = Rehearsal::new(&world.snapshot, &calls.traffic, calls.known);
+    let report = drawn(&rehearsal, &downtimes, options)?;
     if cli.json {
         output::json(&report)?;
     } else {
         output::line(report.text())?;
     }
     if let Some(mut page) = page {
-        page.doubting(calls.doubt.as_ref());
-        let rehearsal = Rehearsal::new(&inputs.snapshot, &inputs.traffic, inputs.known.clone());
+        page.doubting(cited.doubt.as_ref());
         page.write(&year_page(page.ground(&rehearsal), &report))?;
     }
     if !args.recorded.no_receipt {
-        match calls.doubt {
-            Some(doubt) => output::progress(format!("no receipt: {doubt}")),
-            None => receipt::record(cli, ran, &report),
-        }
+        cited.record(cli, COMMAND, &world, &report);
     }
     Ok(0)
 }
 
 /// Draw the years and decide the worst of them, on all cores.
-pub(super) fn drawn(inputs: &Inputs, downtimes: &Downtimes, options: YearOptions) -> Result<YearReport> {
-    let rehearsal = Rehearsal::new(&inputs.snapshot, &inputs.traffic, inputs.known.clone());
-    let year = Year::new(&rehearsal, downtimes, options)
+pub(super) fn drawn(
+    rehearsal: &Rehearsal<'_>,
+    downtimes: &Downtimes,
+    options: YearOptions,
+) -> Result<YearReport> {
+    let year = Year::new(rehearsal, downtimes, options)
         .map_err(|error| Failure::input(format!("no year can be drawn: {error}")))?;
     let runs = watched(year.runs(), "years drawn", &|ix| year.run(ix));
     let years = year.gather(runs);
@@ -91,33 +82,6 @@ const fn options(args: &YearArgs) -> YearOptions {
             None => 0,
         },
     }
-}
-
-/// What a receipt cites of the run.
-fn ran(args: &YearArgs, world: &World, calls: &Calls) -> Result<Ran> {
-    let options = options(args);
-    let mut arguments: BTreeMap<Arc<str>, Arc<str>> = calls.arguments.clone();
-    let mut say = |name: &str, value: String| arguments.insert(name.into(), value.into());
-    say(COMMON, options.common.to_string());
-    say(HOW, options.assumed.loss.name().to_owned());
-    say(RUNS, options.runs.to_string());
-    say(SURVIVORS, options.assumed.survivors.to_string());
-    for (name, file) in [("config", &args.config), (receipt::PRIORS, &args.priors)] {
-        if let Some(file) = file {
-            say(name, receipt::file_digest(file)?.to_string());
-        }
-    }
-    let asks_policy = calls.traffic.basis != Basis::Recorded && !world.parties.is_empty();
-    Ok(Ran {
-        arguments,
-        command: COMMAND,
-        grid: Some(world.snapshot.clone()),
-        ledger: calls.ledger,
-        policy: asks_policy.then(|| receipt::policy(world.judge())),
-        seed: Some(options.seed),
-        traffic: Some(calls.cited),
-        ..Ran::default()
-    })
 }
 
 /// The options that a receipt cites; none where it says what is not known here.
