@@ -299,6 +299,12 @@ enum Reservation {
 /// Effects of one `handle`: an attempt's end gives four (observe, settle, cancel, judge), a call's end six; twice that.
 const EFFECTS_MAX: usize = 12;
 
+/// Whether the key's scope has what is asked for; what the grid does not know is refused for that.
+fn is_in_scope(snapshot: &Snapshot, intake: &Intake) -> bool {
+    let name = snapshot.ask_name(&intake.ask);
+    name.is_none_or(|name| intake.subject.scope.allows(name))
+}
+
 impl Call {
     /// Start a call. Nothing happens until effects are polled.
     pub fn new(snapshot: Arc<Snapshot>, intake: Intake, seed: Seed, now: Tick) -> Self {
@@ -320,9 +326,7 @@ impl Call {
             Some((candidates, settings)) => (candidates.iter().copied().collect(), *settings),
             None => (ArrayVec::new(), snapshot.settings),
         };
-        let in_scope = snapshot
-            .ask_name(&intake.ask)
-            .is_none_or(|name| intake.subject.scope.allows(name));
+        let in_scope = is_in_scope(&snapshot, &intake);
         let mut call = Self {
             answered: None,
             attempts: ArrayVec::new(),
@@ -406,10 +410,7 @@ impl Call {
             }
             None => snapshot.settings,
         };
-        let scope = &intake.subject.scope;
-        *in_scope = snapshot
-            .ask_name(&intake.ask)
-            .is_none_or(|name| scope.allows(name));
+        *in_scope = is_in_scope(&snapshot, &intake);
         plan.renew(candidates.len());
         (*answered, *claim, *decided_at, *ended) = (None, Claim::default(), None, None);
         (*late, *reserved_channel, *reserved_key) = (None, None, None);
