@@ -7,7 +7,7 @@ use super::ranking::{ROWS_MAX, Row, ranking};
 use super::sections::{Pictured, grid, people, supplied};
 use super::sources::sources;
 use super::streams::Streams;
-use super::words::{PerCent, Sure, spoken, spoken_all};
+use super::words::{Sure, spoken, spoken_all};
 use super::{Ground, Known, answer};
 use crate::bars::Miss;
 use crate::contingency::{Contingency, Loss};
@@ -146,53 +146,17 @@ impl Losses<'_> {
     }
 
     fn figures(&self, known: &Known<'_>, worst: Option<&Contingency>) -> Vec<Figure> {
-        let base = known.ground.rehearsal.base();
-        let sure = Sure::of(known.ground.rehearsal.basis());
-        let all = self.sure(known);
-        let losing = self
-            .contingencies
-            .iter()
-            .filter(|one| one.consequence.tally.unserved() > 0);
-        let losing = losing.count();
-        let served = PerCent(base.carried, base.calls);
-        let mut figures = vec![
-            Figure {
-                is_bad: base.refused > 0,
-                says: "of calls are served with nothing gone".to_owned(),
-                sure,
-                value: served.to_string(),
-            },
-            Figure {
-                is_bad: losing > 0,
-                says: "losses would leave calls unserved".to_owned(),
-                sure: all,
-                value: format!(
-                    "{} of {}",
-                    count(losing as u64),
-                    count(self.contingencies.len() as u64)
-                ),
-            },
-        ];
-        if let Some(worst) = worst {
-            let tally = worst.consequence.tally;
-            figures.push(Figure {
-                is_bad: tally.unserved() > 0,
-                says: "of all calls unserved in the worst of them".to_owned(),
-                sure: sure.and(worst.label.into()),
-                value: PerCent(tally.unserved(), tally.served_before()).to_string(),
-            });
-        }
-        figures.push(Figure {
-            is_bad: known.chokepoints.parties_exposed > 0,
-            says: "parties hang on one element for some of their calls".to_owned(),
-            sure,
-            value: format!(
-                "{} of {}",
-                count(known.chokepoints.parties_exposed),
-                count(known.chokepoints.parties)
-            ),
-        });
-        figures
+        let all = self.contingencies.iter();
+        let losing = all.filter(|one| one.consequence.tally.unserved() > 0).count();
+        answer::figures(
+            known,
+            [
+                "of calls are served with nothing gone",
+                "losses would leave calls unserved",
+            ],
+            (losing, self.contingencies.len(), self.sure(known)),
+            worst.map(|worst| (worst.consequence.tally, worst.label.into())),
+        )
     }
 
     /// How sure the least sure of the rows is.

@@ -9,7 +9,7 @@ use super::ranking::{ROWS_MAX, Row, ranking};
 use super::sections::{Pictured, doubt, grid, people, supplied};
 use super::sources::sources;
 use super::streams::Streams;
-use super::words::{PerCent, Sure, between, minute};
+use super::words::{Sure, between, minute};
 use super::{Ground, Known, answer};
 use crate::elements::Element;
 use crate::scenario::{EventReport, ScenarioReport, ScenariosReport};
@@ -84,7 +84,7 @@ pub fn scenarios_page(ground: Ground<'_>, report: &ScenariosReport, shown: &[Sce
         answer: answer(&known, worst),
         banner: ground.doubt.map(doubt),
         command: "drill scenario",
-        figures: figures(report, &known, sure),
+        figures: figures(report, &known),
         lede: format!(
             "{} over {} in {lasting}, {}.",
             crate::table::plural(report.scenarios.len() as u64, "scenario"),
@@ -107,48 +107,19 @@ fn answer(known: &Known<'_>, worst: Option<&ScenarioReport>) -> String {
     format!("“{}” would {does}; {exposed}.", worst.title)
 }
 
-fn figures(report: &ScenariosReport, known: &Known<'_>, sure: Sure) -> Vec<Figure> {
-    let all = report.scenarios.len() as u64;
-    let losing = report
-        .scenarios
-        .iter()
-        .filter(|one| one.consequence.tally.unserved() > 0);
-    let losing = losing.count() as u64;
-    let base = &report.base;
-    let mut figures = vec![
-        Figure {
-            is_bad: base.refused > 0,
-            says: "of calls are served where nothing happens".to_owned(),
-            sure,
-            value: PerCent(base.carried, base.calls).to_string(),
-        },
-        Figure {
-            is_bad: losing > 0,
-            says: "scenarios would leave calls unserved".to_owned(),
-            sure: sure.and(Sure::Modelled),
-            value: format!("{} of {}", count(losing), count(all)),
-        },
-    ];
-    if let Some(worst) = report.scenarios.first() {
-        let tally = worst.consequence.tally;
-        figures.push(Figure {
-            is_bad: tally.unserved() > 0,
-            says: "of all calls unserved in the worst of them".to_owned(),
-            sure: sure.and(Sure::Modelled),
-            value: PerCent(tally.unserved(), tally.served_before()).to_string(),
-        });
-    }
-    figures.push(Figure {
-        is_bad: known.chokepoints.parties_exposed > 0,
-        says: "parties hang on one element for some of their calls".to_owned(),
-        sure,
-        value: format!(
-            "{} of {}",
-            count(known.chokepoints.parties_exposed),
-            count(known.chokepoints.parties)
-        ),
-    });
-    figures
+fn figures(report: &ScenariosReport, known: &Known<'_>) -> Vec<Figure> {
+    let all = report.scenarios.iter();
+    let losing = all.filter(|one| one.consequence.tally.unserved() > 0).count();
+    let worst = report.scenarios.first();
+    answer::figures(
+        known,
+        [
+            "of calls are served where nothing happens",
+            "scenarios would leave calls unserved",
+        ],
+        (losing, report.scenarios.len(), Sure::Modelled),
+        worst.map(|worst| (worst.consequence.tally, Sure::Modelled)),
+    )
 }
 
 fn ranked(report: &ScenariosReport, sure: Sure) -> Section {

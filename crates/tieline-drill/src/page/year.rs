@@ -10,7 +10,7 @@ use super::words::Sure;
 use super::{Ground, Known};
 use crate::structure::DowntimeBasis;
 use crate::table::{count, few, plural};
-use crate::year::{CauseKind, CauseRow, Mean, Spread, WorstRow, YearClass, YearReport};
+use crate::year::{CauseKind, CauseRow, Spread, WorstRow, YearClass, YearReport};
 
 /// Rows of each table, as on a terminal.
 const ROWS_MAX: usize = 12;
@@ -73,25 +73,18 @@ fn figures(report: &YearReport) -> Vec<Tile> {
     let is_lost = report.no_loss.years < report.runs;
     vec![
         tile(
-            mean(&report.hours.mean),
+            report.hours.mean.short(),
             "hours of a year with calls unserved",
             is_lost,
         ),
-        tile(mean(&report.unserved.mean), "calls of a year unserved", is_lost),
+        tile(report.unserved.mean.short(), "calls of a year unserved", is_lost),
         tile(
-            mean(&report.unserved.worst.mean),
+            report.unserved.worst.mean.short(),
             "calls unserved in the worst 5 years of 100, on average",
             is_lost,
         ),
         tile(report.no_loss.share.percent(), "of years without any loss", false),
     ]
-}
-
-fn mean(mean: &Mean) -> String {
-    match &mean.half_width {
-        Some(half) => format!("{} ± {}", mean.mean.short(), half.short()),
-        None => mean.mean.short(),
-    }
 }
 
 fn spread(report: &YearReport) -> Section {
@@ -106,7 +99,7 @@ fn spread(report: &YearReport) -> Section {
         word("how sure"),
     ];
     let row = |name: &str, spread: &Spread| {
-        let mut cells = vec![cell(name), cell(mean(&spread.mean))];
+        let mut cells = vec![cell(name), cell(spread.mean.short())];
         cells.extend(
             spread
                 .quantiles
@@ -200,8 +193,8 @@ fn people(report: &YearReport) -> Section {
         vec![
             cell(name),
             cell(class.calls.short()),
-            cell(mean(&class.unserved)),
-            cell(mean(&class.hours)),
+            cell(class.unserved.short()),
+            cell(class.hours.short()),
             tagged(class.label.into()),
         ]
     };

@@ -65,14 +65,33 @@ pub(super) const fn real(value: u64) -> f64 {
 
 impl Mean {
     pub(super) fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
-        let n = real(values.clone().count() as u64).max(1.0);
-        let mean = values.clone().sum::<f64>() / n;
-        let squares = values.map(|value| (value - mean) * (value - mean)).sum::<f64>();
-        // Values that are all the same say nothing of how they scatter.
-        let scatters = n > 1.0 && squares > 0.0;
+        let (n, mean, variance) = moments(values);
+        Self::scattering(n, mean, variance)
+    }
+
+    /// Of so many values, by their variance; values that are all the same say nothing of how they scatter.
+    fn scattering(n: f64, mean: f64, variance: Option<f64>) -> Self {
+        let variance = variance.filter(|variance| *variance > 0.0);
         Self {
-            half_width: scatters.then(|| Figure::new(Z * (squares / (n - 1.0) / n).sqrt())),
+            half_width: variance.map(|variance| Figure::new(Z * (variance / n).sqrt())),
             mean: Figure::new(mean),
+        }
+    }
+
+    /// As people read it: with its interval, where it has one.
+    pub(crate) fn short(&self) -> String {
+        self.said(Figure::short)
+    }
+
+    /// The same of a share.
+    pub(crate) fn percent(&self) -> String {
+        self.said(Figure::percent)
+    }
+
+    fn said(&self, say: fn(&Figure) -> String) -> String {
+        match &self.half_width {
+            Some(half) => format!("{} ± {}", say(&self.mean), say(half)),
+            None => say(&self.mean),
         }
     }
 }
@@ -110,19 +129,21 @@ impl Spread {
 /// The mean of the worst. Where they begin is estimated, too, which adds to its scatter: the asymptotic variance of an
 /// estimated conditional value at risk, `(s² + p (mean − q)²) / n` with `q` the quantile `p` where they begin.
 fn tail_mean(sorted: &[f64], worst: usize) -> Mean {
-    let tail = sorted.iter().rev().take(worst).copied();
-    let (n, mean) = (real(worst as u64), tail.clone().sum::<f64>() / real(worst as u64));
-    let squares = tail.map(|value| (value - mean) * (value - mean)).sum::<f64>();
-    let begin = sorted.iter().rev().nth(worst).copied();
-    let half_width = begin.filter(|_| n > 1.0).map(|begin| {
-        let p = 1.0 - f64::from(TAIL_OF_100) / 100.0;
-        let variance = squares / (n - 1.0) + p * (mean - begin) * (mean - begin);
-        Z * (variance / n).sqrt()
-    });
-    Mean {
-        half_width: half_width.filter(|half| *half > 0.0).map(Figure::new),
-        mean: Figure::new(mean),
-    }
+    let (n, mean, variance) = moments(sorted.iter().rev().take(worst).copied());
+    let p = 1.0 - f64::from(TAIL_OF_100) / 100.0;
+    let begin = sorted.iter().rev().nth(worst);
+    let variance = variance
+        .zip(begin)
+        .map(|(variance, begin)| variance + p * (mean - begin) * (mean - begin));
+    Mean::scattering(n, mean, variance)
+}
+
+/// How many values, their mean, and the variance of what they are drawn from; none of a single one.
+fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64, Option<f64>) {
+    let n = real(values.clone().count() as u64).max(1.0);
+    let mean = values.clone().sum::<f64>() / n;
+    let squares = values.map(|value| (value - mean) * (value - mean)).sum::<f64>();
+    (n, mean, (n > 1.0).then(|| squares / (n - 1.0)))
 }
 
 /// The least value that so many of a hundred years do not exceed, and the ranks between which the true one lies.

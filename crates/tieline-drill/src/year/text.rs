@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::report::{CauseKind, CauseRow, OutRow, WorstRow, YearReport};
-use super::stats::{Mean, Spread};
+use super::stats::Spread;
 use crate::contingency::rows::heading;
 use crate::structure::DowntimeBasis;
 use crate::table::{Side, count, few, plural, table, wrapped};
@@ -43,9 +43,9 @@ impl YearReport {
             ("worst", Side::Right),
         ];
         let row = |name: &str, spread: &Spread| {
-            let mut row = vec![name.to_owned(), mean(&spread.mean)];
+            let mut row = vec![name.to_owned(), spread.mean.short()];
             row.extend(spread.quantiles.iter().map(|quantile| quantile.value.short()));
-            row.push(mean(&spread.worst.mean));
+            row.push(spread.worst.mean.short());
             row.push(spread.max.short());
             row
         };
@@ -58,8 +58,8 @@ impl YearReport {
             text,
             "Of {} calls a year, {} go unserved, in {} episodes.",
             self.calls.short(),
-            share(&self.unserved_share),
-            mean(&self.episodes)
+            self.unserved_share.percent(),
+            self.episodes.short()
         );
         let _ = writeln!(
             text,
@@ -88,8 +88,8 @@ impl YearReport {
             vec![
                 name.to_owned(),
                 class.calls.short(),
-                mean(&class.unserved),
-                mean(&class.hours),
+                class.unserved.short(),
+                class.hours.short(),
             ]
         });
         format!("\n{}", table(&head, &rows.collect::<Vec<_>>()))
@@ -212,20 +212,6 @@ fn worst(row: &WorstRow) -> Vec<String> {
 
 fn named(out: &OutRow) -> String {
     out.name.clone()
-}
-
-fn mean(mean: &Mean) -> String {
-    match &mean.half_width {
-        Some(half) => format!("{} ± {}", mean.mean.short(), half.short()),
-        None => mean.mean.short(),
-    }
-}
-
-fn share(mean: &Mean) -> String {
-    match &mean.half_width {
-        Some(half) => format!("{} ± {}", mean.mean.percent(), half.percent()),
-        None => mean.mean.percent(),
-    }
 }
 
 fn more(all: usize, shown: usize) -> String {

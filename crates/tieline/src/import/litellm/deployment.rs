@@ -151,8 +151,12 @@ impl Entry<'_> {
     }
 
     /// Numbers stand beside the parts, too.
+    fn stated(&self, key: &str) -> Option<&Arc<Node>> {
+        self.of(key).or_else(|| self.node.get(key))
+    }
+
     fn number(&self, key: &str) -> Option<u64> {
-        whole(self.of(key).or_else(|| self.node.get(key))?)
+        whole(self.stated(key)?)
     }
 
     fn said(&self, keys: &[&str]) -> Said {
@@ -211,8 +215,7 @@ impl Entry<'_> {
             );
         }
         for key in ["rpm", "tpm"] {
-            let stated = self.of(key).or_else(|| self.node.get(key));
-            if stated.is_some_and(|node| whole(node).is_none()) {
+            if self.stated(key).is_some_and(|node| whole(node).is_none()) {
                 remarks.not_mapped(
                     place,
                     format!("`{key}` is no number of 1 and more"),
