@@ -40,7 +40,8 @@ pub(super) fn run(cli: &Cli, args: &Plan) -> Result<u8> {
     });
     let search = search(inputs, &catalogue);
     let mut report = searched(&search, args.pairs);
-    if let Some(rest) = search.rest(&report.threats).filter(|_| report.fixes.is_empty()) {
+    let is_unfixed = report.fixes.is_empty() && !report.threats.is_empty();
+    if let Some(rest) = is_unfixed.then(|| search.rest(&report.threats)).flatten() {
         report.add_rest(searched(&rest, args.pairs));
     }
     if !report.threats.is_empty() && search.is_ruled() {
