@@ -137,6 +137,17 @@ pub enum CostChange {
     Unknown,
 }
 
+impl CostChange {
+    /// As a cell of a table.
+    pub(crate) fn cell(self) -> String {
+        match self {
+            Self::Nano(0) => "-".to_owned(),
+            Self::Nano(nano) => crate::table::signed_usd(nano),
+            Self::Unknown => "unknown".to_owned(),
+        }
+    }
+}
+
 impl Consequence {
     /// Whether nothing changes for anyone.
     pub const fn is_nothing(&self) -> bool {

@@ -128,13 +128,10 @@ impl<'r, 't> Contingencies<'r, 't> {
             Case { gone, play }
         });
         let cases = cases.collect();
-        let is_whole = assumed.survivors == 1_000;
         Self {
             assumed,
             cases,
-            derated: (!is_whole)
-                .then(|| derated(snapshot, assumed.survivors))
-                .flatten(),
+            derated: assumed.left(snapshot),
             plays,
             rehearsal,
         }
@@ -222,16 +219,10 @@ impl<'r, 't> Contingencies<'r, 't> {
             .iter()
             .filter_map(|ix| self.rehearsal.snapshot().channel(*ix))
             .map(|channel| {
-                let element = Element {
+                self.assumed.loss.takes(Element {
                     kind: ElementKind::Channel,
                     name: channel.name.to_string(),
-                };
-                match self.assumed.loss {
-                    Loss::Cut => Happening::Cut(element),
-                    Loss::Errors => Happening::Out(element, Failure::Errors),
-                    Loss::Refused => Happening::Out(element, Failure::Refused),
-                    Loss::Silent => Happening::Out(element, Failure::Silent),
-                }
+                })
             });
         for happening in grid.chain(gone) {
             // A grid has 4,096 channels at most, and a timeline room for 65,536 happenings.
@@ -247,8 +238,35 @@ pub(crate) fn worst_first(a: &Contingency, b: &Contingency) -> std::cmp::Orderin
     weight(b).cmp(&weight(a)).then_with(|| a.gone.cmp(&b.gone))
 }
 
+impl Assumed {
+    /// The grid with what is left, where its limits are not worth all that they say.
+    pub(crate) fn left(self, snapshot: &Snapshot) -> Option<Arc<Snapshot>> {
+        (self.survivors != 1_000)
+            .then(|| derated(snapshot, self.survivors))
+            .flatten()
+    }
+}
+
 impl Loss {
     const ALL: [Self; 4] = [Self::Cut, Self::Errors, Self::Refused, Self::Silent];
+
+    /// What happens when an element goes like that.
+    pub(crate) const fn takes(self, element: Element) -> Happening {
+        match self {
+            Self::Cut => Happening::Cut(element),
+            Self::Errors => Happening::Out(element, Failure::Errors),
+            Self::Refused => Happening::Out(element, Failure::Refused),
+            Self::Silent => Happening::Out(element, Failure::Silent),
+        }
+    }
+
+    /// What happens when it comes back.
+    pub(crate) const fn gives_back(self, element: Element) -> Happening {
+        match self {
+            Self::Cut => Happening::Restore(element),
+            Self::Errors | Self::Refused | Self::Silent => Happening::Back(element),
+        }
+    }
 
     /// As it is typed.
     pub const fn name(self) -> &'static str {

@@ -66,12 +66,8 @@ impl<'g> Known<'g> {
     fn of(ground: Ground<'g>) -> Self {
         let rehearsal = ground.rehearsal;
         let calls = rehearsal.traffic().calls.iter().enumerate();
-        let critical = calls.filter(|(ix, call)| {
-            let is_served = rehearsal
-                .before(*ix)
-                .is_some_and(|before| before.lane().is_some());
-            is_served && rehearsal.is_critical(call.kind as usize)
-        });
+        let critical =
+            calls.filter(|(ix, call)| rehearsal.is_served(*ix) && rehearsal.is_critical(call.kind as usize));
         Self {
             asks: Asks::of(rehearsal),
             before: rehearsal.streams(),

@@ -31,7 +31,7 @@ use crate::elements::Element;
 use crate::known::Known;
 use crate::laid::Laid;
 use crate::n_minus_1::notes;
-use crate::rehearsal::{Base, Before, Rehearsal};
+use crate::rehearsal::{Base, Rehearsal};
 use crate::timeline::Permille;
 use crate::traffic::{Basis, Traffic};
 
@@ -204,7 +204,7 @@ impl<'t> PlanSearch<'t> {
         let mut critical = vec![false; traffic.kinds.len()];
         for (ix, call) in traffic.calls.iter().enumerate() {
             let kind = call.kind as usize;
-            let is_served = rehearsal.before(ix).and_then(Before::lane).is_some();
+            let is_served = rehearsal.is_served(ix);
             if let (true, Some(place)) = (is_served, critical.get_mut(kind)) {
                 *place = *place || rehearsal.is_critical(kind);
             }
@@ -414,11 +414,11 @@ impl<'t> PlanSearch<'t> {
 
     /// Parties with critical calls that are served without the offers and refused with them.
     fn refused_by(&self, with: &Rehearsal<'_>) -> u64 {
-        let is_served = |ix| with.before(ix).and_then(Before::lane).is_some();
         let traffic = self.rehearsal.traffic();
         let calls = traffic.calls.iter().enumerate();
-        let refused = calls
-            .filter(|(ix, call)| self.is_critical(call.kind as usize) && self.serves(*ix) && !is_served(*ix));
+        let refused = calls.filter(|(ix, call)| {
+            self.is_critical(call.kind as usize) && self.serves(*ix) && !with.is_served(*ix)
+        });
         let mut parties: Vec<u32> = refused
             .filter_map(|(_, call)| Some(traffic.kinds.get(call.kind as usize)?.party))
             .collect();
@@ -429,7 +429,7 @@ impl<'t> PlanSearch<'t> {
 
     /// Whether a call is served without any offer.
     fn serves(&self, call: usize) -> bool {
-        self.rehearsal.before(call).and_then(Before::lane).is_some()
+        self.rehearsal.is_served(call)
     }
 
     fn is_critical(&self, kind: usize) -> bool {

@@ -293,6 +293,11 @@ impl<'t> Rehearsal<'t> {
         self.dialled.get(channel).copied().unwrap_or(true)
     }
 
+    /// Whether a call is served with nothing gone.
+    pub(crate) fn is_served(&self, call: usize) -> bool {
+        self.before(call).and_then(Before::lane).is_some()
+    }
+
     pub(crate) fn before(&self, call: usize) -> Option<Before> {
         self.before.get(call).copied()
     }

@@ -105,7 +105,7 @@ impl<'r, 't> Screen<'r, 't> {
             let is_budgeted = pool.limits.has_budget();
             is_budgeted.then_some(pool.settings.output_tokens_max.into())
         };
-        let derated = crate::derate::derated(snapshot, assumed.survivors);
+        let derated = assumed.left(snapshot);
         let worth = derated.as_ref().unwrap_or(snapshot);
         Self {
             assumed,

@@ -58,6 +58,11 @@ pub(crate) fn plural(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
+/// A number of parties.
+pub(crate) fn plural_parties(n: u64) -> String {
+    format!("{} {}", count(n), if n == 1 { "party" } else { "parties" })
+}
+
 /// Nano-dollars as USD, exact, without trailing zeros beyond the cent.
 pub(crate) fn usd(nano: u64) -> String {
     let exact = Nano(nano).to_string();

@@ -25,7 +25,6 @@ use self::demand::{CLASSES_MAX, Demand};
 use self::run::Sums;
 use self::supply::Supply;
 use crate::contingency::Assumed;
-use crate::derate::derated;
 use crate::rehearsal::Rehearsal;
 use crate::structure::Downtimes;
 use crate::timeline::Permille;
@@ -121,9 +120,7 @@ impl<'r, 't> Year<'r, 't> {
         if let Some(cause) = causes.iter().find(is_often) {
             return Err(YearError::TooOften(cause.named(), cause.prior.per_1000_years));
         }
-        let left = (options.assumed.survivors != 1_000)
-            .then(|| derated(snapshot, options.assumed.survivors))
-            .flatten();
+        let left = options.assumed.left(snapshot);
         let supply = Supply::new(
             snapshot,
             left.as_ref().unwrap_or(snapshot),

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{CALLS_MIN, COST_BAR, Calibration, CostRow, DECISIONS_BAR, TTFT_BAR, TtftRow, Verdict};
+use super::{
+    CALLS_MIN, COST_BAR, Calibration, CostRow, DECISIONS_BAR, QuantileRow, TTFT_BAR, TtftRow, Verdict,
+};
 use crate::table::{Side, count, plural, signed_usd, span, table, usd, wrapped};
 
 /// Rows of channels × models on a terminal.
@@ -52,7 +54,7 @@ impl Calibration {
                 let counts = row.channel.is_none() || quantile.verdict == Verdict::Missed;
                 if counts && quantile.verdict != Verdict::Passed {
                     verdict = verdict.max(quantile.verdict);
-                    why.push((quantile.verdict, row.why(name)));
+                    why.push((quantile.verdict, row.why(name, quantile)));
                 }
             }
         }
@@ -211,9 +213,7 @@ impl TtftRow {
         }
     }
 
-    fn why(&self, name: &str) -> String {
-        let found = self.quantiles().into_iter().find(|(other, _)| *other == name);
-        let quantile = found.map_or(self.p50, |(_, quantile)| quantile);
+    fn why(&self, name: &str, quantile: QuantileRow) -> String {
         let mut why = format!(
             "{name} of the time to first content{} is {} instead of {}, off by {}, and the bar is {}",
             self.of(),

@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use super::{Contingency, Loss};
-use crate::consequence::{ClassRow, Consequence, CostChange};
+use crate::consequence::{ClassRow, Consequence};
 use crate::elements::named;
 use crate::known::PartyClass;
 use crate::rehearsal::Base;
-use crate::table::{Side, count, few, plural, signed_usd, span, table as aligned, tenths, wrapped};
+use crate::table::{Side, count, few, plural, plural_parties, span, table as aligned, tenths, wrapped};
 use crate::tally::Tally;
 use crate::traffic::Basis;
 
@@ -95,11 +95,7 @@ pub(crate) fn row(name: String, consequence: &Consequence) -> Vec<String> {
     } = tally;
     let mut row = vec![name];
     row.extend([kept, moved, degraded, held, lost, parties_losing].map(number));
-    row.push(match consequence.cost_change_nano {
-        CostChange::Unknown => "unknown".to_owned(),
-        CostChange::Nano(0) => "-".to_owned(),
-        CostChange::Nano(nano) => signed_usd(nano),
-    });
+    row.push(consequence.cost_change_nano.cell());
     row.push(consequence.first_content.map_or_else(
         || "-".to_owned(),
         |times| signed_span(times.before.p90_us, times.after.p90_us),
@@ -193,13 +189,5 @@ fn signed_span(before: u64, after: u64) -> String {
         Ordering::Equal => "-".to_owned(),
         Ordering::Greater => format!("+{}", span(after - before)),
         Ordering::Less => format!("-{}", span(before - after)),
-    }
-}
-
-fn plural_parties(n: u64) -> String {
-    if n == 1 {
-        "1 party".to_owned()
-    } else {
-        format!("{} parties", count(n))
     }
 }

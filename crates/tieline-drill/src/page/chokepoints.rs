@@ -41,7 +41,7 @@ impl Chokepoints {
         let (laid, traffic) = (rehearsal.laid(), rehearsal.traffic());
         let mut served = vec![0_u64; traffic.kinds.len()];
         for (ix, call) in traffic.calls.iter().enumerate() {
-            let is_served = rehearsal.before(ix).is_some_and(|before| before.lane().is_some());
+            let is_served = rehearsal.is_served(ix);
             if let (true, Some(count)) = (is_served, served.get_mut(call.kind as usize)) {
                 *count += 1;
             }

@@ -13,7 +13,7 @@ use super::words::{Sure, between, minute};
 use super::{Ground, Known, answer};
 use crate::elements::Element;
 use crate::scenario::{EventReport, ScenarioReport, ScenariosReport};
-use crate::table::{count, span};
+use crate::table::{plural_parties, span};
 use crate::traffic::spelled;
 
 /// Scenarios whose course is shown: 40 pictures of 15 kB are 600 kB.
@@ -160,14 +160,10 @@ fn recovery(one: &ScenarioReport) -> String {
     if recovery.parties_not > 0 {
         parts.push(format!(
             "{} not well again in this time",
-            parties(recovery.parties_not)
+            plural_parties(recovery.parties_not)
         ));
     }
     parts.join("; ")
-}
-
-fn parties(n: u64) -> String {
-    format!("{} {}", count(n), super::words::noun(n, "party", "parties"))
 }
 
 /// Each scenario over time.

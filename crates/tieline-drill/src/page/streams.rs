@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
 
-use crate::concentration::{Concentration, IndexAfter, Of, Suppliers, Way, way};
+use crate::concentration::{Of, Way, way};
 use crate::known::PartyClass;
 use crate::laid::Laid;
 use crate::rehearsal::Rehearsal;
@@ -157,7 +157,7 @@ impl Streams {
         self.rows.values().map(|sum| sum.calls).sum()
     }
 
-    fn weights(&self, of: Of) -> BTreeMap<Way, u64> {
+    pub(super) fn weights(&self, of: Of) -> BTreeMap<Way, u64> {
         let mut weights: BTreeMap<Way, u64> = BTreeMap::new();
         for (stream, sum) in &self.rows {
             let own = match of {
@@ -169,13 +169,5 @@ impl Streams {
             *weight = weight.saturating_add(own);
         }
         weights
-    }
-
-    pub(super) fn concentration(&self, of: Of, by: &Suppliers) -> Concentration {
-        by.sums(self.weights(of).into_iter()).concentration(of)
-    }
-
-    pub(super) fn concentration_after(&self, of: Of, by: &Suppliers, before: Option<u32>) -> IndexAfter {
-        by.sums(self.weights(of).into_iter()).after(of, before)
     }
 }

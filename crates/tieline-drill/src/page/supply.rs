@@ -1,11 +1,13 @@
 //! Concentration of supply: the index of calls, tokens and spend, by cloud, lab, region and channel, before and after.
 
+use std::collections::BTreeMap;
+
 use super::document::{cell, number, small, table, word};
 use super::markup::{Markup, markup};
 use super::px::Px;
 use super::streams::Streams;
 use super::words::Sure;
-use crate::concentration::{Concentration, IndexAfter, Of, Suppliers};
+use crate::concentration::{Concentration, IndexAfter, Of, Suppliers, Way};
 use crate::table::{count, percent};
 use tieline_core::Snapshot;
 
@@ -23,9 +25,11 @@ pub(super) fn supply(
     let suppliers = Suppliers::all(snapshot);
     let mut rows = Vec::new();
     for of in [Of::Calls, Of::Tokens, Of::Spend] {
+        let (before, after) = (before.weights(of), after.map(|(_, after)| after.weights(of)));
         for by in &suppliers {
-            let now = before.concentration(of, by);
-            let then = after.map(|(_, after)| after.concentration_after(of, by, now.hhi));
+            let sums = |weights: &BTreeMap<Way, u64>| by.sums(weights.iter().map(|(way, sum)| (*way, *sum)));
+            let now = sums(&before).concentration(of);
+            let then = after.as_ref().map(|after| sums(after).after(of, now.hhi));
             rows.push(row(&now, then.as_ref()));
         }
     }

@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 
 use super::{Alone, Fix, OfferRow, PlanReport, Rest, RulesCost, Threat, Unsecured, Why};
-use crate::consequence::CostChange;
 use crate::contingency::rows::heading;
 use crate::elements::named;
-use crate::table::{Side, count, few, plural, signed_usd, table, usd, wrapped};
+use crate::table::{Side, count, few, plural, plural_parties, table, usd, wrapped};
 
 /// Rows of each table.
 const ROWS_MAX: usize = 10;
@@ -81,7 +80,7 @@ fn threats(threats: &[Threat]) -> String {
             "  without {}: {} of {} unserved ({})",
             named(&threat.gone),
             plural(threat.calls, "critical call"),
-            parties(threat.parties_losing),
+            plural_parties(threat.parties_losing),
             few(&threat.parties, PARTIES_MAX)
         );
         text.push_str(&wrapped(&line, 4));
@@ -109,11 +108,7 @@ fn fixes(fixes: &[Fix]) -> String {
             usd(fix.cost_nano_per_month.0),
             fix.offers.join(" + "),
             plural(fix.lead_days.into(), "day"),
-            match fix.base_cost_change_nano {
-                CostChange::Nano(0) => "-".to_owned(),
-                CostChange::Nano(nano) => signed_usd(nano),
-                CostChange::Unknown => "unknown".to_owned(),
-            },
+            fix.base_cost_change_nano.cell(),
             count(fix.plays),
         ]
     });
@@ -149,9 +144,11 @@ impl Alone {
     pub(crate) fn says(&self) -> String {
         match self {
             Alone::Fails { gone, parties: n } if gone.is_empty() => {
-                format!("refuses calls of {} that are served today", parties(*n))
+                format!("refuses calls of {} that are served today", plural_parties(*n))
             }
-            Alone::Fails { gone, parties: n } => format!("{} unserved without {}", parties(*n), named(gone)),
+            Alone::Fails { gone, parties: n } => {
+                format!("{} unserved without {}", plural_parties(*n), named(gone))
+            }
             Alone::NotNeeded => "not needed".to_owned(),
             Alone::Screened { gone, party } => format!("no way left for {party} without {}", named(gone)),
             Alone::Serves => "serves".to_owned(),
@@ -208,14 +205,6 @@ fn rules_cost(rules: &RulesCost) -> String {
         None => "Modelled: without the rules on offered channels nothing would serve either.".to_owned(),
     };
     format!("\n{}", wrapped(&says, 0))
-}
-
-fn parties(n: u64) -> String {
-    if n == 1 {
-        "1 party".to_owned()
-    } else {
-        format!("{} parties", count(n))
-    }
 }
 
 impl Why {

@@ -37,6 +37,14 @@ pub(crate) enum Unserved {
     Party,
 }
 
+/// Put a call behind the others.
+pub(crate) fn push(calls: &mut Vec<TrafficCall>, call: TrafficCall) {
+    if calls.len() == calls.capacity() {
+        calls.reserve_exact((calls.len() / 8).max(CALLS_FIRST));
+    }
+    calls.push(call);
+}
+
 impl<'g> Builder<'g> {
     pub(crate) fn new(basis: Basis, onto: Option<Onto<'g>>) -> Self {
         let mut views: BTreeMap<&'g str, Vec<&'g PartyView<'g>>> = BTreeMap::new();
@@ -67,11 +75,7 @@ impl<'g> Builder<'g> {
     }
 
     pub(crate) fn push(&mut self, call: TrafficCall) {
-        let calls = &mut self.traffic.calls;
-        if calls.len() == calls.capacity() {
-            calls.reserve_exact((calls.len() / 8).max(CALLS_FIRST));
-        }
-        calls.push(call);
+        push(&mut self.traffic.calls, call);
     }
 
     /// The traffic in order of arrival; of calls that came at once, in the order in which they were read.

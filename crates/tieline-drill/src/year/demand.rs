@@ -11,7 +11,7 @@ use tieline_core::{ChannelClaim, Criticality, Ruling, Span, Tick};
 
 use crate::arrivals::week::{HOUR, HOURS, hour_of_week, watched};
 use crate::known::PartyClass;
-use crate::rehearsal::{Before, Rehearsal};
+use crate::rehearsal::Rehearsal;
 use crate::traffic::{Basis, NONE, Traffic, TrafficCall};
 
 /// Classes of one year: half of the nodes that a problem of flows may have.
@@ -85,7 +85,7 @@ impl Demand {
         let mut kinds: Vec<BTreeMap<usize, u64>> = vec![BTreeMap::new(); classes.len()];
         for (ix, call) in traffic.calls.iter().enumerate() {
             let kind = call.kind as usize;
-            let served = rehearsal.before(ix).and_then(Before::lane).is_some();
+            let served = rehearsal.is_served(ix);
             let Some(of) = of_kinds.get(kind).copied().flatten().filter(|_| served) else {
                 continue;
             };

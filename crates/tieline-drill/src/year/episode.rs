@@ -16,11 +16,10 @@ use super::run::{Drawn, Run, causes_of, drawn, gone, hours};
 use super::supply::is_in;
 use crate::arrivals::week::{HOUR, HOURS, hour_of_week};
 use crate::consequence::Consequence;
-use crate::contingency::Loss;
 use crate::elements::{Element, ElementKind};
 use crate::rehearsal::Rehearsal;
 use crate::scenario::draw::{Draws, Purpose};
-use crate::timeline::{Failure, Happening, Timeline, TooMany};
+use crate::timeline::{Happening, Timeline, TooMany};
 use crate::traffic::{Basis, Traffic, TrafficCall};
 
 /// Hours of an episode that are decided: a week has each hour once.
@@ -152,13 +151,11 @@ fn timeline(year: &Year<'_, '_>, drawn: &Drawn, pieces: &[Piece]) -> Result<Time
                 kind: ElementKind::Channel,
                 name: channel.name.to_string(),
             };
-            let happening = match (year.options.assumed.loss, is) {
-                (Loss::Cut, true) => Happening::Cut(element),
-                (Loss::Cut, false) => Happening::Restore(element),
-                (_, false) => Happening::Back(element),
-                (Loss::Errors, true) => Happening::Out(element, Failure::Errors),
-                (Loss::Refused, true) => Happening::Out(element, Failure::Refused),
-                (Loss::Silent, true) => Happening::Out(element, Failure::Silent),
+            let loss = year.options.assumed.loss;
+            let happening = if is {
+                loss.takes(element)
+            } else {
+                loss.gives_back(element)
             };
             timeline.at(instant(drawn, piece.from), happening)?;
         }

@@ -251,7 +251,7 @@ fn source(at: &At<String>, sink: &mut Sink) -> Option<Arc<str>> {
 }
 
 fn day(at: &At<String>, sink: &mut Sink) -> Option<Arc<str>> {
-    if at.value.len() == 10 && at.value.parse::<jiff::civil::Date>().is_ok() {
+    if value::is_day(&at.value) {
         return Some(Arc::from(at.value.as_str()));
     }
     let message = format!("`{}` is not a day", shown(&at.value));

@@ -137,8 +137,7 @@ fn record(name: &At<String>, list: &RawPriceList, sink: &mut Sink) -> Option<Pri
         }
     }
     let (date, source) = (list.date.as_ref()?, list.source.as_ref()?);
-    let is_day = date.value.len() == 10 && date.value.parse::<jiff::civil::Date>().is_ok();
-    if !is_day {
+    if !value::is_day(&date.value) {
         sink.push(
             Diagnostic::error(Code::PriceBad, format!("`{}` is not a day", shown(&date.value)))
                 .at(date.span, "wants year, month and day")

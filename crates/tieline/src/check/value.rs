@@ -15,6 +15,11 @@ use crate::raw::At;
 /// Bytes of a name; the core keeps names of requests up to the same length.
 const NAME_BYTES_MAX: usize = 128;
 
+/// Whether a text is a day, such as `2026-11-20`.
+pub(super) fn is_day(text: &str) -> bool {
+    text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
+}
+
 /// Decimal digits of training compute: 1e30 FLOP is ten thousand times the largest run that is publicly known.
 const FLOP_DIGITS_MAX: usize = 31;
 

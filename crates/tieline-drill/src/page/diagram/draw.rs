@@ -278,8 +278,11 @@ fn described(node: &Node, moment: Moment) -> String {
         let _ = write!(text, ", {}", moment.gone());
     }
     if let Some(parties) = node.chokepoint {
-        let parties = format!("{} {}", count(parties), noun(parties, "party", "parties"));
-        let _ = write!(text, "; a chokepoint of {parties}");
+        let _ = write!(
+            text,
+            "; a chokepoint of {}",
+            crate::table::plural_parties(parties)
+        );
     }
     text
 }

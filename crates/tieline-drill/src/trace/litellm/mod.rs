@@ -29,7 +29,7 @@ use super::fields::{Fields, NoFields};
 use super::lines::{LINE_BYTES_MAX, Line, Lines};
 use crate::traffic::{
     Asked, Basis, Builder, CALLS_MAX, COST_KNOWN, NO_LANE, NONE, Onto, STREAMED, Traffic, TrafficCall,
-    USAGE_KNOWN, Unserved, Window, flag, narrow,
+    USAGE_KNOWN, Unserved, Window, flag, narrow, push,
 };
 
 /// Bytes of a row. LiteLLM cuts what it stores of prompts and answers to a few thousand characters each.
@@ -292,19 +292,11 @@ impl SpendReader {
         if let Some(cost) = call.cost_nano {
             self.log.samples.take(lane, call.tokens, cost);
         }
-        let prompt = call
-            .tokens
-            .iter()
-            .take(1)
-            .chain(call.tokens.iter().skip(2).take(2));
-        let prompt: u64 = prompt.map(|count| u64::from(*count)).sum();
+        let [input, _, read, written, _] = call.tokens.map(u64::from);
+        let prompt = input + read + written;
         let flags =
             USAGE_KNOWN | flag(COST_KNOWN, call.cost_nano.is_some()) | flag(STREAMED, call.is_streamed);
-        let calls = &mut self.log.calls;
-        if calls.len() == calls.capacity() {
-            calls.reserve_exact((calls.len() / 8).max(4_096));
-        }
-        calls.push(TrafficCall {
+        let call = TrafficCall {
             at: call.at,
             cost_nano: call.cost_nano.unwrap_or_default(),
             tokens: call.tokens,
@@ -317,7 +309,8 @@ impl SpendReader {
             lane,
             flags,
             result: Outcome::Served,
-        });
+        };
+        push(&mut self.log.calls, call);
     }
 
     /// A party by the digest of its kind and name; 64 bits are enough to tell millions apart.

@@ -2,6 +2,7 @@
 
 use tieline_drill::Source;
 
+use crate::check::value;
 use crate::diagnose::{Code, Diagnostic, Sink, shown};
 use crate::raw::At;
 use crate::raw::scenario::{RawScenario, RawSource};
@@ -88,7 +89,7 @@ fn is_address(url: &At<String>, sink: &mut Sink) -> bool {
 }
 
 fn is_day(day: &At<String>, sink: &mut Sink) -> bool {
-    let is_day = day.value.len() == 10 && day.value.parse::<jiff::civil::Date>().is_ok();
+    let is_day = value::is_day(&day.value);
     if !is_day {
         let message = format!("`{}` is not a day", shown(&day.value));
         sink.push(
