@@ -3,16 +3,12 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tieline_drill::{Ground, PAGE_START, Rehearsal};
 
 use crate::cli::Paged;
 use crate::output::{self, Failure, Result};
-
-/// A page is for whom the process's umask, or who narrowed the page that is replaced, lets see it.
-const MODE: u32 = 0o666;
 
 /// A page that was asked for.
 pub(super) struct Page<'p> {
@@ -60,11 +56,11 @@ impl<'p> Page<'p> {
         let failed = |error: &dyn std::fmt::Display| {
             Failure::found(format!("cannot write {}: {error}", self.path.display()))
         };
+        // It names parties and what they hang on: for its owner alone, unless the page before it was for others.
         let before = std::fs::metadata(self.path).ok();
         let folder = folder(self.path);
         let mut file = tempfile::Builder::new()
             .prefix(".page-")
-            .permissions(std::fs::Permissions::from_mode(MODE))
             .tempfile_in(folder)
             .map_err(|error| failed(&error))?;
         let written = before
@@ -116,6 +112,8 @@ fn may_write(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -128,14 +126,12 @@ mod tests {
         let html = format!("{PAGE_START}</html>");
         let page = Page::of(&args).unwrap().unwrap();
         page.write(&html).unwrap();
+        let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         page.write(&html).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), html);
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o640,
-            "as narrow as the one before"
-        );
+        assert_eq!(mode(), 0o640, "as the one before");
         assert_eq!(
             std::fs::read_dir(folder.path()).unwrap().count(),
             1,
