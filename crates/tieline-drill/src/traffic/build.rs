@@ -1,22 +1,22 @@
 //! Puts traffic together: names are interned, what calls share is kept once, and what was not recorded on a grid is judged
-//! there. Memory grows by eighths, so that ten million calls never have twice their room.
+//! there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tieline_core::{Ask, Dialect, Ruling, Scope};
 
+use super::pieces::Pieces;
 use super::{Asked, Basis, CALLS_MAX, Class, Kind, NO_LANE, Onto, Traffic, TrafficCall};
 use crate::party::{ANYONE, PartyView};
-
-/// Calls for which room is made at first.
-const CALLS_FIRST: usize = 4_096;
 
 /// Parties times what they ask for, of calls that were not recorded here: at some 1.4 KB each, laid on a grid, 140 MB.
 pub(crate) const KINDS_MAX: usize = 100_000;
 
 #[derive(Debug)]
 pub(crate) struct Builder<'g> {
+    /// As they come; those of `traffic` once they are all there.
+    calls: Pieces<TrafficCall>,
     kind_ix: BTreeMap<Kind, u32>,
     lane_ix: BTreeMap<(Arc<str>, Arc<str>), u16>,
     onto: Option<Onto<'g>>,
@@ -37,14 +37,6 @@ pub(crate) enum Unserved {
     Party,
 }
 
-/// Put a call behind the others.
-pub(crate) fn push(calls: &mut Vec<TrafficCall>, call: TrafficCall) {
-    if calls.len() == calls.capacity() {
-        calls.reserve_exact((calls.len() / 8).max(CALLS_FIRST));
-    }
-    calls.push(call);
-}
-
 impl<'g> Builder<'g> {
     pub(crate) fn new(basis: Basis, onto: Option<Onto<'g>>) -> Self {
         let mut views: BTreeMap<&'g str, Vec<&'g PartyView<'g>>> = BTreeMap::new();
@@ -52,6 +44,7 @@ impl<'g> Builder<'g> {
             views.entry(&view.party).or_default().push(view);
         }
         Self {
+            calls: Pieces::new(),
             kind_ix: BTreeMap::new(),
             lane_ix: BTreeMap::new(),
             onto,
@@ -67,7 +60,7 @@ impl<'g> Builder<'g> {
 
     /// Whether another call fits; where none does, it is counted as left out.
     pub(crate) const fn has_room(&mut self) -> bool {
-        let fits = self.traffic.calls.len() < CALLS_MAX;
+        let fits = self.calls.len() < CALLS_MAX;
         if !fits {
             self.traffic.left_out += 1;
         }
@@ -75,12 +68,19 @@ impl<'g> Builder<'g> {
     }
 
     pub(crate) fn push(&mut self, call: TrafficCall) {
-        push(&mut self.traffic.calls, call);
+        self.calls.push(call);
+    }
+
+    /// How many calls there are.
+    pub(crate) const fn calls(&self) -> usize {
+        self.calls.len()
     }
 
     /// The traffic in order of arrival; of calls that came at once, in the order in which they were read.
     pub(crate) fn finish(mut self) -> Traffic {
-        self.traffic.calls.sort_by_key(|call| call.at);
+        let mut calls = self.calls.into_vec();
+        calls.sort_by_key(|call| call.at);
+        self.traffic.calls = calls;
         self.traffic
     }
 

@@ -28,8 +28,8 @@ use self::row::{Call, Cells, Column};
 use super::fields::{Fields, NoFields};
 use super::lines::{LINE_BYTES_MAX, Line, Lines};
 use crate::traffic::{
-    Asked, Basis, Builder, CALLS_MAX, COST_KNOWN, NO_LANE, NONE, Onto, STREAMED, Traffic, TrafficCall,
-    USAGE_KNOWN, Unserved, Window, flag, narrow, push,
+    Asked, Basis, Builder, CALLS_MAX, COST_KNOWN, NO_LANE, NONE, Onto, Pieces, STREAMED, Traffic,
+    TrafficCall, USAGE_KNOWN, Unserved, Window, flag, narrow,
 };
 
 /// Bytes of a row. LiteLLM cuts what it stores of prompts and answers to a few thousand characters each.
@@ -75,7 +75,7 @@ pub struct Deployed {
 /// A log that was read.
 #[derive(Debug)]
 pub struct SpendLog {
-    calls: Vec<TrafficCall>,
+    calls: Pieces<TrafficCall>,
     asks: Vec<Arc<str>>,
     deployed: Vec<Deployed>,
     /// Party and what it asks for.
@@ -173,7 +173,7 @@ impl SpendReader {
             key: String::new(),
             kind_ix: BTreeMap::new(),
             log: SpendLog {
-                calls: Vec::new(),
+                calls: Pieces::new(),
                 asks: Vec::new(),
                 deployed: Vec::new(),
                 kinds: Vec::new(),
@@ -310,7 +310,7 @@ impl SpendReader {
             flags,
             result: Outcome::Served,
         };
-        push(&mut self.log.calls, call);
+        self.log.calls.push(call);
     }
 
     /// A party by the digest of its kind and name; 64 bits are enough to tell millions apart.
@@ -519,29 +519,27 @@ impl SpendLog {
         let kinds: Vec<Result<u32, Unserved>> = self.kinds.iter().map(&mut kind).collect();
         let (mut beyond, mut outside, mut unknown_asks) = (0, 0, 0);
         let (mut unknown_channels, mut unpriced) = (0, 0);
-        let mut calls = self.calls;
-        calls.retain_mut(|call| {
+        for mut call in self.calls {
             if !window.holds(call.at) {
                 outside += 1;
-                return false;
+                continue;
             }
             match kinds.get(call.kind as usize) {
                 Some(Ok(kind)) => call.kind = *kind,
                 Some(Err(Unserved::Kinds)) => {
                     beyond += 1;
-                    return false;
+                    continue;
                 }
                 _ => {
                     unknown_asks += 1;
-                    return false;
+                    continue;
                 }
             }
             call.lane = lanes.get(usize::from(call.lane)).copied().unwrap_or(NO_LANE);
             unknown_channels += u64::from(call.lane == NO_LANE);
             unpriced += u64::from(call.cost_nano().is_none());
-            true
-        });
-        builder.traffic.calls = calls;
+            builder.push(call);
+        }
         let too_many = self.left_out.get(&LeftOut::TooMany).copied();
         builder.traffic.left_out = beyond + unknown_asks + too_many.unwrap_or_default();
         let mut traffic = builder.finish();
