@@ -17,6 +17,7 @@ use tieline_core::{ChannelIx, Snapshot, Tick};
 use crate::consequence::{Consequence, PARTY_ROWS_MAX};
 use crate::derate::derated;
 use crate::elements::{Element, ElementKind};
+use crate::laid::Laid;
 use crate::page::Streams;
 use crate::rehearsal::Rehearsal;
 use crate::timeline::{Failure, Happening, Permille, Timeline};
@@ -32,7 +33,7 @@ pub struct Contingency {
     pub label: Label,
 }
 
-/// How far a row can be relied on.
+/// How a row was come by. It is no surer than the calls that it rests on, of which `basis` says what they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Label {
@@ -70,8 +71,8 @@ pub struct Assumed {
 pub struct Contingencies<'r, 't> {
     assumed: Assumed,
     cases: Vec<Case>,
-    /// The grid with what the survivors are worth, if that is not all.
-    derated: Option<Arc<Snapshot>>,
+    /// The grid with what the survivors are worth, if that is not all, and the traffic on it.
+    derated: Option<(Arc<Snapshot>, Laid<'t>)>,
     plays: Vec<Vec<ChannelIx>>,
     rehearsal: &'r Rehearsal<'t>,
 }
@@ -131,7 +132,10 @@ impl<'r, 't> Contingencies<'r, 't> {
         Self {
             assumed,
             cases,
-            derated: assumed.left(snapshot),
+            derated: assumed.left(snapshot).map(|grid| {
+                let laid = rehearsal.laid_on(&grid);
+                (grid, laid)
+            }),
             plays,
             rehearsal,
         }
@@ -153,7 +157,13 @@ impl<'r, 't> Contingencies<'r, 't> {
         if self.is_nothing(out) {
             return (self.rehearsal.nothing(), self.rehearsal.dialled().to_vec());
         }
-        self.rehearsal.play_for(&self.timeline(out), PARTY_ROWS_MAX)
+        let timeline = self.timeline(out);
+        match &self.derated {
+            None => self.rehearsal.play_for(&timeline, PARTY_ROWS_MAX),
+            Some((_, laid)) => self
+                .rehearsal
+                .play_on(laid, &timeline, PARTY_ROWS_MAX, &mut |_, _, _| {}),
+        }
     }
 
     /// Who answers whom while this is gone, decided call by call; none where it is no case here.
@@ -214,7 +224,7 @@ impl<'r, 't> Contingencies<'r, 't> {
 
     fn timeline(&self, out: &[ChannelIx]) -> Timeline<'static> {
         let mut timeline = Timeline::default();
-        let grid = self.derated.iter().cloned().map(Happening::Grid);
+        let grid = self.derated.iter().map(|(grid, _)| Happening::Grid(grid.clone()));
         let gone = out
             .iter()
             .filter_map(|ix| self.rehearsal.snapshot().channel(*ix))

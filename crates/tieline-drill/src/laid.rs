@@ -72,6 +72,16 @@ pub(crate) struct Answer {
     pub(crate) ttft: Option<Span>,
 }
 
+impl std::fmt::Debug for Laid<'_> {
+    /// Not the calls: there may be millions.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let grids = self.grids.len();
+        f.debug_struct("Laid")
+            .field("grids", &grids)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<'t> Laid<'t> {
     pub(crate) fn new(snapshot: &Arc<Snapshot>, traffic: &'t Traffic) -> Self {
         let mut laid = Self {
@@ -99,7 +109,7 @@ impl<'t> Laid<'t> {
         }
     }
 
-    fn lay(&mut self, snapshot: &Arc<Snapshot>) {
+    pub(crate) fn lay(&mut self, snapshot: &Arc<Snapshot>) {
         if self.grid_of(snapshot).is_some() {
             return;
         }

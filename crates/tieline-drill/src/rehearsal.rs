@@ -169,10 +169,11 @@ impl<'t> Rehearsal<'t> {
         self.laid.traffic
     }
 
-    /// Lay the traffic on the grids of a timeline, once for many plays of it; [`Rehearsal::play`] does it for one play
-    /// where it was not done.
-    pub fn lay(&mut self, timeline: &Timeline<'_>) {
-        self.laid.lay_all(timeline);
+    /// The traffic on another grid, too: once for many plays of timelines with that grid.
+    pub(crate) fn laid_on(&self, grid: &Arc<Snapshot>) -> Laid<'t> {
+        let mut laid = self.laid.clone();
+        laid.lay(grid);
+        laid
     }
 
     /// What becomes of the calls while the timeline plays.
@@ -192,11 +193,22 @@ impl<'t> Rehearsal<'t> {
         rows_max: usize,
         seen: &mut dyn FnMut(&Laid<'_>, &End, Fate),
     ) -> (Consequence, Vec<bool>) {
+        self.play_on(&self.laid, timeline, rows_max, seen)
+    }
+
+    /// The same over traffic that is laid on grids of the timeline; on those that are missing it is laid for this play.
+    pub(crate) fn play_on(
+        &self,
+        laid: &Laid<'t>,
+        timeline: &Timeline<'_>,
+        rows_max: usize,
+        seen: &mut dyn FnMut(&Laid<'_>, &End, Fate),
+    ) -> (Consequence, Vec<bool>) {
         let own;
-        let laid = if self.laid.has(timeline) {
-            &self.laid
+        let laid = if laid.has(timeline) {
+            laid
         } else {
-            let mut more = self.laid.clone();
+            let mut more = laid.clone();
             more.lay_all(timeline);
             own = more;
             &own
