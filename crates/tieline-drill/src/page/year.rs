@@ -8,9 +8,10 @@ use super::sections::{doubt, grid, supplied};
 use super::sources::sources;
 use super::words::Sure;
 use super::{Ground, Known};
+use crate::contingency::Label;
 use crate::structure::DowntimeBasis;
 use crate::table::{count, few, plural};
-use crate::year::{CauseKind, CauseRow, Spread, WorstRow, YearClass, YearReport};
+use crate::year::{CauseKind, Spread, YearClass, YearReport};
 
 /// Rows of each table, as on a terminal.
 const ROWS_MAX: usize = 12;
@@ -32,15 +33,20 @@ pub fn year_page(ground: Ground<'_>, report: &YearReport) -> String {
         ),
         sections: vec![
             spread(report),
-            causes(&report.causes),
+            causes(report),
             people(report),
-            episodes(&report.worst, Sure::of(report.basis)),
+            episodes(report),
             grid(&known, None),
             supplied(&known, None),
             sources(&known, &report.notes, &[]),
         ],
     };
     document.html()
+}
+
+/// What was come by so is no surer than the calls that it rests on.
+fn sure(report: &YearReport, label: Label) -> Sure {
+    Sure::of(report.basis).and(label.into())
 }
 
 fn answer(report: &YearReport) -> String {
@@ -67,7 +73,7 @@ fn figures(report: &YearReport) -> Vec<Tile> {
     let tile = |value: String, says: &str, is_bad: bool| Tile {
         is_bad,
         says: says.to_owned(),
-        sure: Sure::Modelled,
+        sure: sure(report, Label::Modelled),
         value,
     };
     let is_lost = report.no_loss.years < report.runs;
@@ -107,7 +113,7 @@ fn spread(report: &YearReport) -> Section {
                 .map(|quantile| cell(quantile.value.short())),
         );
         cells.push(cell(spread.max.short()));
-        cells.push(tagged(spread.label.into()));
+        cells.push(tagged(sure(report, spread.label)));
         cells
     };
     let rows = vec![
@@ -129,7 +135,8 @@ fn spread(report: &YearReport) -> Section {
     Section::new("years", "What a year comes to", "", body)
 }
 
-fn causes(all: &[CauseRow]) -> Section {
+fn causes(report: &YearReport) -> Section {
+    let all = &report.causes;
     let columns = [
         word("what goes out"),
         number("hours out a year"),
@@ -146,9 +153,9 @@ fn causes(all: &[CauseRow]) -> Section {
             }
         });
         let prior = &cause.prior;
-        let sure = match prior.basis {
+        let is_sure = match prior.basis {
             DowntimeBasis::Assumed => Sure::Assumed,
-            DowntimeBasis::Measured | DowntimeBasis::Stated => Sure::Modelled,
+            DowntimeBasis::Measured | DowntimeBasis::Stated => sure(report, Label::Modelled),
         };
         let says = format!(
             "{} a year, {} on average: {}",
@@ -162,7 +169,7 @@ fn causes(all: &[CauseRow]) -> Section {
             cell(cause.while_out.short()),
             cell(cause.because.short()),
             cell(says),
-            tagged(sure),
+            tagged(is_sure),
         ]
     });
     let body = markup(|m| {
@@ -195,7 +202,7 @@ fn people(report: &YearReport) -> Section {
             cell(class.calls.short()),
             cell(class.unserved.short()),
             cell(class.hours.short()),
-            tagged(class.label.into()),
+            tagged(sure(report, class.label)),
         ]
     };
     let named = report.classes.iter().map(|class| {
@@ -234,7 +241,7 @@ fn parties(m: &mut Markup, report: &YearReport) {
             cell(&party.party),
             cell(party.class.name()),
             cell(party.unserved.short()),
-            tagged(party.label.into()),
+            tagged(sure(report, party.label)),
         ]
     });
     m.leaf("h3", &[], "Parties that lose most");
@@ -247,7 +254,8 @@ fn parties(m: &mut Markup, report: &YearReport) {
     more(m, all, report.parties.len().min(ROWS_MAX), "parties");
 }
 
-fn episodes(all: &[WorstRow], sure: Sure) -> Section {
+fn episodes(report: &YearReport) -> Section {
+    let all = &report.worst;
     let columns = [
         word("lost to"),
         number("lasts, h"),
@@ -273,7 +281,10 @@ fn episodes(all: &[WorstRow], sure: Sure) -> Section {
             cell(of(decided.map(|decided| decided.tally.calls()))),
             cell(of(decided.map(|decided| decided.tally.unserved()))),
             cell(decided.map_or_else(|| row.unserved.short(), |decided| count(decided.flow_unserved))),
-            tagged(decided.map_or(Sure::Modelled, |decided| sure.and(decided.label.into()))),
+            tagged(sure(
+                report,
+                decided.map_or(Label::Modelled, |decided| decided.label),
+            )),
         ]
     });
     let body = markup(|m| {

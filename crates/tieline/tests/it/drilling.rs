@@ -330,6 +330,12 @@ fn priors_of_ones_own() {
         "[cloud]\nper_year = \"1\"\nhours = 60\nsource = \"x\"\n",
         "[cloud]\nper_year = \"1\"\nminutes = 60\n",
         "[cloud\n",
+        "[cloud]\nper_year = \"1\"\nminutes = 60\nsource = \" \"\n",
+        "[cloud]\nper_year = \"1\"\nminutes = 60\nsource = \"two\\nlines\"\n",
+        &format!(
+            "[cloud]\nper_year = \"1\"\nminutes = 60\nsource = \"{}\"\n",
+            "x".repeat(257)
+        ),
     ] {
         folder.write("wrong.toml", wrong);
         assert_eq!(
@@ -340,6 +346,11 @@ fn priors_of_ones_own() {
     }
     assert_eq!(
         folder.run(&["grid", "--priors", "nowhere.toml"]).status.code(),
+        Some(2)
+    );
+    // A device has no end, and no length.
+    assert_eq!(
+        folder.run(&["grid", "--priors", "/dev/zero"]).status.code(),
         Some(2)
     );
     assert_eq!(

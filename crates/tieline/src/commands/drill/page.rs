@@ -58,11 +58,7 @@ impl<'p> Page<'p> {
         };
         // It names parties and what they hang on: for its owner alone, unless the page before it was for others.
         let before = std::fs::metadata(self.path).ok();
-        let folder = folder(self.path);
-        let mut file = tempfile::Builder::new()
-            .prefix(".page-")
-            .tempfile_in(folder)
-            .map_err(|error| failed(&error))?;
+        let mut file = beside(self.path).map_err(|error| failed(&error))?;
         let written = before
             .map_or(Ok(()), |before| {
                 file.as_file().set_permissions(before.permissions())
@@ -83,8 +79,20 @@ fn folder(path: &Path) -> PathBuf {
     }
 }
 
-/// Whether a page may be written there: its folder is there, and what has the name, if anything has, is a page of a drill.
+/// A new file in the folder of a page, gone unless it is made the page.
+fn beside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(".page-")
+        .tempfile_in(folder(path))
+}
+
+/// Whether a page may be written there: its folder takes a file, and what has the name, if anything has, is a page of a
+/// drill.
 fn may_write(path: &Path) -> Result<()> {
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        let message = format!("cannot write {}: that is the name of a folder", path.display());
+        return Err(Failure::input(message).with_hint("name a file in it"));
+    }
     let folder = folder(path);
     if !folder.is_dir() {
         let message = format!(
@@ -94,6 +102,10 @@ fn may_write(path: &Path) -> Result<()> {
         );
         return Err(Failure::input(message).with_hint("make the folder first, or give another name"));
     }
+    beside(path).map_err(|error| {
+        let message = format!("cannot write {}: {}: {error}", path.display(), folder.display());
+        Failure::input(message).with_hint("give a name in a folder of yours")
+    })?;
     // A link is followed by who reads it, and replaced by who writes.
     let Ok(found) = std::fs::symlink_metadata(path) else {
         return Ok(());
@@ -152,6 +164,15 @@ mod tests {
         std::os::unix::fs::symlink(&mine, &link).unwrap();
         assert!(refused(link).contains("no page of a drill"));
         assert!(refused(folder.path().join("none/page.html")).contains("is no folder"));
+        let slash = format!("{}/new/", folder.path().display());
+        assert!(refused(slash.into()).contains("the name of a folder"));
+        // Nobody makes files there, not even root.
+        assert!(refused("/proc/page.html".into()).starts_with("cannot write /proc/page.html: /proc: "));
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            3,
+            "nothing is tried out for good"
+        );
         assert!(Page::of(&Paged { html: None }).unwrap().is_none());
     }
 }

@@ -2,7 +2,7 @@
 //! what is shipped.
 //!
 //! Refuses names that the grid does not have, and what is out never or more than half of the time. Bounds:
-//! [`FILE_BYTES_MAX`].
+//! [`FILE_BYTES_MAX`], [`SOURCE_CHARS_MAX`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,11 +11,15 @@ use serde::Deserialize;
 use tieline_core::Snapshot;
 use tieline_drill::{Downtime, DowntimeBasis, Downtimes};
 
+use crate::check;
 use crate::output::{Failure, Result};
 use crate::raw::nearest;
 
 /// A grid has at most 4,352 elements, and a row is some 100 bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Of a source, which is said of each cause of a report: two lines of a terminal.
+const SOURCE_CHARS_MAX: usize = 256;
 
 /// A row, such as `["cloud:aws"]`.
 #[derive(Deserialize)]
@@ -31,15 +35,11 @@ struct Row {
 pub(in crate::commands) fn read(file: &Path, snapshot: &Snapshot) -> Result<Downtimes> {
     let shown = file.display();
     let failed = |why: String| Failure::input(format!("cannot read the priors in {shown}: {why}"));
-    let bytes = std::fs::metadata(file)
-        .map_err(|error| failed(error.to_string()))?
-        .len();
-    if bytes > FILE_BYTES_MAX {
-        return Err(failed(format!(
-            "it has {bytes} bytes, more than {FILE_BYTES_MAX}"
-        )));
+    let bytes = check::read_start(file, FILE_BYTES_MAX).map_err(|error| failed(error.to_string()))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(failed(format!("it has more than {FILE_BYTES_MAX} bytes")));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| failed("it is no text in UTF-8".to_owned()))?;
     let rows: BTreeMap<String, Row> = toml::from_str(&text).map_err(|error| {
         failed(error.to_string()).with_hint(
             "a row is `[\"cloud:aws\"]` with `per_year = \"0.5\"`, `minutes = 240` and `source = \"where it is from\"`",
@@ -54,6 +54,14 @@ pub(in crate::commands) fn read(file: &Path, snapshot: &Snapshot) -> Result<Down
             return Err(failure.with_hint(near.map_or_else(
                 || "name a component, a kind of component, `channel`, or `channel:NAME`".to_owned(),
                 |near| format!("did you mean `{near}`?"),
+            )));
+        }
+        if !is_source(&row.source) {
+            let failure = failed(format!(
+                "`source` of `{name}` is empty, long, or more than one line"
+            ));
+            return Err(failure.with_hint(format!(
+                "say in at most {SOURCE_CHARS_MAX} characters where the number is from"
             )));
         }
         let per_1000_years = thousandths(&row.per_year).ok_or_else(|| {
@@ -74,6 +82,11 @@ pub(in crate::commands) fn read(file: &Path, snapshot: &Snapshot) -> Result<Down
         }
     }
     Ok(downtimes)
+}
+
+/// Whether a text can stand as a source in a row of a report.
+fn is_source(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= SOURCE_CHARS_MAX && !text.chars().any(char::is_control)
 }
 
 /// What may be named: elements, and their kinds.
