@@ -185,6 +185,18 @@ fn what_is_no_log_says_so() {
     check("[{\"startTime\": ", "within a row");
     check("[1, 2]", "none of its 0 rows");
     check("{\"detail\": \"Authentication Error\"}", "none of its 1 rows");
+    check(
+        "\u{feff}{\"detail\": \"Authentication Error\"}",
+        "none of its 1 rows",
+    );
+    check(
+        "startTime,model_group,prompt_tokens\n2026-03-02 09:00:00,chat,1\n",
+        "neither `endTime` nor `request_duration_ms`",
+    );
+    check(
+        "[{\"startTime\": \"2026-03-02 09:00:00\", \"model_group\": \"chat\", \"prompt_tokens\": 1}]",
+        "the times or numbers of 1 cannot be read",
+    );
     let long = format!(
         "{header}2026-03-02 09:00:00,2026-03-02 09:00:01,chat,1,1,0\n\"{}\n",
         "x".repeat(3 << 20)
@@ -193,6 +205,31 @@ fn what_is_no_log_says_so() {
     assert_eq!(
         (log.rows(), log.calls(), log.left_out()[&LeftOut::Unreadable]),
         (2, 1, 1)
+    );
+}
+
+#[test]
+fn what_two_files_both_have_counts_once() {
+    let bytes = fixture("spend.csv");
+    let of = |mut reader: SpendReader, files: &[&[u8]]| {
+        for file in files {
+            reader.feed(file);
+            reader.end_file().unwrap();
+        }
+        reader.finish().unwrap()
+    };
+    let once = of(SpendReader::of_several(b""), &[&bytes]);
+    let twice = of(SpendReader::of_several(b""), &[&bytes, &bytes]);
+    assert_eq!(twice.rows(), 2 * once.rows());
+    assert_eq!(twice.calls(), once.calls());
+    assert_eq!(twice.left_out()[&LeftOut::Twice], once.calls());
+    assert_eq!(once.left_out().get(&LeftOut::Twice), None);
+    // Without ids nothing tells one from the other.
+    let text =
+        "startTime,endTime,model_group,prompt_tokens\n2026-03-02 09:00:00,2026-03-02 09:00:01,chat,1\n";
+    assert_eq!(
+        of(SpendReader::of_several(b""), &[text.as_bytes(), text.as_bytes()]).calls(),
+        2
     );
 }
 

@@ -431,8 +431,8 @@ pub(crate) struct Fit {
 /// Where the calls of a rehearsal come from: the ledger, if nothing else is said.
 #[derive(Args, Debug)]
 pub(crate) struct TrafficArgs {
-    /// Calls from elsewhere: a trace (CSV, JSON Lines), a folder of them, or a law (`.toml`); with --litellm, LiteLLM's
-    /// spend log (`LiteLLM_SpendLogs` as CSV or JSON) too. May be given several times.
+    /// Calls from elsewhere: a trace (CSV, JSON Lines), a folder of them, or a law (`.toml`); beside --litellm,
+    /// where a command has that, LiteLLM's spend log (`LiteLLM_SpendLogs` as CSV or JSON) too. May be given several times.
     #[arg(long, value_name = "FILE")]
     pub(crate) traffic: Vec<PathBuf>,
     /// Whose the calls of a trace are, what they ask for, and what the trace does not say.

@@ -107,6 +107,18 @@ fn no_secret_leaves_the_file() {
 }
 
 #[test]
+fn a_price_that_is_none_is_named_and_not_only_missing() {
+    let text = "model_list:\n\
+                - model_name: chat\n  \
+                  litellm_params: {model: openai/gpt-4o, input_cost_per_token: 3 cents, output_cost_per_token: 0.00001}\n";
+    let read = |_: &Path| Ok(text.as_bytes().to_vec());
+    let import = Import::open(&[Path::new("c.yaml")], &BTreeSet::new(), &read).unwrap();
+    let said = import.convert(&Observed::new()).mapping.text();
+    assert!(said.contains("`input_cost_per_token` is no price"), "{said}");
+    assert!(said.contains("no price is stated"), "{said}");
+}
+
+#[test]
 fn what_cannot_be_read_says_why() {
     let check = |text: &str, says: &str| {
         let read = |_: &Path| Ok(text.as_bytes().to_vec());

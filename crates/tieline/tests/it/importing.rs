@@ -208,8 +208,22 @@ fn losses_over_the_calls_of_a_log() {
     }
     let whole = json(dir.path(), &format!("{drill} spend.csv"));
     let calls = |report: &Value| report["mapping"]["traffic"]["calls"].as_u64().unwrap();
-    let twice = json(dir.path(), &format!("{drill} spend.csv --traffic spend.json"));
-    assert_eq!(calls(&twice), 2 * calls(&whole));
+    let same = json(dir.path(), &format!("{drill} spend.csv --traffic spend.json"));
+    assert_eq!(
+        calls(&same),
+        calls(&whole),
+        "a call that both files hold counts once"
+    );
+    let left_out = same["mapping"]["traffic"]["left_out"].as_array().unwrap();
+    let twice = left_out
+        .iter()
+        .find(|row| row["says"].as_str().unwrap().contains("request_id"));
+    // One asks for what the configuration does not have.
+    assert_eq!(twice.unwrap()["count"].as_u64().unwrap(), calls(&whole) + 1);
+    let text = std::fs::read_to_string(dir.path().join("spend.csv")).unwrap();
+    std::fs::write(dir.path().join("other.csv"), text.replace("chatcmpl-", "other-")).unwrap();
+    let more = json(dir.path(), &format!("{drill} spend.csv --traffic other.csv"));
+    assert_eq!(calls(&more), 2 * calls(&whole));
     let part = |window: &str| calls(&json(dir.path(), &format!("{drill} spend.csv {window}")));
     let (before, after) = (
         part("--until 2026-03-02T09:01:00Z"),

@@ -1,5 +1,5 @@
 //! Cuts JSON that comes in pieces into the objects that are rows: those of a list, of a list under `data` in an object, or
-//! one after the other. What stands between them is passed over; what a row holds is for its reader to judge.
+//! one after the other. What stands between and before them is passed over; what a row holds is for its reader to judge.
 //!
 //! Bounds: [`ROW_BYTES_MAX`] a row; a longer one is counted and passed over, whatever it holds.
 
@@ -23,12 +23,10 @@ pub(super) struct Cutter {
     row: Vec<u8>,
     /// How deep rows lie; unknown before the first bracket.
     rows_at: Option<usize>,
-    /// What stood before the first row, as far as it tells where rows lie.
-    head: Vec<u8>,
 }
 
-/// How an answer begins whose rows are a list in it.
-const LISTED: &[u8] = b"{\"data\":[";
+/// The key under which an object has rows as a list.
+const LISTED: &[u8] = b"\"data\"";
 
 impl Cutter {
     pub(super) fn feed(&mut self, bytes: &[u8], each: &mut dyn FnMut(Cut<'_>)) {
@@ -43,8 +41,17 @@ impl Cutter {
     }
 
     fn byte(&mut self, byte: u8, each: &mut dyn FnMut(Cut<'_>)) {
-        if self.rows_at.is_none() && !self.find_rows(byte) {
-            return;
+        if self.rows_at.is_none() {
+            match byte {
+                b'[' => self.rows_at = Some(1),
+                b'{' => self.rows_at = Some(0),
+                _ => return,
+            }
+        }
+        if byte == b'[' && self.is_list_of_rows() {
+            self.rows_at = Some(2);
+            self.row.clear();
+            self.is_too_long = false;
         }
         let is_in = self.rows_at.is_some_and(|at| self.depth > at);
         let begins = byte == b'{' && !self.in_text && self.rows_at == Some(self.depth);
@@ -67,33 +74,18 @@ impl Cutter {
         }
     }
 
-    /// Look for where rows lie; whether the byte is one to go on with.
-    fn find_rows(&mut self, byte: u8) -> bool {
-        // Within the quotes of the key a space counts.
-        if byte.is_ascii_whitespace() && !(2..7).contains(&self.head.len()) {
-            return false;
-        }
-        self.head.push(byte);
-        if self.head == LISTED {
-            self.rows_at = Some(2);
-            self.depth = 1;
-            return true;
-        }
-        if LISTED.starts_with(&self.head) {
-            return false;
-        }
-        // A list of rows, or an object that is a row itself.
-        let first = self.head.pop();
-        self.settle(usize::from(self.head.is_empty() && first == Some(b'[')));
-        true
-    }
-
-    /// Rows lie at this depth; what was looked at for that is taken up.
-    fn settle(&mut self, at: usize) {
-        self.rows_at = Some(at);
-        for byte in std::mem::take(&mut self.head) {
-            self.byte(byte, &mut |_| {});
-        }
+    /// Whether a list that begins holds rows, and the object about it is none: it is the object's `data`.
+    fn is_list_of_rows(&self) -> bool {
+        let is_member = self.rows_at == Some(0) && self.depth == 1 && !self.in_text;
+        let before = || {
+            self.row
+                .trim_ascii_end()
+                .strip_suffix(b":")?
+                .trim_ascii_end()
+                .strip_suffix(LISTED)
+        };
+        is_member
+            && before().is_some_and(|before| matches!(before.trim_ascii_end().last(), Some(b'{' | b',')))
     }
 
     fn step(&mut self, byte: u8) {
@@ -147,6 +139,13 @@ mod tests {
             "{\"a\":1}\n{\"b\":\"\\\"{\"}\n",
             &[r#"{"a":1}"#, r#"{"b":"\"{"}"#],
         );
+        check(
+            r#"{"total": 2, "page": {"data": [{"x": 1}]}, "data": [{"a":1},{"b":[{}]}], "more": false}"#,
+            &[r#"{"a":1}"#, r#"{"b":[{}]}"#],
+        );
+        check("\u{feff}[{\"a\":1}]", &[r#"{"a":1}"#]);
+        check("\u{feff}{\"data\":[{\"a\":1}]}", &[r#"{"a":1}"#]);
+        check(r#"{"a":"\"data\":[{}]"}"#, &[r#"{"a":"\"data\":[{}]"}"#]);
         check(r#"{"d ata":[{"x":1}]}"#, &[r#"{"d ata":[{"x":1}]}"#]);
         check(r#"{"date":[{"x":1}]}"#, &[r#"{"date":[{"x":1}]}"#]);
         check("[]", &[]);

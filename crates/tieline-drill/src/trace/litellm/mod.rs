@@ -56,6 +56,8 @@ pub enum LeftOut {
     Refused,
     /// Beyond [`CALLS_MAX`].
     TooMany,
+    /// A row of another file has the same `request_id`.
+    Twice,
     /// Its times or numbers cannot be read.
     Unreadable,
 }
@@ -114,6 +116,9 @@ pub struct SpendReader {
     log: SpendLog,
     party_ix: BTreeMap<Box<str>, u32>,
     salt: Box<[u8]>,
+    /// The calls of several files, by 64 bits of the digest of their `request_id`: among ten million, two are taken for one
+    /// with a chance of 3 in a million. Empty if there is but one file, in which LiteLLM's key keeps each from being twice.
+    seen: Option<BTreeSet<u64>>,
 }
 
 #[derive(Debug)]
@@ -184,6 +189,16 @@ impl SpendReader {
             },
             party_ix: BTreeMap::new(),
             salt: salt.into(),
+            seen: None,
+        }
+    }
+
+    /// The same for several files, which may overlap: a call of which one had the `request_id` already is left out.
+    #[must_use]
+    pub fn of_several(salt: &[u8]) -> Self {
+        Self {
+            seen: Some(BTreeSet::new()),
+            ..Self::new(salt)
         }
     }
 
@@ -249,9 +264,22 @@ impl SpendReader {
     pub fn finish(self) -> Result<SpendLog, NoLog> {
         if self.log.calls.is_empty() {
             let rows = self.log.rows;
-            return Err(NoLog {
-                says: format!("none of its {rows} rows is a call that a model answered"),
-            });
+            let unreadable = self
+                .log
+                .left_out
+                .get(&LeftOut::Unreadable)
+                .copied()
+                .unwrap_or_default();
+            let why = if unreadable > 0 {
+                format!(
+                    "; the times or numbers of {unreadable} cannot be read: a row has `startTime`, `endTime` or \
+                     `request_duration_ms`, and `prompt_tokens`"
+                )
+            } else {
+                String::new()
+            };
+            let says = format!("none of its {rows} rows is a call that a model answered{why}");
+            return Err(NoLog { says });
         }
         Ok(self.log)
     }
@@ -270,10 +298,21 @@ impl SpendReader {
 
     fn row(&mut self, cells: &Cells<'_>) {
         match cells.call() {
+            Ok(_) if self.was_seen(cells.request_id()) => self.leave_out(LeftOut::Twice),
             Ok(_) if self.log.calls.len() >= CALLS_MAX => self.leave_out(LeftOut::TooMany),
             Ok(call) => self.call(&call),
             Err(why) => self.leave_out(why),
         }
+    }
+
+    /// Whether a call was in the files already. One without an id never was.
+    fn was_seen(&mut self, request_id: &str) -> bool {
+        let Some(seen) = self.seen.as_mut().filter(|_| !request_id.is_empty()) else {
+            return false;
+        };
+        let digest = tieline_note::sha256(request_id.as_bytes()).0;
+        let bits = digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        seen.len() < CALLS_MAX && !seen.insert(bits)
     }
 
     fn leave_out(&mut self, why: LeftOut) {
@@ -442,14 +481,19 @@ impl Csv {
         self.columns = (0..self.fields.len())
             .map(|ix| Column::named(&self.fields.text(text, ix)))
             .collect();
-        if is_header(&self.columns) {
-            Ok(())
-        } else {
-            Err(
-                "its first line is no header of a spend log: `startTime`, `model_group` or `model`, and `prompt_tokens` are \
-                 missing",
-            )
+        if !is_header(&self.columns) {
+            return Err(
+                "its first line is no header of a spend log: that has `startTime`, `model_group` or `model`, and \
+                 `prompt_tokens`",
+            );
         }
+        let ends = [Column::EndTime, Column::DurationMs];
+        if !ends.iter().any(|column| self.columns.contains(&Some(*column))) {
+            return Err(
+                "it has neither `endTime` nor `request_duration_ms`: how long its calls took is not there",
+            );
+        }
+        Ok(())
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) enum Column {
     ModelId,
     PromptTokens,
     Provider,
+    RequestId,
     Spend,
     StartTime,
     Status,
@@ -56,6 +57,7 @@ const COLUMNS: [(&str, Column); COLUMNS_LEN] = [
     ("modelid", Column::ModelId),
     ("prompttokens", Column::PromptTokens),
     ("customllmprovider", Column::Provider),
+    ("requestid", Column::RequestId),
     ("spend", Column::Spend),
     ("starttime", Column::StartTime),
     ("status", Column::Status),
@@ -63,7 +65,7 @@ const COLUMNS: [(&str, Column); COLUMNS_LEN] = [
     ("user", Column::User),
 ];
 
-const COLUMNS_LEN: usize = 19;
+const COLUMNS_LEN: usize = 20;
 
 impl Column {
     pub(super) fn named(name: &str) -> Option<Self> {
@@ -175,6 +177,11 @@ impl<'r> Cells<'r> {
 
     fn get(&self, column: Column) -> &str {
         self.cells.get(column as usize).map_or("", |cell| cell.trim())
+    }
+
+    /// What no other row of the table has; empty if it is not there.
+    pub(super) fn request_id(&self) -> &str {
+        self.get(Column::RequestId)
     }
 
     /// The members of an object; none if it is no JSON.

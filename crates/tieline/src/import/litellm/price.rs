@@ -5,7 +5,7 @@
 //! 0 for both where their list has no price (`litellm/utils.py`, `_get_model_info_helper`), so two zeros of it are unknown.
 //! Decimals are read as they are written, without floating point. Bounds: the tiers of a price are the core's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub(super) struct Costs {
     pub(super) is_by_time: bool,
     /// Other rates from this many tokens of the prompt on.
     tiers: BTreeMap<u64, Rates>,
+    /// Keys of rates whose values are none.
+    pub(super) unread: BTreeSet<Arc<str>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,7 +47,10 @@ impl Costs {
         if let Some(info) = info {
             costs.take(info);
             if is_answer && costs.base.input.unwrap_or(0) == 0 && costs.base.output.unwrap_or(0) == 0 {
-                costs = Self::default();
+                costs = Self {
+                    unread: costs.unread,
+                    ..Self::default()
+                };
             }
         }
         costs.take(params);
@@ -53,23 +58,16 @@ impl Costs {
     }
 
     fn take(&mut self, node: &Node) {
-        for (key, value) in node.entries() {
-            let Some(pico) = value
+        for (key, value) in node.entries().iter().filter(|(_, value)| !value.is_null()) {
+            let pico = value
                 .text()
                 .and_then(decimal)
-                .and_then(|number| number.scaled(12))
-            else {
-                continue;
-            };
-            let (key, over) = match tier(key) {
-                Some((key, over)) => (key, Some(over)),
+                .and_then(|number| number.scaled(12));
+            let (rate, over) = match tier(key) {
+                Some((rate, over)) => (rate, Some(over)),
                 None => (&**key, None),
             };
-            self.is_by_time |= key.ends_with("_cost_per_second") && pico > 0;
-            // What no price can be is no price.
-            if per_million(pico).parse::<PicoPerToken>().is_err() {
-                continue;
-            }
+            self.is_by_time |= rate.ends_with("_cost_per_second") && pico > Some(0);
             let mut unused = Rates::default();
             let rates = match over {
                 None => &mut self.base,
@@ -78,17 +76,15 @@ impl Costs {
                 }
                 Some(_) => &mut unused,
             };
-            let rate = match key {
-                "input_cost_per_token" => &mut rates.input,
-                "output_cost_per_token" => &mut rates.output,
-                "cache_read_input_token_cost" => &mut rates.cache_read,
-                "cache_creation_input_token_cost" => &mut rates.cache_write,
-                "output_cost_per_reasoning_token" => &mut rates.reasoning,
-                "input_cost_per_audio_token" => &mut rates.audio,
-                "output_cost_per_audio_token" => &mut rates.audio_output,
-                _ => continue,
+            let Some(rate) = rates.of(rate) else {
+                continue;
             };
-            *rate = Some(pico);
+            match pico.filter(|pico| per_million(*pico).parse::<PicoPerToken>().is_ok()) {
+                Some(pico) => *rate = Some(pico),
+                None => {
+                    self.unread.insert(key.clone());
+                }
+            }
         }
         self.tiers.retain(|_, rates| *rates != Rates::default());
     }
@@ -110,6 +106,20 @@ impl Costs {
 }
 
 impl Rates {
+    /// The rate that a key states.
+    fn of(&mut self, key: &str) -> Option<&mut Option<u64>> {
+        Some(match key {
+            "input_cost_per_token" => &mut self.input,
+            "output_cost_per_token" => &mut self.output,
+            "cache_read_input_token_cost" => &mut self.cache_read,
+            "cache_creation_input_token_cost" => &mut self.cache_write,
+            "output_cost_per_reasoning_token" => &mut self.reasoning,
+            "input_cost_per_audio_token" => &mut self.audio,
+            "output_cost_per_audio_token" => &mut self.audio_output,
+            _ => return None,
+        })
+    }
+
     fn toml(&self, base: &Self, is_embedding: bool) -> Option<String> {
         let input = self.input.or(base.input)?;
         let output = self.output.or(base.output).or(is_embedding.then_some(0))?;
@@ -243,6 +253,31 @@ mod tests {
         ] {
             assert_eq!(decimal(text).unwrap().whole(), whole, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_price_is_named() {
+        let check = |params: &str, expected: &[&str]| {
+            let costs = Costs::read(&yaml::parse(params, 0).unwrap().unwrap(), None, false);
+            let unread: Vec<&str> = costs.unread.iter().map(|key| &**key).collect();
+            assert_eq!(unread, expected, "{params}");
+        };
+        check(
+            "{input_cost_per_token: 3e-06, output_cost_per_token: null, input_cost_per_second: x}",
+            &[],
+        );
+        check(
+            "{input_cost_per_token: three, output_cost_per_token: -1, cache_read_input_token_cost: [1]}",
+            &[
+                "cache_read_input_token_cost",
+                "input_cost_per_token",
+                "output_cost_per_token",
+            ],
+        );
+        check(
+            "{input_cost_per_token_above_200k_tokens: 9e99}",
+            &["input_cost_per_token_above_200k_tokens"],
+        );
     }
 
     #[test]

@@ -170,30 +170,37 @@ fn models(plan: &Plan, out: &mut String) {
     }
 }
 
-/// Most prices stand in LiteLLM's own list, which is no part of its configuration.
+/// Say of which channels the price is not, or not all of it, what the files say. Most prices stand in LiteLLM's own list,
+/// which is no part of its configuration.
 fn unpriced(raw: &Raw, plan: &Plan, basis: &[PriceBasis], remarks: &mut Remarks) {
-    for (channel, _) in plan
-        .channels
-        .iter()
-        .zip(basis)
-        .filter(|(_, basis)| **basis == PriceBasis::Unknown)
-    {
-        let deployment = raw.deployments.get(channel.deployment);
-        let place = deployment.map(|deployment| deployment.place).unwrap_or_default();
-        if deployment.is_some_and(|deployment| deployment.costs.is_by_time) {
+    for (channel, basis) in plan.channels.iter().zip(basis) {
+        let Some(deployment) = raw.deployments.get(channel.deployment) else {
+            continue;
+        };
+        let (place, costs) = (deployment.place, &deployment.costs);
+        for key in &costs.unread {
             remarks.not_mapped(
                 place,
-                "it is charged by the second".to_owned(),
-                "what it costs when calls go there is unknown: prices are by the token",
+                format!("`{key}` is no price"),
+                "it counts as not stated: a price is US dollars a token, such as 0.000003",
             );
+        }
+        if *basis != PriceBasis::Unknown {
             continue;
         }
-        remarks.not_mapped(
-            place,
-            "no price is stated, and no call tells one".to_owned(),
-            "what it costs when calls go there is unknown; the answer of GET /model/info as a second --litellm has the prices \
-             that LiteLLM knows",
-        );
+        let (says, means) = if costs.is_by_time {
+            (
+                "it is charged by the second",
+                "what it costs when calls go there is unknown: prices are by the token",
+            )
+        } else {
+            (
+                "no price is stated, and no call tells one",
+                "what it costs when calls go there is unknown; the answer of GET /model/info as a second --litellm has the \
+                 prices that LiteLLM knows",
+            )
+        };
+        remarks.not_mapped(place, says.to_owned(), means);
     }
 }
 
