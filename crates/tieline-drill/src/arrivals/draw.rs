@@ -110,7 +110,7 @@ impl Law {
             let (Some(group), Some(chance), Some(k)) = place else {
                 continue;
             };
-            if builder.calls() >= CALLS_MAX {
+            if builder.traffic.calls.len() >= CALLS_MAX {
                 // Bursts may bring more than are expected.
                 let expected = CALLS_MAX as u64 + 1;
                 return Err(LawError::TooMany { expected });
@@ -119,7 +119,7 @@ impl Law {
             builder.push(group.call(at, kind, *chance, *k));
             *k += 1;
         }
-        if builder.calls() == 0 {
+        if builder.traffic.calls.is_empty() {
             return Err(LawError::NoCalls);
         }
         builder.traffic.remarks = self.remarks(drawing, (from, until), expected);

@@ -1,22 +1,23 @@
 //! Puts traffic together: names are interned, what calls share is kept once, and what was not recorded on a grid is judged
-//! there.
+//! there. Room for many calls is taken once, as address space, so that ten million calls never have twice their room.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tieline_core::{Ask, Dialect, Ruling, Scope};
 
-use super::pieces::Pieces;
 use super::{Asked, Basis, CALLS_MAX, Class, Kind, NO_LANE, Onto, Traffic, TrafficCall};
 use crate::party::{ANYONE, PartyView};
+
+/// Calls for which room is made at first, and up to which it doubles: 64 MiB.
+const CALLS_FIRST: usize = 4_096;
+const CALLS_DOUBLED: usize = 1 << 20;
 
 /// Parties times what they ask for, of calls that were not recorded here: at some 1.4 KB each, laid on a grid, 140 MB.
 pub(crate) const KINDS_MAX: usize = 100_000;
 
 #[derive(Debug)]
 pub(crate) struct Builder<'g> {
-    /// As they come; those of `traffic` once they are all there.
-    calls: Pieces<TrafficCall>,
     kind_ix: BTreeMap<Kind, u32>,
     lane_ix: BTreeMap<(Arc<str>, Arc<str>), u16>,
     onto: Option<Onto<'g>>,
@@ -37,6 +38,26 @@ pub(crate) enum Unserved {
     Party,
 }
 
+/// Put a call behind the others.
+pub(crate) fn push(calls: &mut Vec<TrafficCall>, call: TrafficCall) {
+    if calls.len() == calls.capacity() {
+        grow(calls);
+    }
+    calls.push(call);
+}
+
+fn grow(calls: &mut Vec<TrafficCall>) {
+    let len = calls.len();
+    if len < CALLS_DOUBLED {
+        return calls.reserve_exact(len.max(CALLS_FIRST));
+    }
+    // Room for all that may come: the system gives memory for what of it is written. Where it does not promise that much,
+    // room grows by eighths, and what there is moves each time.
+    if calls.try_reserve_exact(CALLS_MAX.saturating_sub(len)).is_err() {
+        calls.reserve_exact(len / 8);
+    }
+}
+
 impl<'g> Builder<'g> {
     pub(crate) fn new(basis: Basis, onto: Option<Onto<'g>>) -> Self {
         let mut views: BTreeMap<&'g str, Vec<&'g PartyView<'g>>> = BTreeMap::new();
@@ -44,7 +65,6 @@ impl<'g> Builder<'g> {
             views.entry(&view.party).or_default().push(view);
         }
         Self {
-            calls: Pieces::new(),
             kind_ix: BTreeMap::new(),
             lane_ix: BTreeMap::new(),
             onto,
@@ -60,7 +80,7 @@ impl<'g> Builder<'g> {
 
     /// Whether another call fits; where none does, it is counted as left out.
     pub(crate) const fn has_room(&mut self) -> bool {
-        let fits = self.calls.len() < CALLS_MAX;
+        let fits = self.traffic.calls.len() < CALLS_MAX;
         if !fits {
             self.traffic.left_out += 1;
         }
@@ -68,19 +88,12 @@ impl<'g> Builder<'g> {
     }
 
     pub(crate) fn push(&mut self, call: TrafficCall) {
-        self.calls.push(call);
-    }
-
-    /// How many calls there are.
-    pub(crate) const fn calls(&self) -> usize {
-        self.calls.len()
+        push(&mut self.traffic.calls, call);
     }
 
     /// The traffic in order of arrival; of calls that came at once, in the order in which they were read.
     pub(crate) fn finish(mut self) -> Traffic {
-        let mut calls = self.calls.into_vec();
-        calls.sort_by_key(|call| call.at);
-        self.traffic.calls = calls;
+        self.traffic.calls.sort_by_key(|call| call.at);
         self.traffic
     }
 

@@ -9,7 +9,6 @@ mod build;
 mod digest;
 mod ledger;
 mod notes;
-mod pieces;
 mod rules;
 mod structure;
 
@@ -18,11 +17,10 @@ use std::sync::Arc;
 use tieline_core::record::Outcome;
 use tieline_core::{Bucket, Criticality, Dialect, Fault, Ruling, Snapshot, Span, Tick, Usage};
 
-pub(crate) use self::build::{Builder, KINDS_MAX, Unserved, flag, narrow};
+pub(crate) use self::build::{Builder, KINDS_MAX, Unserved, flag, narrow, push};
 pub(crate) use self::ledger::Reading;
 pub use self::ledger::TrafficReader;
 pub(crate) use self::notes::spelled;
-pub(crate) use self::pieces::Pieces;
 pub use self::rules::Rules;
 use crate::party::PartyView;
 

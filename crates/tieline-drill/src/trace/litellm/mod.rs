@@ -28,8 +28,8 @@ use self::row::{Call, Cells, Column};
 use super::fields::{Fields, NoFields};
 use super::lines::{LINE_BYTES_MAX, Line, Lines};
 use crate::traffic::{
-    Asked, Basis, Builder, CALLS_MAX, COST_KNOWN, NO_LANE, NONE, Onto, Pieces, STREAMED, Traffic,
-    TrafficCall, USAGE_KNOWN, Unserved, Window, flag, narrow,
+    Asked, Basis, Builder, CALLS_MAX, COST_KNOWN, NO_LANE, NONE, Onto, STREAMED, Traffic, TrafficCall,
+    USAGE_KNOWN, Unserved, Window, flag, narrow, push,
 };
 
 /// Bytes of a row. LiteLLM cuts what it stores of prompts and answers to a few thousand characters each.
@@ -77,7 +77,7 @@ pub struct Deployed {
 /// A log that was read.
 #[derive(Debug)]
 pub struct SpendLog {
-    calls: Pieces<TrafficCall>,
+    calls: Vec<TrafficCall>,
     asks: Vec<Arc<str>>,
     deployed: Vec<Deployed>,
     /// Party and what it asks for.
@@ -178,7 +178,7 @@ impl SpendReader {
             key: String::new(),
             kind_ix: BTreeMap::new(),
             log: SpendLog {
-                calls: Pieces::new(),
+                calls: Vec::new(),
                 asks: Vec::new(),
                 deployed: Vec::new(),
                 kinds: Vec::new(),
@@ -349,7 +349,7 @@ impl SpendReader {
             flags,
             result: Outcome::Served,
         };
-        self.log.calls.push(call);
+        push(&mut self.log.calls, call);
     }
 
     /// A party by the digest of its kind and name; 64 bits are enough to tell millions apart.
@@ -563,27 +563,29 @@ impl SpendLog {
         let kinds: Vec<Result<u32, Unserved>> = self.kinds.iter().map(&mut kind).collect();
         let (mut beyond, mut outside, mut unknown_asks) = (0, 0, 0);
         let (mut unknown_channels, mut unpriced) = (0, 0);
-        for mut call in self.calls {
+        let mut calls = self.calls;
+        calls.retain_mut(|call| {
             if !window.holds(call.at) {
                 outside += 1;
-                continue;
+                return false;
             }
             match kinds.get(call.kind as usize) {
                 Some(Ok(kind)) => call.kind = *kind,
                 Some(Err(Unserved::Kinds)) => {
                     beyond += 1;
-                    continue;
+                    return false;
                 }
                 _ => {
                     unknown_asks += 1;
-                    continue;
+                    return false;
                 }
             }
             call.lane = lanes.get(usize::from(call.lane)).copied().unwrap_or(NO_LANE);
             unknown_channels += u64::from(call.lane == NO_LANE);
             unpriced += u64::from(call.cost_nano().is_none());
-            builder.push(call);
-        }
+            true
+        });
+        builder.traffic.calls = calls;
         let too_many = self.left_out.get(&LeftOut::TooMany).copied();
         builder.traffic.left_out = beyond + unknown_asks + too_many.unwrap_or_default();
         let mut traffic = builder.finish();
