@@ -26,7 +26,7 @@ pub struct World {
     pub snapshot: Arc<Snapshot>,
     subject: Arc<Subject>,
     /// Steps of the call before, to be used again.
-    steps: Vec<tieline_core::call::Step>,
+    buffers: tieline_core::call::Buffers,
     calls: u64,
 }
 
@@ -75,7 +75,7 @@ impl World {
             fleet: Fleet::default(),
             judge: Judge::new(Arc::new(epoch), targets, postures),
             snapshot: Arc::new(snapshot),
-            steps: Vec::new(),
+            buffers: tieline_core::call::Buffers::default(),
             subject: Arc::new(subject),
         })
     }
@@ -102,15 +102,16 @@ impl World {
             stream: is_stream,
             subject: self.subject.clone(),
         };
-        let steps = std::mem::take(&mut self.steps);
-        let mut call = Call::with_steps(self.snapshot.clone(), intake, Seed(self.calls), self.now(), steps);
+        let buffers = std::mem::take(&mut self.buffers);
+        let (snapshot, seed) = (self.snapshot.clone(), Seed(self.calls));
+        let mut call = Call::with_buffers(snapshot, intake, seed, self.now(), buffers);
         self.drain(&mut call, &mut |_, _| {});
         call
     }
 
     /// Give a call's buffers back.
     pub fn end(&mut self, mut call: Call) {
-        self.steps = call.take_steps();
+        self.buffers = call.take_buffers();
     }
 
     pub fn feed(&mut self, call: &mut Call, input: Input, record: &mut dyn FnMut(&Call, &Effect)) {
@@ -142,6 +143,7 @@ impl World {
                 }
                 Effect::Look => {
                     let view = self.fleet.view(&self.snapshot, call.candidates(), now);
+                    let view = call.place(view);
                     call.handle(Input::View(view), now);
                 }
                 Effect::ReserveKey { claim } => {

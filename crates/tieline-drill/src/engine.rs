@@ -221,7 +221,10 @@ impl Live<'_, '_> {
                 let verdicts = self.world.verdicts(flight.grid, flight.record, rows);
                 Some(Input::Verdicts(verdicts))
             }
-            Effect::Look => Some(Input::View(board.view(of, flight.call.candidates(), now))),
+            Effect::Look => {
+                let view = board.view(of, flight.call.candidates(), now);
+                Some(Input::View(flight.call.place(view)))
+            }
             Effect::ReserveKey { .. } => Some(Input::Desk(laid.key_reply(flight.record))),
             Effect::ReserveChannel { row, .. } => {
                 let (candidate, asker) = (flight.call.candidate(row)?, flight.call.asker());

@@ -305,6 +305,7 @@ impl Drive {
             .shared
             .board()
             .view(&self.live.snapshot, self.call.candidates(), now);
+        let view = self.call.place(view);
         self.feed(Input::View(view));
     }
 
@@ -782,7 +783,7 @@ impl Drop for Drive {
             self.drain();
         }
         self.shared.metrics.call_ended();
-        spare::keep(self.call.take_steps());
+        spare::keep(self.call.take_buffers());
     }
 }
 

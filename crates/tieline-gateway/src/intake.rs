@@ -91,12 +91,12 @@ pub(crate) async fn call(
         headers: head.headers,
     };
     // Made where it stays: it is some 4 KiB, and on its way to the task it would be copied at each step.
-    let call = Box::new(Call::with_steps(
+    let call = Box::new(Call::with_buffers(
         live.snapshot.clone(),
         intake,
         seed,
         began,
-        spare::steps(),
+        spare::buffers(),
     ));
     Box::new(Drive::new(place, live, (call, facts), near, problem))
         .run()

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
@@ -168,31 +169,42 @@ fn room_names(dialect: Dialect) -> &'static [[HeaderName; 3]; 2] {
     }
 }
 
-/// What is left to those who pay for the call, as the caller's dialect says it; nothing where nothing is limited.
+/// Headers that an answer may get here: its call, channel, model and a ticket, and six on what is left.
+pub(crate) const STAMPS_MAX: usize = 10;
+
+/// Bytes of the values of six headers: four numbers of at most 20 digits, and two spans or instants of at most 24 bytes.
+const ROOM_BYTES: usize = 128;
+
+/// What is left to those who pay for the call, as the caller's dialect says it; nothing where nothing is limited. The
+/// values are parts of one text, for each call has them.
 pub(crate) fn room_headers(dialect: Dialect, rooms: &Rooms, now: Tick, headers: &mut HeaderMap) {
+    let (mut text, mut parts) = (Vec::with_capacity(ROOM_BYTES), ArrayVec::<_, 6>::new());
     let rooms = [rooms.requests, rooms.tokens];
     for (names, room) in room_names(dialect).iter().zip(rooms) {
         let Some(room) = room else { continue };
+        let [limit, left, reset] = names;
+        let mut digits = itoa::Buffer::new();
+        for (name, number) in [(limit, room.limit), (left, room.left)] {
+            let start = text.len();
+            text.extend_from_slice(digits.format(number).as_bytes());
+            parts.push((name, start..text.len()));
+        }
+        let start = text.len();
         // Anthropic dates the reset, OpenAI says it as a span.
-        let reset = match dialect {
-            Dialect::AnthropicMessages => room.reset_at.rfc3339(),
+        match dialect {
+            Dialect::AnthropicMessages => text.extend_from_slice(room.reset_at.rfc3339().as_bytes()),
             Dialect::OpenaiChat => {
-                let mut span = itoa::Buffer::new()
-                    .format(room.reset_at.since(now).as_ms_ceil())
-                    .to_owned();
-                span.push_str("ms");
-                span
+                let span = room.reset_at.since(now).as_ms_ceil();
+                text.extend_from_slice(digits.format(span).as_bytes());
+                text.extend_from_slice(b"ms");
             }
-        };
-        let values = [
-            Ok(HeaderValue::from(room.limit)),
-            Ok(HeaderValue::from(room.left)),
-            HeaderValue::try_from(reset),
-        ];
-        for (name, value) in names.iter().zip(values) {
-            if let Ok(value) = value {
-                headers.insert(name.clone(), value);
-            }
+        }
+        parts.push((reset, start..text.len()));
+    }
+    let text = Bytes::from(text);
+    for (name, range) in parts {
+        if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(range)) {
+            headers.insert(name.clone(), value);
         }
     }
 }
@@ -236,6 +248,8 @@ pub(crate) fn remaining(headers: &HeaderMap) -> Option<Remaining> {
 
 /// Keep the reply headers that the caller may see.
 pub(crate) fn keep_headers(from: &HeaderMap, to: &mut HeaderMap) {
+    // Once, with what else an answer gets.
+    to.reserve(from.len() + STAMPS_MAX);
     for (name, value) in from {
         if tieline_wire::returns(name.as_str()) {
             to.insert(name.clone(), value.clone());

@@ -199,6 +199,7 @@ async fn connection<S>(
         }
     };
     tokio::select! {
+        biased;
         // An error here is the peer's: a broken connection, a malformed head. There is no one to tell.
         _ = watcher.watch(connection) => {}
         () = silent => {}
@@ -213,7 +214,9 @@ fn builder(settings: &GatewaySettings) -> Builder<TokioExecutor> {
         .header_read_timeout(Duration::from_millis(settings.header_ms))
         // hyper wants at least 8 KiB.
         .max_buf_size(settings.header_bytes_max.max(8 << 10))
-        .pipeline_flush(false);
+        .pipeline_flush(false)
+        // Most answers are a few kilobytes: to copy them behind their head costs less than to hand over two pieces.
+        .writev(false);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -91,7 +91,7 @@ impl Call {
         }
     }
 
-    fn looked(&mut self, kept: Option<u8>, view: View) {
+    fn looked(&mut self, kept: Option<u8>, view: Box<View>) {
         let again = !self.attempts.is_empty();
         self.plan.see(&view);
         if self.released {

@@ -39,17 +39,13 @@ use crate::verdict::Verdict;
 
 pub use plan::{Plan, Why};
 pub use replay::{Difference, replay};
-pub use step::{Fact, Judged, Loss, MARKS_MAX, Step};
+pub use step::{Buffers, Fact, Judged, Loss, MARKS_MAX, Step};
 
 /// Steps of a call that one attempt serves: verdicts, view, two reservations, recorded, opened, three marks, the end; and
 /// two more. Room for them is made at once: a step is some hundred bytes, and moving them costs more than making them.
 const STEPS_USUAL: usize = 12;
 
 /// A fact from the world.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a view of eight rows, without an allocation in a decision"
-)]
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The caller went away.
@@ -78,8 +74,8 @@ pub enum Input {
     Timer,
     /// The reply to [`Effect::Judge`]: one verdict for each row asked for, in order.
     Verdicts(ArrayVec<Arc<Verdict>, ROWS_MAX>),
-    /// The reply to [`Effect::Look`].
-    View(View),
+    /// The reply to [`Effect::Look`]; [`Call::place`] has room for it.
+    View(Box<View>),
 }
 
 /// What the shell must do next.
@@ -308,20 +304,20 @@ fn is_in_scope(snapshot: &Snapshot, intake: &Intake) -> bool {
 impl Call {
     /// Start a call. Nothing happens until effects are polled.
     pub fn new(snapshot: Arc<Snapshot>, intake: Intake, seed: Seed, now: Tick) -> Self {
-        Self::with_steps(snapshot, intake, seed, now, Vec::new())
+        Self::with_buffers(snapshot, intake, seed, now, Buffers::default())
     }
 
-    /// As [`Call::new`], with the step buffer of an ended call ([`Call::take_steps`]), so that a warm shell allocates
+    /// As [`Call::new`], with the buffers of an ended call ([`Call::take_buffers`]), so that a warm shell allocates
     /// nothing for a decision.
-    pub fn with_steps(
+    pub fn with_buffers(
         snapshot: Arc<Snapshot>,
         intake: Intake,
         seed: Seed,
         now: Tick,
-        mut buffer: Vec<Step>,
+        mut buffers: Buffers,
     ) -> Self {
-        buffer.clear();
-        buffer.reserve(STEPS_USUAL);
+        buffers.clear();
+        buffers.reserve(STEPS_USUAL);
         let (candidates, settings) = match snapshot.candidates(&intake.ask) {
             Some((candidates, settings)) => (candidates.iter().copied().collect(), *settings),
             None => (ArrayVec::new(), snapshot.settings),
@@ -356,7 +352,7 @@ impl Call {
             settings,
             snapshot,
             stage: Stage::Done,
-            steps: step::Steps::new(buffer),
+            steps: step::Steps::new(buffers),
             waited: Span::default(),
             waits: 0,
         };
@@ -365,7 +361,7 @@ impl Call {
         call
     }
 
-    /// As [`Call::with_steps`] in the place of an ended call and with its buffer: a call is some 4 KiB, and to move one
+    /// As [`Call::with_buffers`] in the place of an ended call and with its buffers: a call is some 4 KiB, and to move one
     /// costs a good part of what it takes to decide it.
     pub fn renew(&mut self, snapshot: Arc<Snapshot>, intake: Intake, seed: Seed, now: Tick) {
         // Every field by its name, so that none of the ended call's is forgotten here.
@@ -533,9 +529,16 @@ impl Call {
         (self.stage == Stage::Attempt).then(|| self.attempts.len().saturating_sub(1))
     }
 
-    /// Give the step buffer of an ended call back for another call; none is left here.
-    pub fn take_steps(&mut self) -> Vec<Step> {
-        self.steps.take_buffer()
+    /// A view where the call has room for one, for [`Input::View`].
+    pub fn place(&mut self, view: View) -> Box<View> {
+        let mut place = self.steps.view();
+        *place = view;
+        place
+    }
+
+    /// Give the buffers of an ended call back for another call; none are left here.
+    pub fn take_buffers(&mut self) -> Buffers {
+        self.steps.take_buffers()
     }
 
     fn attempt_deadline(&self, attempt: &Attempt) -> (Tick, WakeFor) {

@@ -221,10 +221,14 @@ impl Plan {
 
     /// The next row to try.
     pub(crate) fn choose(&self, turn: &Turn<'_>) -> Option<u8> {
-        let failed = self.failed_domains(turn);
+        let failed = self
+            .rows
+            .iter()
+            .any(|row| row.tries > 0)
+            .then(|| self.failed_domains(turn));
         [Why::Standby, Why::Full, Why::Again, Why::Ailing, Why::Lacking]
             .into_iter()
-            .find_map(|why| self.choose_among(why, turn, &failed))
+            .find_map(|why| self.choose_among(why, turn, failed.as_ref()))
     }
 
     /// Whether nothing stands against a row as it was last seen.
@@ -321,18 +325,18 @@ impl Plan {
         limits.filter_map(|(_, free_at)| free_at).min()
     }
 
-    fn choose_among(&self, why: Why, turn: &Turn<'_>, failed: &ComponentSet) -> Option<u8> {
+    fn choose_among(&self, why: Why, turn: &Turn<'_>, failed: Option<&ComponentSet>) -> Option<u8> {
         let mut rows: ArrayVec<u8, ROWS_MAX> = (self.rows.iter().zip(0_u8..))
             .filter(|(row, _)| row.why == why)
             .map(|(_, ix)| ix)
             .collect();
-        let apart = |row: &u8| !turn.components(*row).intersects(failed);
-        if turn.is_last && rows.iter().any(apart) {
+        let apart = |row: &u8| failed.is_none_or(|failed| !turn.components(*row).intersects(failed));
+        if turn.is_last && failed.is_some() && rows.iter().any(apart) {
             rows.retain(|row| apart(row));
         }
         let model = turn.model(*rows.first()?);
         rows.retain(|row| turn.model(*row) == model);
-        if rows.iter().any(apart) {
+        if failed.is_some() && rows.iter().any(apart) {
             rows.retain(|row| apart(row));
         }
         let probe = rows.iter().find(|row| self.health(**row) == Some(Health::Probe));
@@ -341,13 +345,10 @@ impl Plan {
 
     /// What failed depends on, but for what every candidate depends on.
     fn failed_domains(&self, turn: &Turn<'_>) -> ComponentSet {
-        let tried = || (self.rows.iter().zip(0_u8..)).filter(|(row, _)| row.tries > 0);
-        if tried().next().is_none() {
-            return ComponentSet::default();
-        }
+        let tried = (self.rows.iter().zip(0_u8..)).filter(|(row, _)| row.tries > 0);
         let all = (0_u8..).take(self.rows.len()).map(|row| turn.components(row));
         let common = all.reduce(|a, b| a.intersection(&b)).unwrap_or_default();
-        let failed = tried().map(|(_, row)| turn.components(row));
+        let failed = tried.map(|(_, row)| turn.components(row));
         failed
             .fold(ComponentSet::default(), |a, b| a.union(&b))
             .without(&common)

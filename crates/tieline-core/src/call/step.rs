@@ -29,12 +29,11 @@ pub struct Step {
     pub fact: Fact,
 }
 
+/// A call records a dozen, and each is moved a few times: what is larger has a place of its own.
+const _: () = assert!(size_of::<Step>() <= 96);
+
 /// An input as it is recorded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a view of eight rows, without an allocation in a decision"
-)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fact {
     ClientGone,
@@ -57,7 +56,8 @@ pub enum Fact {
     Recorded,
     Timer,
     Verdicts(ArrayVec<Judged, ROWS_MAX>),
-    View(View),
+    /// In a place of its own, for it is several times the size of everything else.
+    View(Box<View>),
 }
 
 /// A verdict as it is recorded: an allow keeps its rules' ids, a hold or deny also what the caller was told. Of
@@ -129,10 +129,18 @@ struct RuleWritten<'v> {
     reason: Option<&'v str>,
 }
 
+/// Room for the steps of a call, to be used again.
+#[derive(Default)]
+pub struct Buffers {
+    steps: Vec<Step>,
+    view: Option<Box<View>>,
+}
+
 /// The steps of a call, with marks merged.
 #[derive(Debug)]
 pub(crate) struct Steps {
-    buffer: Vec<Step>,
+    /// The steps, and room for a view.
+    buffers: Buffers,
     progress: Option<Progress>,
 }
 
@@ -151,24 +159,29 @@ struct Progress {
 // === impl Steps ===
 
 impl Steps {
-    pub(crate) fn new(buffer: Vec<Step>) -> Self {
+    pub(crate) fn new(buffers: Buffers) -> Self {
         Self {
-            buffer,
+            buffers,
             progress: None,
         }
     }
 
     /// None of them any more, and room for so many.
     pub(crate) fn renew(&mut self, room: usize) {
-        self.buffer.clear();
-        self.buffer.reserve(room);
+        self.buffers.clear();
+        self.buffers.reserve(room);
         self.progress = None;
+    }
+
+    /// Room for a view to come.
+    pub(crate) fn view(&mut self) -> Box<View> {
+        self.buffers.view.take().unwrap_or_default()
     }
 
     /// Record a fact that changes the call's state. What flowed since comes first.
     pub(crate) fn push(&mut self, at: Tick, fact: Fact) {
         self.flush();
-        self.buffer.push(Step { at, fact });
+        self.buffers.steps.push(Step { at, fact });
     }
 
     /// Keep a mark that changes no more than sums and last values, until the next fact. A mark that `bars` the answer from
@@ -192,11 +205,11 @@ impl Steps {
     }
 
     pub(crate) fn as_slice(&self) -> &[Step] {
-        &self.buffer
+        &self.buffers.steps
     }
 
-    pub(crate) fn take_buffer(&mut self) -> Vec<Step> {
-        std::mem::take(&mut self.buffer)
+    pub(crate) fn take_buffers(&mut self) -> Buffers {
+        std::mem::take(&mut self.buffers)
     }
 
     fn flush(&mut self) {
@@ -209,11 +222,41 @@ impl Steps {
         let usage = progress.usage.map(Mark::Usage);
         let stop = progress.stop.map(Mark::Stop);
         for mark in [content, progress.bar, usage, stop].into_iter().flatten() {
-            self.buffer.push(Step {
+            self.buffers.steps.push(Step {
                 at: progress.at,
                 fact: Fact::Mark(mark),
             });
         }
+    }
+}
+
+// === impl Buffers ===
+
+impl std::fmt::Debug for Buffers {
+    /// What they hold, and not the room.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.steps).finish()
+    }
+}
+
+impl Buffers {
+    /// Drop what they hold, and keep the room.
+    pub fn clear(&mut self) {
+        for step in self.steps.drain(..) {
+            if let Fact::View(view) = step.fact {
+                self.view = Some(view);
+            }
+        }
+    }
+
+    /// How many steps there is room for.
+    pub const fn capacity(&self) -> usize {
+        self.steps.capacity()
+    }
+
+    /// Make room for so many steps more.
+    pub fn reserve(&mut self, steps: usize) {
+        self.steps.reserve(steps);
     }
 }
 

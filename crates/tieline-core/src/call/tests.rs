@@ -259,7 +259,7 @@ impl World {
                     .map(|ix| verdict(self.rulings[ix]))
                     .collect(),
             ),
-            Effect::Look => Input::View(self.view()),
+            Effect::Look => Input::View(Box::new(self.view())),
             Effect::ReserveKey { .. } => Input::Desk(self.key_limit.unwrap_or(DeskReply::Granted)),
             Effect::ReserveChannel { row, .. } => {
                 Input::Desk(self.channel_limits[usize::from(*row)].unwrap_or(DeskReply::Granted))

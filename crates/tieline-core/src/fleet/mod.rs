@@ -6,6 +6,7 @@
 //! channel. Nothing here chooses: which lane a call takes is the plan's.
 
 mod lane;
+mod lanes;
 mod peak;
 mod window;
 
@@ -18,6 +19,7 @@ use crate::ROWS_MAX;
 use crate::fault::FaultKind;
 use crate::feature::{Feature, FeatureSet};
 use crate::fleet::lane::Lane;
+use crate::fleet::lanes::Lanes;
 use crate::grid::{Candidate, ChannelIx, ComponentIx, ComponentSet, ModelIx, Snapshot};
 use crate::id::CallId;
 use crate::time::{Span, Tick};
@@ -110,8 +112,7 @@ pub use lane::CONSECUTIVE_MAX;
 /// All lanes. A lane is one model on one channel.
 #[derive(Debug, Default)]
 pub struct Fleet {
-    /// At most channels × models of one grid: 4,096 channels with a few models each, 192 bytes a lane.
-    lanes: BTreeMap<(ChannelIx, ModelIx), Lane>,
+    lanes: Lanes,
     out_channels: BTreeSet<ChannelIx>,
     out_components: ComponentSet,
     /// Channels whose account is spent, and until when nobody asks again.
@@ -134,10 +135,7 @@ impl Fleet {
 
     /// Take one fact about an attempt.
     pub fn observe(&mut self, observation: Observation, now: Tick) {
-        let lane = self
-            .lanes
-            .entry((observation.channel, observation.model))
-            .or_default();
+        let lane = self.lanes.of(observation.channel, observation.model);
         match observation.seen {
             Seen::Dial { again } => lane.dial(observation.call, again, now),
             Seen::Content { ttft_us } => lane.content(ttft_us, now),
@@ -170,10 +168,7 @@ impl Fleet {
     pub fn restore_channel(&mut self, channel: ChannelIx) {
         self.out_channels.remove(&channel);
         self.spent.remove(&channel);
-        let lanes = self
-            .lanes
-            .range_mut((channel, ModelIx(0))..=(channel, ModelIx(u16::MAX)));
-        for (_, lane) in lanes {
+        for lane in self.lanes.of_channel(channel) {
             lane.restore();
         }
     }
@@ -196,7 +191,7 @@ impl Fleet {
 
     /// Smoothed time to first content of a lane in µs, once measured.
     pub fn ttft_us(&self, channel: ChannelIx, model: ModelIx) -> Option<u32> {
-        self.lanes.get(&(channel, model))?.ttft_us()
+        self.lanes.get(channel, model)?.ttft_us()
     }
 
     /// A fleet for another grid: lanes, cuts and components of the same names move over, the rest begins anew.
@@ -204,10 +199,6 @@ impl Fleet {
     pub fn carry(&self, old: &Snapshot, new: &Snapshot) -> Self {
         let channel = |ix: ChannelIx| old.channel(ix).and_then(|c| new.channel_named(&c.name));
         let model = |ix: ModelIx| old.model(ix).and_then(|m| new.model_named(&m.name));
-        let lanes = self
-            .lanes
-            .iter()
-            .filter_map(|((c, m), lane)| Some(((channel(*c)?, model(*m)?), *lane)));
         let mut out_components = ComponentSet::default();
         for ix in self.out_components.iter() {
             let name = old.components.get(usize::from(ix.0));
@@ -216,7 +207,7 @@ impl Fleet {
             }
         }
         Self {
-            lanes: lanes.collect(),
+            lanes: self.lanes.moved(channel, model),
             out_channels: self.out_channels.iter().filter_map(|ix| channel(*ix)).collect(),
             out_components,
             spent: (self.spent.iter())
@@ -227,7 +218,7 @@ impl Fleet {
 
     fn row(&self, snapshot: &Snapshot, candidate: Candidate, now: Tick) -> Row {
         let fresh;
-        let lane = if let Some(lane) = self.lanes.get(&(candidate.channel, candidate.model)) {
+        let lane = if let Some(lane) = self.lanes.get(candidate.channel, candidate.model) {
             lane
         } else {
             fresh = Lane::default();

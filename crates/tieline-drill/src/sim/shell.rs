@@ -339,7 +339,7 @@ impl<'w> Shell<'w> {
                 let (snapshot, candidates) = (flight.call.snapshot(), flight.call.candidates());
                 let view = self.board.view(snapshot, candidates, self.now);
                 self.auditor.looked(flight.no, &view, &self.truth, self.now);
-                flight.answers.push_back(Input::View(view));
+                flight.answers.push_back(Input::View(Box::new(view)));
             }
             Effect::ReserveKey { claim } => self.reserve_key(flight, &claim),
             Effect::ReserveChannel { row, tokens } => self.reserve_channel(flight, row, tokens),

@@ -157,7 +157,10 @@ impl Live {
                 let verdicts = asked.map(|(c, _)| self.verdict(*c, script)).collect();
                 Input::Verdicts(verdicts)
             }
-            Effect::Look => Input::View(self.fleet.view(&self.snapshot, call.candidates(), self.now)),
+            Effect::Look => {
+                let view = self.fleet.view(&self.snapshot, call.candidates(), self.now);
+                Input::View(Box::new(view))
+            }
             Effect::ReserveKey { .. } => Input::Desk(DeskReply::Granted),
             Effect::ReserveChannel { row, .. } => {
                 let (channel, limits) = limits(row);

@@ -46,7 +46,6 @@ enum Ending {
 }
 
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "forty at most, in a test")]
 enum Act {
     /// Give the answer that was asked for longest ago.
     Answer,
@@ -333,7 +332,7 @@ impl<'f> Recording<'f> {
                     let asked = (0..self.call.candidates().len()).filter(|ix| rows & (1 << ix) != 0);
                     Input::Verdicts(asked.map(|ix| verdict(fate.rulings[ix])).collect())
                 }
-                Effect::Look => Input::View(self.view()),
+                Effect::Look => Input::View(Box::new(self.view())),
                 Effect::ReserveKey { .. } => granted(fate.key_denied),
                 Effect::ReserveChannel { row, .. } => granted(fate.denied[usize::from(row)]),
                 Effect::Record { .. } => {

@@ -11,9 +11,6 @@ use super::{Drive, Next, Relayed};
 use crate::answer::Answer;
 use crate::outgoing;
 
-/// Headers that an answer may get here: those below, a ticket, and six on what is left.
-const STAMPS_MAX: usize = 10;
-
 static CALL: HeaderName = HeaderName::from_static("x-tieline-call");
 static CHANNEL: HeaderName = HeaderName::from_static("x-tieline-channel");
 static MODEL: HeaderName = HeaderName::from_static("x-tieline-model");
@@ -131,7 +128,7 @@ impl Drive {
 
     /// Every answer names its call; one that a channel gave names channel and model.
     fn stamp(&self, headers: &mut HeaderMap) {
-        headers.reserve(STAMPS_MAX);
+        headers.reserve(outgoing::STAMPS_MAX);
         let text = self.call.intake().call.text();
         if let Ok(value) = HeaderValue::from_bytes(&text) {
             headers.insert(CALL.clone(), value);

@@ -408,7 +408,10 @@ impl<'f> World<'f> {
                     let asked = asked.filter(|(_, row)| rows & (1 << row) != 0);
                     Input::Verdicts(asked.map(|(candidate, _)| self.verdict(*candidate)).collect())
                 }
-                Effect::Look => Input::View(self.fleet.view(&self.grid, call.candidates(), self.now)),
+                Effect::Look => {
+                    let view = self.fleet.view(&self.grid, call.candidates(), self.now);
+                    Input::View(Box::new(view))
+                }
                 Effect::ReserveKey { claim } => {
                     let payers = call.intake().subject.payers(None);
                     Input::Desk(self.desk.reserve(&payers, &claim))

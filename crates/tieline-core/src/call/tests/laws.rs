@@ -6,7 +6,6 @@ use super::*;
 use crate::grid::{Resume, UnknownPrice};
 
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "sixty at most, in a test")]
 enum Act {
     /// Give the answer that was asked for longest ago.
     Answer,
