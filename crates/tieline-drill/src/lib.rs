@@ -91,8 +91,8 @@ pub use n_minus_1::{N_MINUS_1_V1, NMinus1Report};
 pub use n_minus_2::{N_MINUS_2_V1, NMinus2Report, Pairs, Plan, Single, WORST_OF_THE_REST};
 pub use order::{OrderReport, asked, candidate_named, order, order_shown};
 pub use page::{
-    DirectiveShown, Ground, PAGE_START, ScenarioShown, Streams, directive_page, n_minus_1_page,
-    n_minus_2_page, plan_page, scenarios_page, worst, year_page,
+    DirectiveShown, Ground, PAGE_START, Rehearsed, ScenarioShown, Streams, board_page, directive_page,
+    n_minus_1_page, n_minus_2_page, plan_page, scenarios_page, worst, year_page,
 };
 pub use pairs::CALLS_OPEN_MAX;
 pub use party::{PartyView, structure_digest};

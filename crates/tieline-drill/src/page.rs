@@ -10,6 +10,7 @@
 
 mod answer;
 mod bars;
+mod board;
 mod chokepoints;
 mod classes;
 mod course;
@@ -29,6 +30,7 @@ mod supply;
 mod words;
 mod year;
 
+pub use self::board::{Rehearsed, board_page};
 pub use self::directive::{DirectiveShown, directive_page};
 pub use self::document::PAGE_START;
 pub use self::losses::{n_minus_1_page, n_minus_2_page, worst};

@@ -136,7 +136,7 @@ sources. A row of the file of priors names a component, a kind, `channel` or `ch
     Ledger(Ledger),
     /// Rehearse: decide recorded calls again, as they were or with something gone; simulate what nobody recorded.
     #[command(subcommand)]
-    Drill(Drill),
+    Drill(Box<Drill>),
     /// Add, list and revoke the keys of parties.
     #[command(subcommand)]
     Keys(Keys),

@@ -23,15 +23,13 @@ pub struct DirectiveShown<'d> {
     /// Parties outside its scope whose calls would change.
     pub bystanders: &'d [String],
     pub consequence: &'d Consequence,
-    /// What must be looked at before it is signed, in sentences.
+    /// What must be looked at before it is signed, what it names and is not here among it: lower-case fragments.
     pub findings: &'d [String],
     /// Its id and version.
     pub id: String,
     pub losses: &'d [LossUnderOrder],
     /// In sentences.
     pub notes: &'d [String],
-    /// What it names and is not here.
-    pub strangers: &'d [String],
     /// Parties that would be held because their facts do not say.
     pub undetermined: &'d [String],
 }
@@ -150,15 +148,11 @@ fn standing(shown: &DirectiveShown<'_>) -> Section {
                 shown.undetermined,
             );
         });
-        let strangers = shown
-            .strangers
-            .iter()
-            .map(|stranger| format!("It names what is not here: {stranger}."));
-        let said: Vec<String> = shown.findings.iter().cloned().chain(strangers).collect();
-        if !said.is_empty() {
+        if !shown.findings.is_empty() {
             m.element("ul", &[("class", &"notes")], |m| {
-                for says in &said {
-                    m.leaf("li", &[], says);
+                for says in shown.findings {
+                    let (first, rest) = says.split_at_checked(1).unwrap_or(("", says));
+                    m.leaf("li", &[], format!("{}{rest}.", first.to_uppercase()));
                 }
             });
         }

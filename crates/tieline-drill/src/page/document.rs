@@ -102,7 +102,8 @@ impl Document {
 
     fn top(&self, m: &mut Markup) {
         m.leaf("p", &[("class", &"eyebrow")], format!("tieline {}", self.command));
-        m.leaf("h1", &[], &self.answer);
+        // No line ends between a number and its sign.
+        m.leaf("h1", &[], self.answer.replace(" %", "\u{a0}%"));
         m.leaf("p", &[("class", &"lede")], &self.lede);
         if let Some(banner) = &self.banner {
             m.element("div", &[("class", &"banner"), ("role", &"note")], |m| {

@@ -22,7 +22,7 @@ const HARMLESS_MAX: usize = 24;
 const NAMED_MAX: usize = 4;
 
 /// What both reports say.
-struct Losses<'r> {
+pub(super) struct Losses<'r> {
     bars_missed: &'r [Miss],
     command: &'static str,
     contingencies: &'r [Contingency],
@@ -53,17 +53,7 @@ pub fn n_minus_1_page(
     report: &NMinus1Report,
     after: &dyn Fn(&[Element]) -> Option<Streams>,
 ) -> String {
-    let elements = report.contingencies.len() as u64;
-    let losses = Losses {
-        bars_missed: &report.bars_missed,
-        command: "drill n-1",
-        contingencies: &report.contingencies,
-        each: format!("Each of {} channels and components", count(elements)),
-        loss: report.loss,
-        notes: &report.notes,
-        table: "n_1",
-    };
-    losses.page(ground, after)
+    Losses::single(report).page(ground, after)
 }
 
 /// The page of an N-2 report.
@@ -88,9 +78,33 @@ pub fn n_minus_2_page(
     losses.page(ground, after)
 }
 
-impl Losses<'_> {
+impl<'r> Losses<'r> {
+    pub(super) fn single(report: &'r NMinus1Report) -> Self {
+        let elements = report.contingencies.len() as u64;
+        Self {
+            bars_missed: &report.bars_missed,
+            command: "drill n-1",
+            contingencies: &report.contingencies,
+            each: format!("Each of {} channels and components", count(elements)),
+            loss: report.loss,
+            notes: &report.notes,
+            table: "n_1",
+        }
+    }
+
     fn page(&self, ground: Ground<'_>, after: &dyn Fn(&[Element]) -> Option<Streams>) -> String {
         let known = Known::of(ground);
+        let mut document = self.document(&known, after);
+        document.sections.push(sources(&known, self.notes, &[]));
+        document.html()
+    }
+
+    /// The page without what it rests on.
+    pub(super) fn document(
+        &self,
+        known: &Known<'_>,
+        after: &dyn Fn(&[Element]) -> Option<Streams>,
+    ) -> Document {
         let worst = worst(self.contingencies);
         let streams = worst.and_then(|worst| after(&worst.gone));
         let pictured = worst.zip(streams.as_ref()).map(|(worst, after)| Pictured {
@@ -101,7 +115,7 @@ impl Losses<'_> {
             // Whatever its row is, the picture is of calls that were decided again.
             sure: Sure::Exact,
         });
-        let mut sections = vec![grid(&known, pictured.as_ref()), self.ranked(&known, worst)];
+        let mut sections = vec![grid(known, pictured.as_ref()), self.ranked(known, worst)];
         let losing: Vec<_> = (alike(self.contingencies).into_iter())
             .filter(|(one, _)| one.consequence.tally.unserved() > 0)
             .map(|(one, _)| (spoken_each(one), &one.consequence))
@@ -111,16 +125,16 @@ impl Losses<'_> {
         sections.push(people(
             &losing,
             worst_named.as_ref().map(|(name, one)| (name.as_str(), *one)),
-            self.sure(&known),
+            self.sure(known),
         ));
-        sections.push(supplied(&known, pictured.as_ref()));
-        sections.push(sources(&known, self.notes, &[]));
+        sections.push(supplied(known, pictured.as_ref()));
+        let ground = known.ground;
         let basis = ground.rehearsal.basis();
-        let document = Document {
-            answer: Self::answer(&known, worst),
+        Document {
+            answer: Self::answer(known, worst),
             banner: ground.doubt.map(super::sections::doubt),
             command: self.command,
-            figures: self.figures(&known, worst),
+            figures: self.figures(known, worst),
             lede: format!(
                 "{} taken out in turn, {}, over {}.",
                 self.each,
@@ -128,8 +142,7 @@ impl Losses<'_> {
                 basis.counted(ground.rehearsal.base().calls)
             ),
             sections,
-        };
-        document.html()
+        }
     }
 
     fn answer(known: &Known<'_>, worst: Option<&Contingency>) -> String {

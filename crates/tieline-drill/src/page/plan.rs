@@ -75,7 +75,7 @@ fn answer(report: &PlanReport) -> String {
     }
 }
 
-fn figures(report: &PlanReport, sure: Sure) -> Vec<Figure> {
+pub(super) fn figures(report: &PlanReport, sure: Sure) -> Vec<Figure> {
     let threats = report.threats.len() as u64;
     let mut figures = vec![Figure {
         is_bad: threats > 0,
@@ -124,7 +124,7 @@ fn cut_table<T>(
     more(m, all.len(), ROWS_MAX, "");
 }
 
-fn bought(report: &PlanReport, sure: Sure) -> Section {
+pub(super) fn bought(report: &PlanReport, sure: Sure) -> Section {
     let body = markup(|m| {
         if report.threats.is_empty() {
             small(m, "No loss leaves a critical call unserved.");
@@ -253,7 +253,7 @@ fn threats(all: &[Threat], sure: Sure) -> Section {
     )
 }
 
-fn offers(all: &[OfferRow], sure: Sure) -> Section {
+pub(super) fn offers(all: &[OfferRow], sure: Sure) -> Section {
     let columns = [
         word("offer"),
         word("kind"),

@@ -12,7 +12,7 @@ use super::streams::Streams;
 use super::words::{Sure, between, minute};
 use super::{Ground, Known, answer};
 use crate::elements::Element;
-use crate::scenario::{EventReport, ScenarioReport, ScenariosReport};
+use crate::scenario::{EventReport, ScenarioReport, ScenariosReport, Source};
 use crate::table::{plural_parties, span};
 use crate::traffic::spelled;
 
@@ -51,25 +51,11 @@ pub fn scenarios_page(ground: Ground<'_>, report: &ScenariosReport, shown: &[Sce
     let losing: Vec<_> = losing.map(|one| (one.title.clone(), &one.consequence)).collect();
     let through = worst.map(|worst| (format!("through “{}”", worst.title), &worst.consequence));
     let mut notes = report.notes.clone();
-    for scenario in &report.scenarios {
-        let own = scenario
-            .assumed
-            .iter()
-            .map(|says| format!("{} – assumed: {says}", scenario.title));
-        let laid = scenario
-            .notes
-            .iter()
-            .map(|says| format!("{} – {says}", scenario.title));
-        notes.extend(own.chain(laid));
-    }
-    let cited: Vec<_> = report
-        .scenarios
-        .iter()
-        .flat_map(|one| one.sources.iter().map(|source| (one.title.as_str(), source)))
-        .collect();
+    notes.extend(assumed(report));
+    let cited = cited(report);
     let sections = vec![
         grid(&known, pictured.as_ref()),
-        ranked(report, sure),
+        ranked(report, sure, pictured.is_some()),
         courses(report, sure),
         people(
             &losing,
@@ -94,6 +80,23 @@ pub fn scenarios_page(ground: Ground<'_>, report: &ScenariosReport, shown: &[Sce
         sections,
     };
     document.html()
+}
+
+/// What each scenario assumes.
+pub(super) fn assumed(report: &ScenariosReport) -> impl Iterator<Item = String> {
+    report.scenarios.iter().flat_map(|scenario| {
+        let assumed = scenario.assumed.iter();
+        let own = assumed.map(|says| format!("{} – assumed: {says}", scenario.title));
+        let laid = scenario.notes.iter();
+        own.chain(laid.map(|says| format!("{} – {says}", scenario.title)))
+    })
+}
+
+/// Where the facts of each are from.
+pub(super) fn cited(report: &ScenariosReport) -> Vec<(&str, &Source)> {
+    let all = report.scenarios.iter();
+    all.flat_map(|one| one.sources.iter().map(|source| (one.title.as_str(), source)))
+        .collect()
 }
 
 fn answer(known: &Known<'_>, worst: Option<&ScenarioReport>) -> String {
@@ -122,12 +125,12 @@ fn figures(report: &ScenariosReport, known: &Known<'_>) -> Vec<Figure> {
     )
 }
 
-fn ranked(report: &ScenariosReport, sure: Sure) -> Section {
+pub(super) fn ranked(report: &ScenariosReport, sure: Sure, is_pictured: bool) -> Section {
     let rows = report.scenarios.iter().enumerate().take(ROWS_MAX);
     let rows = rows.map(|(ix, one)| Row {
         consequence: &one.consequence,
         detail: recovery(one),
-        is_shown_above: ix == 0,
+        is_shown_above: is_pictured && ix == 0,
         name: one.title.clone(),
         // What happens is from sources or assumed; the calls are decided by the live core.
         sure: sure.and(Sure::Modelled),
@@ -167,7 +170,7 @@ fn recovery(one: &ScenarioReport) -> String {
 }
 
 /// Each scenario over time.
-fn courses(report: &ScenariosReport, sure: Sure) -> Section {
+pub(super) fn courses(report: &ScenariosReport, sure: Sure) -> Section {
     let body = markup(|m| {
         super::bars::legend(m);
         for (ix, one) in report.scenarios.iter().take(COURSES_MAX).enumerate() {

@@ -69,7 +69,7 @@ fn answer(report: &YearReport) -> String {
     )
 }
 
-fn figures(report: &YearReport) -> Vec<Tile> {
+pub(super) fn figures(report: &YearReport) -> Vec<Tile> {
     let tile = |value: String, says: &str, is_bad: bool| Tile {
         is_bad,
         says: says.to_owned(),
@@ -93,7 +93,7 @@ fn figures(report: &YearReport) -> Vec<Tile> {
     ]
 }
 
-fn spread(report: &YearReport) -> Section {
+pub(super) fn spread(report: &YearReport) -> Section {
     let columns = [
         word("in a year"),
         number("mean"),
@@ -135,7 +135,7 @@ fn spread(report: &YearReport) -> Section {
     Section::new("years", "What a year comes to", "", body)
 }
 
-fn causes(report: &YearReport) -> Section {
+pub(super) fn causes(report: &YearReport) -> Section {
     let all = &report.causes;
     let columns = [
         word("what goes out"),
@@ -254,7 +254,7 @@ fn parties(m: &mut Markup, report: &YearReport) {
     more(m, all, report.parties.len().min(ROWS_MAX), "parties");
 }
 
-fn episodes(report: &YearReport) -> Section {
+pub(super) fn episodes(report: &YearReport) -> Section {
     let all = &report.worst;
     let columns = [
         word("lost to"),

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use roxmltree::{Document, Node};
 use tieline_core::{GridRecord, Ruling, Scope, Snapshot, Span};
 use tieline_drill::{
-    Assumed, Bars, Catalogue, Contingencies, DirectiveShown, Downtimes, Failure, Ground, Known, Load, Loss,
-    NMinus1Report, PAGE_START, Pairs, PartyClass, PartyView, Rehearsal, ScenariosReport, Source, Staged,
-    Traffic, What, Year, YearOptions, directive_page, n_minus_1_page, n_minus_2_page, order_shown, plan_page,
-    play_scenario_shown, scenarios_page, worst, year_page,
+    Assumed, Bars, Basis, Catalogue, Contingencies, DirectiveShown, Downtimes, Failure, Ground, Known, Load,
+    Loss, NMinus1Report, PAGE_START, Pairs, PartyClass, PartyView, PlanReport, Rehearsal, Rehearsed,
+    ScenariosReport, Source, Staged, Traffic, What, Year, YearOptions, YearReport, board_page,
+    directive_page, n_minus_1_page, n_minus_2_page, order_shown, plan_page, play_scenario_shown,
+    scenarios_page, worst, year_page,
 };
 
 use crate::grids::{Ledger, channel, model, pool, small_grid};
@@ -118,6 +119,10 @@ const fn ground<'g>(rehearsal: &'g Rehearsal<'g>) -> Ground<'g> {
 
 /// A scenario in which a component is out for ten minutes, over an hour of calls.
 fn scenarios(snapshot: &Arc<Snapshot>, gone: &str, says: &str, url: &str) -> String {
+    played(snapshot, gone, says, url).1
+}
+
+fn played(snapshot: &Arc<Snapshot>, gone: &str, says: &str, url: &str) -> (ScenariosReport, String) {
     let traffic = Traffic::steady(snapshot, &[], START, Span::from_s(3_600), Span::from_s(60));
     let rehearsal = Rehearsal::new(snapshot, &traffic, Known::default());
     let what = What::Out {
@@ -144,7 +149,8 @@ fn scenarios(snapshot: &Arc<Snapshot>, gone: &str, says: &str, url: &str) -> Str
     let load = Load::of(&rehearsal);
     let (report, shown) = play_scenario_shown(&rehearsal, &load, staged).unwrap();
     let report = ScenariosReport::new(&rehearsal, vec![report]);
-    scenarios_page(ground(&rehearsal), &report, &[shown])
+    let page = scenarios_page(ground(&rehearsal), &report, &[shown]);
+    (report, page)
 }
 
 fn directive(snapshot: &Arc<Snapshot>, traffic: &Traffic, id: &str) -> String {
@@ -162,11 +168,10 @@ fn directive(snapshot: &Arc<Snapshot>, traffic: &Traffic, id: &str) -> String {
         after: &after,
         bystanders: &named,
         consequence: &consequence,
-        findings: &[],
+        findings: &named,
         id: id.to_owned(),
         losses: &[],
         notes: &[],
-        strangers: &named,
         undetermined: &[],
     };
     directive_page(ground(&rehearsal), &shown)
@@ -174,6 +179,10 @@ fn directive(snapshot: &Arc<Snapshot>, traffic: &Traffic, id: &str) -> String {
 
 /// Some years of the traffic.
 fn years(rehearsal: &Rehearsal<'_>) -> String {
+    year_page(ground(rehearsal), &drawn(rehearsal))
+}
+
+fn drawn(rehearsal: &Rehearsal<'_>) -> YearReport {
     let options = YearOptions {
         assumed: Assumed::default(),
         common: 500,
@@ -184,12 +193,35 @@ fn years(rehearsal: &Rehearsal<'_>) -> String {
     let year = Year::new(rehearsal, &downtimes, options).unwrap();
     let years = year.gather((0..year.runs()).map(|ix| year.run(ix)).collect());
     let episodes = (0..year.episodes(&years)).map(|ix| year.episode(&years, ix));
-    let report = year.report(&years, episodes.collect());
-    year_page(ground(rehearsal), &report)
+    year.report(&years, episodes.collect())
+}
+
+/// All of it on one page.
+fn board(snapshot: &Arc<Snapshot>, traffic: &Traffic, gone: &str, says: &str) -> String {
+    let (bought, traffic) = offering(snapshot, traffic, says);
+    let rehearsal = Rehearsal::new(snapshot, &traffic, known());
+    let today = Contingencies::single(&rehearsal, Assumed::default());
+    let (losses, _) = singles(&rehearsal, None, &Bars::default());
+    let (scenarios, _) = played(snapshot, gone, says, "https://example.org/");
+    let rehearsed = Rehearsed {
+        losses: &losses,
+        plan: Some(&bought),
+        scenarios: Some((&scenarios, Basis::Steady)),
+        year: Some(&drawn(&rehearsal)),
+    };
+    board_page(ground(&rehearsal), rehearsed, &|gone| today.streams(gone))
 }
 
 /// What to buy for a grid, of one offer.
 fn plan(snapshot: &Arc<Snapshot>, traffic: &Traffic, name: &str) -> String {
+    let (report, traffic) = offering(snapshot, traffic, name);
+    let rehearsal = Rehearsal::new(snapshot, &traffic, known());
+    let today = Contingencies::single(&rehearsal, Assumed::default());
+    plan_page(ground(&rehearsal), &report, &|gone| today.streams(gone))
+}
+
+/// The plan, and the traffic that knows what is ruled on what is offered.
+fn offering(snapshot: &Arc<Snapshot>, traffic: &Traffic, name: &str) -> (PlanReport, Traffic) {
     let offer = offered(name, 1_234, &["cloud:new"], &["sonnet", "gpt", "small"]);
     let catalogue = Catalogue {
         components: BTreeMap::new(),
@@ -198,9 +230,7 @@ fn plan(snapshot: &Arc<Snapshot>, traffic: &Traffic, name: &str) -> String {
     let mut traffic = traffic.clone();
     traffic.judge(&catalogue.lanes(), &|_, _, _, _| Ruling::Allow);
     let report = planned(snapshot, &traffic, &catalogue, Loss::Refused, true);
-    let rehearsal = Rehearsal::new(snapshot, &traffic, known());
-    let today = Contingencies::single(&rehearsal, Assumed::default());
-    plan_page(ground(&rehearsal), &report, &|gone| today.streams(gone))
+    (report, traffic)
 }
 
 /// Elements that a page is made of; what runs or loads is none of them.
@@ -340,6 +370,7 @@ fn names_never_become_markup() {
         directive(&snapshot, &traffic, QUOTES),
         years(&rehearsal),
         plan(&snapshot, &traffic, HOSTILE),
+        board(&snapshot, &traffic, "cloud:<b>", HOSTILE),
     ];
     for page in pages {
         check(&page);

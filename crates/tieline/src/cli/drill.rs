@@ -9,6 +9,20 @@ use tieline_policy::instant_of_date;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Drill {
+    /// Rehearse all of it over the same calls, on one page: each loss, scenarios, years of outages, and what to buy.
+    #[command(
+        mut_arg("seed", |_| seed_of_years()),
+        after_help = "\
+Examples:
+  tieline drill board --html board.html            each loss and 1,000 years, over the recorded calls
+  tieline drill board --html board.html --scenario aws-us-east-1-2025-10-19 --scenario price-times-3 --skip-absent
+  tieline drill board --html board.html --catalogue offers.toml
+  tieline drill board --html board.html --litellm config.yaml --traffic spend.csv
+
+It does what `drill n-1`, `scenario`, `year` and `plan` do, and leaves the receipts that they leave. A missed bar of \
+[bars.n_1], or a critical party that no offer secures, is a finding (exit 1)."
+    )]
+    Board(BoardArgs),
     /// Write the law that calls follow: rates by hour of the week, gaps, sizes and times. Calls can be drawn from it.
     #[command(after_help = "\
 Examples:
@@ -162,7 +176,26 @@ years is decided call by call. The same seed gives the same bytes. It leaves a r
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct YearArgs {
+pub(crate) struct BoardArgs {
+    /// A scenario to play: a file, or the name of one that is shipped; may be repeated.
+    #[arg(long = "scenario", value_name = "FILE")]
+    pub(crate) scenarios: Vec<String>,
+    #[command(flatten)]
+    pub(crate) years: Years,
+    /// What can be bought, as TOML (see `tieline drill plan --help`).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalogue: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) chosen: ScenarioArgs,
+    #[command(flatten)]
+    pub(crate) losses: Losses,
+    #[command(flatten)]
+    pub(crate) page: Paged,
+}
+
+/// Years that are drawn.
+#[derive(Args, Debug)]
+pub(crate) struct Years {
     /// Years to draw, 1 to 10,000.
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(RUNS_MAX)))]
     pub(crate) runs: u32,
@@ -173,6 +206,12 @@ pub(crate) struct YearArgs {
     /// Outages as you know them: how often and how long, by name or kind (see `tieline grid --help`).
     #[arg(long, value_name = "FILE")]
     pub(crate) priors: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct YearArgs {
+    #[command(flatten)]
+    pub(crate) years: Years,
     /// A configuration to rehearse instead of the state folder's.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -217,6 +256,21 @@ pub(crate) struct Scenarios {
     /// List the scenarios that are shipped.
     #[arg(long, conflicts_with_all = ["files", "config", "html", "set", "skip_absent", "start", "traffic"])]
     pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) chosen: ScenarioArgs,
+    #[command(flatten)]
+    pub(crate) page: Paged,
+    #[command(flatten)]
+    pub(crate) gate: Gate,
+    #[command(flatten)]
+    pub(crate) recorded: Recorded,
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
+}
+
+/// What is chosen of scenarios.
+#[derive(Args, Debug)]
+pub(crate) struct ScenarioArgs {
     /// Choose a parameter of the scenarios; may be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
@@ -226,14 +280,6 @@ pub(crate) struct Scenarios {
     /// When scenarios start, in the place of what they say: `first call`, a time after it such as `2h`, or an instant.
     #[arg(long, value_name = "WHEN")]
     pub(crate) start: Option<String>,
-    #[command(flatten)]
-    pub(crate) page: Paged,
-    #[command(flatten)]
-    pub(crate) gate: Gate,
-    #[command(flatten)]
-    pub(crate) recorded: Recorded,
-    #[command(flatten)]
-    pub(crate) traffic: TrafficArgs,
 }
 
 #[derive(Args, Debug)]

@@ -176,6 +176,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Schema)> {
         ("check", printed::<crate::diagnose::CheckReport>()),
         ("cut", printed::<CutReport>()),
         ("drill-bench", printed::<super::drill::bench::BenchReport>()),
+        ("drill-board", printed::<super::drill::BoardReport>()),
         ("drill-directive", printed::<super::drill::DirectiveDrill>()),
         ("drill-fit", printed::<tieline_drill::Law>()),
         ("drill-n-1", printed::<tieline_drill::NMinus1Report>()),

@@ -160,7 +160,7 @@ fn on_a_configuration_alone() {
 }
 
 /// What can be bought for the folder's grid.
-const OFFERS: &str = r#"
+pub(crate) const OFFERS: &str = r#"
 [components."cloud:third"]
 needs = []
 

@@ -1,7 +1,10 @@
 //! `--html FILE` of drills: a page beside what is printed, over nothing that is no page, and with a banner where the ledger
 //! does not verify.
 
+use serde_json::Value;
+
 use crate::damage;
+use crate::drilling::OFFERS;
 use crate::folder::{Folder, tieline};
 
 /// A folder with six calls in its ledger.
@@ -23,6 +26,19 @@ fn page(folder: &Folder, name: &str) -> String {
     assert!(page.starts_with("<!DOCTYPE html>\n<html lang=\"en\""), "{page}");
     assert!(page.ends_with("</html>\n") && !page.contains("<script") && !page.contains(" src="));
     page
+}
+
+/// Each of these sections is there, and an id stands for one place.
+#[track_caller]
+fn has_once(page: &str, sections: &[&str]) {
+    for id in sections {
+        let section = format!("<section id=\"{id}\"");
+        assert_eq!(page.matches(&section).count(), 1, "{id}");
+    }
+    let ids = page.split(" id=\"").skip(1);
+    let ids: Vec<&str> = ids.map(|rest| rest.split('"').next().unwrap()).collect();
+    let different: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(different.len(), ids.len(), "{ids:?}");
 }
 
 #[test]
@@ -71,6 +87,77 @@ fn a_page_beside_what_is_printed() {
             "{args:?} twice is the same page"
         );
     }
+}
+
+/// The board's page has every part, and each part is what its own command makes, with its receipt.
+#[test]
+fn a_page_of_everything() {
+    let folder = with_calls();
+    folder.write(
+        "mine.toml",
+        "id = \"mine\"\ntitle = \"East & west\"\n[[event]]\nfor = \"1h\"\n\
+         out = { component = \"cloud:east\", how = \"errors\" }\n",
+    );
+    folder.write("offers.toml", OFFERS);
+    let board = [
+        "drill",
+        "board",
+        "--runs",
+        "20",
+        "--scenario",
+        "mine.toml",
+        "--catalogue",
+        "offers.toml",
+    ];
+    let report = folder.json(&[&board[..], &["--html", "board.html"]].concat());
+    assert_eq!(report["schema"], "tieline/drill-board/v1");
+    let ids = [
+        "grid",
+        "losses",
+        "people",
+        "supply",
+        "scenarios",
+        "courses",
+        "years",
+        "causes",
+        "episodes",
+        "plan",
+        "sources",
+    ];
+    has_once(&page(&folder, "board.html"), &ids);
+
+    let parts: [(&str, &[&str]); 4] = [
+        ("n_1", &["drill", "n-1"]),
+        ("scenarios", &["drill", "scenario", "mine.toml"]),
+        ("year", &["drill", "year", "--runs", "20"]),
+        ("plan", &["drill", "plan", "--catalogue", "offers.toml"]),
+    ];
+    let receipts = |folder: &Folder| -> Vec<(Value, Value)> {
+        let said = folder.text(&["--dir", ".", "--json", "drill", "receipts"]);
+        let rows = said
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        rows.map(|row| {
+            (
+                row["receipt"]["command"].clone(),
+                row["receipt"]["result"].clone(),
+            )
+        })
+        .collect()
+    };
+    let left = receipts(&folder);
+    assert_eq!(left.len(), 4);
+    assert!(left.iter().all(|(_, result)| result.is_string()), "{left:?}");
+    for (part, command) in parts {
+        assert_eq!(folder.json(command), report[part], "{part}");
+    }
+    assert_eq!(
+        receipts(&folder).split_at(4),
+        (&left[..], &left[..]),
+        "the same receipts"
+    );
+    let text = folder.text(&[&["--dir", "."][..], &board, &["--no-receipt"]].concat());
+    assert!(text.contains("# What to buy"), "{text}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub(super) const SURVIVORS: &str = "survivors_permille";
 pub(super) const CONFIG: &str = "config";
 
 /// What a drill ran on, by digest.
+#[derive(Clone)]
 pub(super) struct Cited {
     /// The options, by name.
     pub(super) arguments: BTreeMap<Arc<str>, Arc<str>>,

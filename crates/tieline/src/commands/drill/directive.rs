@@ -105,7 +105,6 @@ impl DirectiveDrill {
             id: format!("{} (version {})", rehearsal.id, rehearsal.version),
             losses: &self.losses,
             notes: &rehearsal.notes,
-            strangers: &rehearsal.strangers,
             undetermined: &rehearsal.undetermined,
         }
     }

@@ -43,7 +43,7 @@ pub(super) struct Opened {
     pub(super) cited: Cited,
     pub(super) inputs: Inputs,
     /// What another gateway's files were taken to be.
-    mapping: Option<Mapping>,
+    pub(super) mapping: Option<Mapping>,
     pub(super) world: World,
 }
 
@@ -155,9 +155,7 @@ pub(super) fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result
         traffic,
     };
     cited.assume(inputs.assumed);
-    for (bar, max) in inputs.bars.stated() {
-        cited.say(&format!("{BARS}{bar}"), max.to_string());
-    }
+    cite_bars(&mut cited, &inputs.bars);
     Ok(Opened {
         cited,
         inputs,
@@ -177,6 +175,11 @@ impl Opened {
         }
     }
 
+    /// Whether a receipt is left. Whoever looks at another gateway has no ledger, and need not be told so.
+    pub(super) const fn wants_receipt(&self, args: &Losses) -> bool {
+        !args.recorded.no_receipt && (self.mapping.is_none() || self.cited.ledger.is_some())
+    }
+
     /// Print the report, with the mapping if there is one, and leave a receipt of it.
     pub(super) fn tell<R: Serialize>(
         self,
@@ -185,9 +188,7 @@ impl Opened {
         (schema, command): (&'static str, &'static str),
         (report, text): (R, &str),
     ) -> Result<()> {
-        // Whoever looks at another gateway has no ledger, and need not be told so.
-        let wants_receipt =
-            !args.recorded.no_receipt && (self.mapping.is_none() || self.cited.ledger.is_some());
+        let wants_receipt = self.wants_receipt(args);
         let report = match self.mapping {
             Some(mapping) => {
                 let object = LossesImported {
@@ -231,6 +232,13 @@ pub(super) fn watched<T: Send>(
 }
 
 // === what receipts say ===
+
+/// Say in what a receipt cites which bars there are.
+pub(super) fn cite_bars(cited: &mut Cited, bars: &Bars) {
+    for (bar, max) in bars.stated() {
+        cited.say(&format!("{BARS}{bar}"), max.to_string());
+    }
+}
 
 /// What a receipt's arguments say of how losses show and which bars there are; none where it says what is not known here.
 pub(super) fn assumed_of(arguments: &BTreeMap<Arc<str>, Arc<str>>) -> Option<(Assumed, Bars)> {

@@ -2,6 +2,7 @@
 //! them share is here.
 
 pub(super) mod bench;
+mod board;
 mod cited;
 mod directive;
 pub(super) mod facts;
@@ -29,6 +30,7 @@ use crate::cli::{Cli, Drill};
 use crate::output::{self, Result};
 use crate::{admin_client, folder};
 
+pub(super) use self::board::BoardReport;
 pub(super) use self::directive::DirectiveDrill;
 pub(super) use self::shipped::ShippedReport;
 pub(super) use self::traffic::{Trust, recorded};
@@ -36,6 +38,7 @@ pub(super) use self::traffic::{Trust, recorded};
 pub(super) fn run(cli: &Cli, command: &Drill) -> Result<u8> {
     match command {
         Drill::Bench(args) => bench::run(cli, args),
+        Drill::Board(args) => board::run(cli, args),
         Drill::Directive(args) => directive::run(cli, args),
         Drill::Fit(args) => fit::run(cli, args),
         Drill::Replay(args) => replay::run(cli, args),

@@ -1,6 +1,7 @@
 //! `tieline drill plan`: the cheapest offers of a catalogue that make every critical party N-1 secure.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use tieline_core::grid::Candidate;
@@ -10,7 +11,7 @@ use tieline_drill::{
 };
 use tieline_policy::Judge;
 
-use super::losses::{self, Inputs, watched};
+use super::losses::{self, Inputs, Opened, watched};
 use super::page::Page;
 use crate::check;
 use crate::cli::{Cli, Plan};
@@ -29,33 +30,40 @@ pub(super) fn run(cli: &Cli, args: &Plan) -> Result<u8> {
     let mut page = Page::of(&args.page)?;
     let mut opened = losses::open(cli, &args.losses, |_| Bars::default())?;
     opened.ground(page.as_mut());
+    let report = planned(&mut opened, &args.catalogue, args.pairs)?;
+    let html = page.as_ref().map(|page| shown(page, &opened.inputs, &report));
+    let (code, text) = (u8::from(!report.is_good()), report.text());
+    opened.tell(cli, &args.losses, (SCHEMA_IMPORTED, COMMAND), (report, &text))?;
+    losses::written(page.as_ref(), html)?;
+    Ok(code)
+}
+
+/// Plan with a catalogue, and say so in what a receipt cites. The traffic knows afterwards what is ruled on offers.
+pub(super) fn planned(opened: &mut Opened, catalogue: &Path, all_pairs: bool) -> Result<PlanReport> {
     let (world, inputs) = (&opened.world, &mut opened.inputs);
-    let catalogue = check::catalogue::load(&args.catalogue, world.config(), &world.snapshot.record)
+    let file = Some(catalogue);
+    let catalogue = check::catalogue::load(catalogue, world.config(), &world.snapshot.record)
         .map_err(|report| Failure::report(report.render(output::look())))?;
-    opened.cited.file(receipt::CATALOGUE, Some(&args.catalogue))?;
+    opened.cited.file(receipt::CATALOGUE, file)?;
+    opened.cited.say("pairs", all_pairs.to_string());
+    // Also of recorded calls: about channels that none of them met.
+    opened.cited.asks_policy = !world.parties.is_empty();
     let rules = Rules::of(world, inputs.traffic.basis, &catalogue)?;
     let lanes = catalogue.lanes();
     inputs.traffic.judge(&lanes, &|party, end_use, channel, model| {
         rules.ruling(party, end_use, channel, model)
     });
     let search = search(inputs, &catalogue);
-    let mut report = searched(&search, args.pairs);
+    let mut report = searched(&search, all_pairs);
     let is_unfixed = report.fixes.is_empty() && !report.threats.is_empty();
     if let Some(rest) = is_unfixed.then(|| search.rest(&report.threats)).flatten() {
-        report.add_rest(searched(&rest, args.pairs));
+        report.add_rest(searched(&rest, all_pairs));
     }
     if !report.threats.is_empty() && search.is_ruled() {
         inputs.traffic.judge(&lanes, &|_, _, _, _| Ruling::Allow);
         report.price_rules(&searched(&self::search(inputs, &catalogue), false));
     }
-    let html = page.as_ref().map(|page| shown(page, inputs, &report));
-    opened.cited.say("pairs", args.pairs.to_string());
-    // Also of recorded calls: about channels that none of them met.
-    opened.cited.asks_policy = !opened.world.parties.is_empty();
-    let (code, text) = (u8::from(!report.is_good()), report.text());
-    opened.tell(cli, &args.losses, (SCHEMA_IMPORTED, COMMAND), (report, &text))?;
-    losses::written(page.as_ref(), html)?;
-    Ok(code)
+    Ok(report)
 }
 
 /// The page of a report. What rules say of offered channels is nothing to a grid that has none.

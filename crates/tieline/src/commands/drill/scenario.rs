@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tieline_core::record::Hex32;
 use tieline_core::{Span, Tick};
 use tieline_drill::{
-    Basis, Event, Load, PartyClass, Rehearsal, ScenarioReport, ScenarioShown, ScenariosReport, Staged,
+    Basis, Event, Known, Load, PartyClass, Rehearsal, ScenarioReport, ScenarioShown, ScenariosReport, Staged,
     Traffic, play_scenario_shown, scenarios_page,
 };
 use tieline_note::jcs;
@@ -21,14 +21,14 @@ use super::traffic::{Origin, traffic};
 use super::{flush, losses, shipped};
 use crate::check;
 use crate::check::scenario::{CheckedScenario, Choices, Ground, SCENARIO_BYTES_MAX};
-use crate::cli::{Cli, Scenarios};
+use crate::cli::{Cli, ScenarioArgs, Scenarios};
 use crate::commands::grid::World;
 use crate::commands::serve::now_us;
 use crate::output::{self, Failure, Result};
 use crate::raw;
 
 /// As it is typed, and as its receipts say it.
-const COMMAND: &str = "scenario";
+pub(super) const COMMAND: &str = "scenario";
 
 /// Calls of a steady traffic: enough for a strip of 288 bins of 70 each, decided again in a second or two.
 const STEADY_CALLS_MAX: u64 = 20_000;
@@ -48,12 +48,27 @@ struct Found {
     text: String,
 }
 
+/// Scenarios, and what is chosen of them.
+pub(super) struct Script {
+    found: Vec<Found>,
+    /// Parameters by name.
+    set: BTreeMap<String, String>,
+    skip_absent: bool,
+    start: Option<String>,
+}
+
+/// Scenarios that were played over calls.
+pub(super) struct Played {
+    pub(super) report: ScenariosReport,
+    pub(super) shown: Vec<ScenarioShown>,
+}
+
 /// What scenarios are held against, beside traffic.
-struct Here {
+pub(super) struct Here<'w> {
     licences: BTreeSet<String>,
     parties: BTreeMap<Arc<str>, Option<PartyClass>>,
     registry: Arc<Registry>,
-    world: World,
+    world: &'w World,
 }
 
 pub(super) fn run(cli: &Cli, args: &Scenarios) -> Result<u8> {
@@ -62,37 +77,19 @@ pub(super) fn run(cli: &Cli, args: &Scenarios) -> Result<u8> {
     }
     let mut page = Page::of(&args.page)?;
     flush(cli);
-    let found: Vec<Found> = args
-        .files
-        .iter()
-        .map(|name| Found::open(name))
-        .collect::<Result<_>>()?;
-    let set = chosen(&args.set, &found)?;
-    let choices = Choices {
-        set: &set,
-        skip_absent: args.skip_absent,
-        start: args.start.as_deref(),
-    };
+    let script = Script::open(&args.files, &args.chosen)?;
     let config = args.config.as_deref();
-    let mut here = Here::open(cli, config)?;
+    let world = World::open(cli, config)?;
+    let here = Here::of(cli, &world, config.is_some())?;
     let origin = config.map_or(Origin::Folder, |_| Origin::Alone);
-    let mut calls = traffic(cli, origin, (&args.traffic, args.gate), &here.world)?;
-    let known = calls.known;
-    if calls.traffic.basis == Basis::Structure {
-        calls.traffic = steady(&here, &found, choices)?;
-        calls.cited.traffic.digest = Hex32(calls.traffic.digest().0);
-    }
+    let calls = traffic(cli, origin, (&args.traffic, args.gate), &world)?;
     let mut cited = calls.cited;
-    cite(&mut cited, args, &found)?;
-    let traffic = &calls.traffic;
-    here.parties(&known, traffic);
-    let rehearsal = Rehearsal::new(&here.world.snapshot, traffic, known);
-    let load = Load::of(&rehearsal);
-    let window = traffic.window().unwrap_or_default();
-    let checked = checked(&here, &found, &load, window, choices)?;
-    let played = play(&here, &rehearsal, &load, &checked)?;
-    let (reports, shown): (Vec<_>, Vec<_>) = played.into_iter().unzip();
-    let report = ScenariosReport::new(&rehearsal, reports);
+    let steady = here.steady(&calls.traffic, &script)?;
+    let traffic = steady.unwrap_or(calls.traffic);
+    script.cite(&mut cited, &traffic)?;
+    cited.file(CONFIG, config)?;
+    let rehearsal = Rehearsal::new(&world.snapshot, &traffic, calls.known.clone());
+    let Played { report, shown } = here.played(&rehearsal, &calls.known, &script)?;
     if cli.json {
         output::json(&report)?;
     } else {
@@ -103,33 +100,14 @@ pub(super) fn run(cli: &Cli, args: &Scenarios) -> Result<u8> {
         page.write(&scenarios_page(page.ground(&rehearsal), &report, &shown))?;
     }
     if !args.recorded.no_receipt {
-        cited.record(cli, COMMAND, &here.world, &report);
+        cited.record(cli, COMMAND, &world, &report);
     }
     Ok(0)
 }
 
-/// What a receipt cites of the run beside its calls.
-fn cite(cited: &mut Cited, args: &Scenarios, found: &[Found]) -> Result<()> {
-    cited.file(CONFIG, args.config.as_deref())?;
-    for set in &args.set {
-        let (name, value) = set.split_once('=').unwrap_or((set, ""));
-        cited.say(&format!("set.{name}"), value);
-    }
-    if let Some(start) = &args.start {
-        cited.say("start", &**start);
-    }
-    if args.skip_absent {
-        cited.say("skip_absent", "true");
-    }
-    let texts: Vec<&str> = found.iter().map(|one| one.text.as_str()).collect();
-    let texts = jcs::to_vec(&texts).map_err(|error| Failure::found(error.to_string()))?;
-    cited.scenario = Some(Hex32(tieline_note::sha256(&texts).0));
-    Ok(())
-}
-
 /// Play each scenario on a thread of its own.
 fn play(
-    here: &Here,
+    here: &Here<'_>,
     rehearsal: &Rehearsal<'_>,
     load: &Load,
     checked: &[CheckedScenario],
@@ -139,7 +117,7 @@ fn play(
         let orders = one
             .orders
             .iter()
-            .map(|spec| Order::new(spec, &here.world, &here.registry));
+            .map(|spec| Order::new(spec, here.world, &here.registry));
         all.push(orders.collect::<Result<Vec<_>>>()?);
     }
     let reports = losses::watched(checked.len(), "scenarios played", &|ix| {
@@ -150,7 +128,7 @@ fn play(
         notes.extend(orders.iter().flat_map(Order::notes));
         let staged = Staged {
             notes,
-            orders: orders.iter().map(|order| order.ordered(&here.world)).collect(),
+            orders: orders.iter().map(|order| order.ordered(here.world)).collect(),
             scenario: one.scenario.clone(),
             set: one.set.clone(),
         };
@@ -162,14 +140,13 @@ fn play(
 
 /// Check every scenario; the report on all that is wrong, if anything is.
 fn checked(
-    here: &Here,
-    found: &[Found],
+    here: &Here<'_>,
+    script: &Script,
     load: &Load,
     window: (Tick, Tick),
-    choices: Choices<'_>,
 ) -> Result<Vec<CheckedScenario>> {
     let (mut all, mut wrong) = (Vec::new(), Vec::new());
-    for one in found {
+    for one in &script.found {
         let ground = Ground {
             base: &one.base,
             licences: &here.licences,
@@ -179,7 +156,7 @@ fn checked(
             snapshot: &here.world.snapshot,
             window,
         };
-        match check::scenario::check_text(&one.name, &one.text, ground, choices) {
+        match check::scenario::check_text(&one.name, &one.text, ground, script.choices()) {
             (Some(checked), _) => all.push(checked),
             (None, report) => wrong.push(report.render(output::look())),
         }
@@ -199,7 +176,7 @@ fn checked(
 
 /// Calls at an even pace, over the whole of the scenarios and a tenth of it before the first that has an instant of its own
 /// and after the last.
-fn steady(here: &Here, found: &[Found], choices: Choices<'_>) -> Result<Traffic> {
+fn steady(here: &Here<'_>, script: &Script) -> Result<Traffic> {
     let (snapshot, whole) = (&here.world.snapshot, (Tick(0), Tick(u64::MAX / 2)));
     let once = here
         .world
@@ -211,8 +188,8 @@ fn steady(here: &Here, found: &[Found], choices: Choices<'_>) -> Result<Traffic>
                 .with_hint("give the configuration a pool, or a party a key"),
         );
     }
-    let load = Load::of(&Rehearsal::new(snapshot, &once, tieline_drill::Known::default()));
-    let checked = checked(here, found, &load, whole, choices)?;
+    let load = Load::of(&Rehearsal::new(snapshot, &once, Known::default()));
+    let checked = checked(here, script, &load, whole)?;
     let events = || checked.iter().flat_map(|one| &one.scenario.events);
     let starts = checked.iter().map(|one| one.scenario.start);
     let first = events()
@@ -232,7 +209,7 @@ fn steady(here: &Here, found: &[Found], choices: Choices<'_>) -> Result<Traffic>
 }
 
 /// What `--set` says, by name; each name is a parameter of one of the scenarios.
-fn chosen(set: &[String], found: &[Found]) -> Result<BTreeMap<String, String>> {
+fn parameters(set: &[String], found: &[Found]) -> Result<BTreeMap<String, String>> {
     let known: BTreeSet<String> = found
         .iter()
         .flat_map(|one| check::scenario::parameter_names(&one.text))
@@ -260,6 +237,49 @@ fn chosen(set: &[String], found: &[Found]) -> Result<BTreeMap<String, String>> {
         }
     }
     Ok(out)
+}
+
+impl Script {
+    pub(super) fn open(names: &[String], chosen: &ScenarioArgs) -> Result<Self> {
+        let found: Vec<Found> = names
+            .iter()
+            .map(|name| Found::open(name))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            set: parameters(&chosen.set, &found)?,
+            found,
+            skip_absent: chosen.skip_absent,
+            start: chosen.start.clone(),
+        })
+    }
+
+    fn choices(&self) -> Choices<'_> {
+        Choices {
+            set: &self.set,
+            skip_absent: self.skip_absent,
+            start: self.start.as_deref(),
+        }
+    }
+
+    /// Say in what a receipt cites what is played, and over which calls.
+    pub(super) fn cite(&self, cited: &mut Cited, traffic: &Traffic) -> Result<()> {
+        if traffic.basis == Basis::Steady {
+            cited.traffic.digest = Hex32(traffic.digest().0);
+        }
+        for (name, value) in &self.set {
+            cited.say(&format!("set.{name}"), value.as_str());
+        }
+        if let Some(start) = &self.start {
+            cited.say("start", start.as_str());
+        }
+        if self.skip_absent {
+            cited.say("skip_absent", "true");
+        }
+        let texts: Vec<&str> = self.found.iter().map(|one| one.text.as_str()).collect();
+        let texts = jcs::to_vec(&texts).map_err(|error| Failure::found(error.to_string()))?;
+        cited.scenario = Some(Hex32(tieline_note::sha256(&texts).0));
+        Ok(())
+    }
 }
 
 impl Found {
@@ -296,10 +316,10 @@ impl Found {
     }
 }
 
-impl Here {
-    fn open(cli: &Cli, config: Option<&Path>) -> Result<Self> {
-        let world = World::open(cli, config)?;
-        let registry = if config.is_none() && cli.dir.join("state.db").exists() {
+impl<'w> Here<'w> {
+    /// What is known beside a world, which is the state folder's or that of a configuration alone.
+    pub(super) fn of(cli: &Cli, world: &'w World, is_alone: bool) -> Result<Self> {
+        let registry = if !is_alone && cli.dir.join("state.db").exists() {
             World::registry(cli)?
         } else {
             Registry::new(Tick(now_us()), Vec::new())
@@ -318,8 +338,32 @@ impl Here {
         })
     }
 
+    /// Calls at an even pace, if there are none but one for each thing that may be asked for.
+    pub(super) fn steady(&self, traffic: &Traffic, script: &Script) -> Result<Option<Traffic>> {
+        (traffic.basis == Basis::Structure)
+            .then(|| steady(self, script))
+            .transpose()
+    }
+
+    /// Play scenarios over calls.
+    pub(super) fn played(
+        mut self,
+        rehearsal: &Rehearsal<'_>,
+        known: &Known,
+        script: &Script,
+    ) -> Result<Played> {
+        self.parties(known, rehearsal.traffic());
+        let load = Load::of(rehearsal);
+        let window = rehearsal.traffic().window().unwrap_or_default();
+        let checked = checked(&self, script, &load, window)?;
+        let played = play(&self, rehearsal, &load, &checked)?;
+        let (reports, shown): (Vec<_>, Vec<_>) = played.into_iter().unzip();
+        let report = ScenariosReport::new(rehearsal, reports);
+        Ok(Played { report, shown })
+    }
+
     /// Everybody who is known, has a key or calls.
-    fn parties(&mut self, known: &tieline_drill::Known, traffic: &Traffic) {
+    fn parties(&mut self, known: &Known, traffic: &Traffic) {
         let members = self.world.parties.iter().map(|member| member.party.clone());
         let all = members
             .chain(tieline_drill::asked(traffic).into_keys())

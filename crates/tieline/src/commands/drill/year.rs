@@ -1,14 +1,14 @@
 //! `tieline drill year`: years of outages drawn from priors, and what they cost in service.
 
 use tieline_core::receipt::DrillReceipt;
-use tieline_drill::{Downtimes, Rehearsal, Year, YearOptions, YearReport, year_page};
+use tieline_drill::{Assumed, Downtimes, Rehearsal, Year, YearOptions, YearReport, year_page};
 
-use super::cited::CONFIG;
+use super::cited::{CONFIG, Cited};
 use super::flush;
 use super::losses::{self, watched};
 use super::page::Page;
 use super::traffic::{Origin, traffic};
-use crate::cli::{Cli, YearArgs};
+use crate::cli::{Cli, YearArgs, Years};
 use crate::commands::grid::{World, priors};
 use crate::commands::receipt;
 use crate::output::{self, Failure, Result};
@@ -25,20 +25,15 @@ pub(super) fn run(cli: &Cli, args: &YearArgs) -> Result<u8> {
     flush(cli);
     let config = args.config.as_deref();
     let world = World::open(cli, config)?;
-    let downtimes = match &args.priors {
-        Some(file) => priors::read(file, &world.snapshot)?,
-        None => Downtimes::default(),
-    };
+    let downtimes = downtimes(&args.years, &world)?;
     let origin = config.map_or(Origin::Folder, |_| Origin::Alone);
     let calls = traffic(cli, origin, (&args.traffic, args.gate), &world)?;
-    let options = options(args);
+    let assumed = losses::assumed(args.how, args.survivors);
+    let options = options(&args.years, assumed, args.traffic.seed);
     let mut cited = calls.cited;
-    cited.assume(options.assumed);
-    cited.say(COMMON, options.common.to_string());
-    cited.say(RUNS, options.runs.to_string());
+    cited.assume(assumed);
     cited.file(CONFIG, config)?;
-    cited.file(receipt::PRIORS, args.priors.as_deref())?;
-    cited.seed = Some(options.seed);
+    cite(&mut cited, &args.years, options)?;
     let rehearsal = Rehearsal::new(&world.snapshot, &calls.traffic, calls.known);
     let report = drawn(&rehearsal, &downtimes, options)?;
     if cli.json {
@@ -54,6 +49,22 @@ pub(super) fn run(cli: &Cli, args: &YearArgs) -> Result<u8> {
         cited.record(cli, COMMAND, &world, &report);
     }
     Ok(0)
+}
+
+/// The outages that are stated, if any are.
+pub(super) fn downtimes(args: &Years, world: &World) -> Result<Downtimes> {
+    match &args.priors {
+        Some(file) => priors::read(file, &world.snapshot),
+        None => Ok(Downtimes::default()),
+    }
+}
+
+/// Say in what a receipt cites which years are drawn.
+pub(super) fn cite(cited: &mut Cited, args: &Years, options: YearOptions) -> Result<()> {
+    cited.say(COMMON, options.common.to_string());
+    cited.say(RUNS, options.runs.to_string());
+    cited.seed = Some(options.seed);
+    cited.file(receipt::PRIORS, args.priors.as_deref())
 }
 
 /// Draw the years and decide the worst of them, on all cores.
@@ -72,15 +83,12 @@ pub(super) fn drawn(
     Ok(year.report(&years, episodes))
 }
 
-const fn options(args: &YearArgs) -> YearOptions {
+pub(super) fn options(args: &Years, assumed: Assumed, seed: Option<u64>) -> YearOptions {
     YearOptions {
-        assumed: losses::assumed(args.how, args.survivors),
+        assumed,
         common: args.common,
         runs: args.runs,
-        seed: match args.traffic.seed {
-            Some(seed) => seed,
-            None => 0,
-        },
+        seed: seed.unwrap_or_default(),
     }
 }
 
