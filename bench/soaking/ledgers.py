@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 from .house import BOOKS_SECONDS, PRICES
 
@@ -12,12 +13,16 @@ def check(house, books, served, budget_nano):
     verify = house.try_run("ledger", "verify", "--deep", seconds=BOOKS_SECONDS)
     if verify.returncode != 0:
         complaints.append(f"the ledger does not verify: {verify.stdout}{verify.stderr}")
+    began = time.monotonic()
     replay = house.try_run("drill", "replay", seconds=BOOKS_SECONDS)
-    if replay.returncode not in (0, 1):
-        complaints.append(f"the ledger cannot be replayed: {replay.stderr}")
+    took = time.monotonic() - began
     replayed = json.loads(replay.stdout) if replay.stdout else {}
-    if replay.returncode == 1:
-        complaints.append(f"the replay decides otherwise: {json.dumps(replayed)[:2000]}")
+    if replay.returncode not in (0, 1) or "differ" not in replayed:
+        complaints.append(f"the ledger cannot be replayed: {replay.stderr}")
+    elif replayed["differ"]:
+        complaints.append(f"the replay decides otherwise: {json.dumps(replayed['differences'])[:2000]}")
+    # Whether the first half predicts the second is for the record: each spell of trouble comes once, in one of them.
+    calibration = replayed.get("calibration", {})
     usage = house.run("usage", "--by", "channel", seconds=BOOKS_SECONDS)
     complaints += sums(books, usage)
     thrifty = charged(books, house, budget_nano, complaints)
@@ -26,7 +31,9 @@ def check(house, books, served, budget_nano):
         "outcomes": books.outcomes,
         "verified": verify.returncode == 0,
         "replayed": {name: value for name, value in replayed.items() if isinstance(value, int)},
-        "replay_differs": replay.returncode != 0,
+        "replay_seconds": round(took, 1),
+        "calibration": calibration.get("verdict"),
+        "calibration_why": calibration.get("why"),
         "usage_calls": usage["total"]["calls"],
         "usage_refused": usage["refused"],
         "usage_attempts": usage["total"]["attempts"],
