@@ -154,7 +154,9 @@ impl Connection {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.received.capacity() - self.received.len() < ROOM_BYTES_LEAST {
+        // From the start of the buffer again, if nobody holds a part of it: memory that was just used is near.
+        let is_at_start = self.received.is_empty() && self.received.try_reclaim(READ_BYTES);
+        if !is_at_start && self.received.capacity() - self.received.len() < ROOM_BYTES_LEAST {
             self.received.reserve(READ_BYTES);
         }
         pin!(self.stream.read_buf(&mut self.received)).poll(cx)

@@ -12,6 +12,9 @@ pub(crate) enum Drill {
     /// Rehearse all of it over the same calls, on one page: each loss, scenarios, years of outages, and what to buy.
     #[command(
         mut_arg("seed", |_| seed_of_years()),
+        mut_arg("set", |arg| arg.requires("scenarios")),
+        mut_arg("skip_absent", |arg| arg.requires("scenarios")),
+        mut_arg("start", |arg| arg.requires("scenarios")),
         after_help = "\
 Examples:
   tieline drill board --html board.html            each loss and 1,000 years, over the recorded calls
