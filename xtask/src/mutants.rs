@@ -19,7 +19,7 @@ use drills::Reports;
 use table::{MUTANTS, Mutant};
 
 /// Seeds of the simulator for each mutant.
-const SEEDS: &str = "200";
+const SEEDS: &str = "300";
 
 /// Runs all mutants, or those whose names are given; whether every one was caught.
 pub(crate) fn run(names: &[&str]) -> Result<bool> {

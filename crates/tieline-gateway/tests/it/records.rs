@@ -225,6 +225,8 @@ async fn calls_that_a_crash_left_open_are_closed_as_lost_at_the_next_start() {
     // A queue shorter than what is owed is no obstacle.
     let plan = plan.gateway(|gateway| gateway.ledger.queue_entries_max = 4);
     let house = plan.start_in(left).await.unwrap();
+    // While what is owed stands in the queue, it has no room for a call.
+    flush(&house).await;
     assert_eq!(house.ask(Ask::plain(OpenaiChat, false)).await.status(), 200);
     let book = house.stop().await;
     let lost = book
