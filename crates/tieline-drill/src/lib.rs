@@ -131,7 +131,9 @@ pub use trace::{
     Deployed, Format, LINE_BYTES_MAX, LeftOut, MAPPING_BYTES_MAX, Mapping, NoLog, PartyKind, Rates, SpendLog,
     SpendReader, SpendTraffic, TraceOptions, TraceReader, is_spend_log,
 };
-pub use traffic::{Basis, CALLS_MAX, Class, Onto, Rules, Traffic, TrafficCall, TrafficReader, Window};
+pub use traffic::{
+    Basis, CALLS_MAX, Class, Onto, Rules, Rulings, Traffic, TrafficCall, TrafficReader, Window,
+};
 pub use under_order::{LossUnderOrder, Toll, under_order, under_order_text};
 pub use versions::{
     ModelVersions, ROWS_MAX as VERSION_ROWS_MAX, Reach, VERSIONS_V1, VersionBasis, VersionRow,

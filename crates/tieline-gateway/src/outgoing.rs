@@ -178,8 +178,11 @@ const ROOM_BYTES: usize = 128;
 /// What is left to those who pay for the call, as the caller's dialect says it; nothing where nothing is limited. The
 /// values are parts of one text, for each call has them.
 pub(crate) fn room_headers(dialect: Dialect, rooms: &Rooms, now: Tick, headers: &mut HeaderMap) {
-    let (mut text, mut parts) = (Vec::with_capacity(ROOM_BYTES), ArrayVec::<_, 6>::new());
     let rooms = [rooms.requests, rooms.tokens];
+    if rooms.iter().all(Option::is_none) {
+        return;
+    }
+    let (mut text, mut parts) = (Vec::with_capacity(ROOM_BYTES), ArrayVec::<_, 6>::new());
     for (names, room) in room_names(dialect).iter().zip(rooms) {
         let Some(room) = room else { continue };
         let [limit, left, reset] = names;

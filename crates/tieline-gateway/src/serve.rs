@@ -214,9 +214,7 @@ fn builder(settings: &GatewaySettings) -> Builder<TokioExecutor> {
         .header_read_timeout(Duration::from_millis(settings.header_ms))
         // hyper wants at least 8 KiB.
         .max_buf_size(settings.header_bytes_max.max(8 << 10))
-        .pipeline_flush(false)
-        // Most answers are a few kilobytes: to copy them behind their head costs less than to hand over two pieces.
-        .writev(false);
+        .pipeline_flush(false);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -1,5 +1,4 @@
-//! The page of a whole rehearsal: what each loss does, the scenarios over time, what a year comes to, and what to buy, over
-//! the same calls.
+//! The page of a whole rehearsal: what each loss does, the scenarios over time, what a year comes to, and what to buy.
 
 use super::document::Section;
 use super::losses::Losses;
@@ -45,9 +44,21 @@ pub fn board_page(
     };
     if let Some((report, basis)) = rehearsed.scenarios {
         let sure = Sure::of(basis);
-        document.sections.push(scenarios::ranked(report, sure, false));
+        let ranked = scenarios::ranked(report, sure, false);
+        document.sections.push(Section {
+            lede: format!(
+                "{} Over {}, with every limit as it stands.",
+                ranked.lede,
+                basis.counted(report.base.calls)
+            ),
+            ..ranked
+        });
         document.sections.push(scenarios::courses(report, sure));
-        add(&report.notes, &mut notes);
+        let own = report
+            .notes
+            .iter()
+            .filter(|note| !rehearsed.losses.notes.contains(note));
+        notes.extend(own.map(|note| format!("Scenarios – {note}")));
         notes.extend(scenarios::assumed(report));
         cited = scenarios::cited(report);
     }

@@ -151,8 +151,13 @@ fn standing(shown: &DirectiveShown<'_>) -> Section {
         if !shown.findings.is_empty() {
             m.element("ul", &[("class", &"notes")], |m| {
                 for says in shown.findings {
-                    let (first, rest) = says.split_at_checked(1).unwrap_or(("", says));
-                    m.leaf("li", &[], format!("{}{rest}.", first.to_uppercase()));
+                    let mut rest = says.chars();
+                    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+                    m.leaf(
+                        "li",
+                        &[],
+                        format!("{}{}.", first.collect::<String>(), rest.as_str()),
+                    );
                 }
             });
         }

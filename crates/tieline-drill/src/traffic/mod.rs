@@ -21,7 +21,7 @@ pub(crate) use self::build::{Builder, KINDS_MAX, Unserved, flag, narrow, push};
 pub(crate) use self::ledger::Reading;
 pub use self::ledger::TrafficReader;
 pub(crate) use self::notes::spelled;
-pub use self::rules::Rules;
+pub use self::rules::{Rules, Rulings};
 use crate::party::PartyView;
 
 /// Calls of one what-if: 10 million × 64 bytes is 640 MB.

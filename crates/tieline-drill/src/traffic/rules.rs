@@ -4,10 +4,17 @@ use std::sync::Arc;
 
 use tieline_core::Ruling;
 
-use super::{NO_LANE, Traffic};
+use super::{Kind, NO_LANE, Traffic};
 
 /// What policy says of a party's use, for the end use that its calls state, of a channel and a model on it.
 pub type Rules<'a> = dyn Fn(&str, Option<&str>, &str, &str) -> Ruling + 'a;
+
+/// What calls knew of rules.
+#[derive(Clone, Debug)]
+pub struct Rulings {
+    kinds: Vec<Kind>,
+    lanes: usize,
+}
 
 impl Traffic {
     /// Say what policy rules on models of channels that the calls never met: `rules` is asked for a party, the end use that
@@ -28,6 +35,20 @@ impl Traffic {
             });
             kind.rulings.extend(judged);
         }
+    }
+
+    /// What the calls know of rules, to be put back after [`Traffic::judge`].
+    pub fn rulings(&self) -> Rulings {
+        Rulings {
+            kinds: self.kinds.clone(),
+            lanes: self.lanes.len(),
+        }
+    }
+
+    /// Forget what was said of rules since.
+    pub fn put_back(&mut self, rulings: Rulings) {
+        self.kinds = rulings.kinds;
+        self.lanes.truncate(rulings.lanes);
     }
 
     fn lane(&mut self, lane: &(Arc<str>, Arc<str>)) -> u16 {

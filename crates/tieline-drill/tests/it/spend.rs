@@ -209,7 +209,7 @@ fn what_is_no_log_says_so() {
 }
 
 #[test]
-fn what_two_files_both_have_counts_once() {
+fn what_comes_twice_counts_once() {
     let bytes = fixture("spend.csv");
     let of = |mut reader: SpendReader, files: &[&[u8]]| {
         for file in files {
@@ -218,8 +218,8 @@ fn what_two_files_both_have_counts_once() {
         }
         reader.finish().unwrap()
     };
-    let once = of(SpendReader::of_several(b""), &[&bytes]);
-    let twice = of(SpendReader::of_several(b""), &[&bytes, &bytes]);
+    let once = of(SpendReader::new(b""), &[&bytes]);
+    let twice = of(SpendReader::new(b""), &[&bytes, &bytes]);
     assert_eq!(twice.rows(), 2 * once.rows());
     assert_eq!(twice.calls(), once.calls());
     assert_eq!(twice.left_out()[&LeftOut::Twice], once.calls());
@@ -228,7 +228,7 @@ fn what_two_files_both_have_counts_once() {
     let text =
         "startTime,endTime,model_group,prompt_tokens\n2026-03-02 09:00:00,2026-03-02 09:00:01,chat,1\n";
     assert_eq!(
-        of(SpendReader::of_several(b""), &[text.as_bytes(), text.as_bytes()]).calls(),
+        of(SpendReader::new(b""), &[text.as_bytes(), text.as_bytes()]).calls(),
         2
     );
 }

@@ -9,7 +9,7 @@ use tieline_policy::instant_of_date;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Drill {
-    /// Rehearse all of it over the same calls, on one page: each loss, scenarios, years of outages, and what to buy.
+    /// Rehearse each loss, scenarios, years of outages and what to buy, on one page.
     #[command(
         mut_arg("seed", |_| seed_of_years()),
         mut_arg("set", |arg| arg.requires("scenarios")),
@@ -22,8 +22,9 @@ Examples:
   tieline drill board --html board.html --catalogue offers.toml
   tieline drill board --html board.html --litellm config.yaml --traffic spend.csv
 
-It does what `drill n-1`, `scenario`, `year` and `plan` do, and leaves the receipts that they leave. A missed bar of \
-[bars.n_1], or a critical party that no offer secures, is a finding (exit 1)."
+It does what `drill n-1`, `scenario`, `year` and `plan` do over the same calls, and leaves the receipts that they leave. \
+As there, a scenario knows nothing of --how and --survivors, and without calls it is played over calls at an even pace. A \
+missed bar of [bars.n_1], or a critical party that no offer secures, is a finding (exit 1)."
     )]
     Board(BoardArgs),
     /// Write the law that calls follow: rates by hour of the week, gaps, sizes and times. Calls can be drawn from it.

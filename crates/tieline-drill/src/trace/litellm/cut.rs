@@ -12,21 +12,47 @@ pub(super) enum Cut<'c> {
     TooLong,
 }
 
+/// Where rows lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rows {
+    /// At this depth: one after the other, in a list, or in the list under [`LISTED`].
+    At(usize),
+    /// Nowhere, until the object about the list has ended.
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Text {
+    /// Behind a backslash.
+    Escaped,
+    In,
+    #[default]
+    Out,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Cutter {
     /// Brackets that are open.
     depth: usize,
-    in_text: bool,
-    is_escaped: bool,
+    /// An object was a row: no later one is about a list of them.
+    has_plain: bool,
     is_too_long: bool,
+    /// The last text of the object that is looked at is [`LISTED`]; then, that a colon follows it and nothing else does.
+    is_listed: (bool, bool),
     /// The row that has begun; empty between rows.
     row: Vec<u8>,
-    /// How deep rows lie; unknown before the first bracket.
-    rows_at: Option<usize>,
+    /// Unknown before the first bracket.
+    rows: Option<Rows>,
+    text: Text,
+    /// Where in the row the last text began.
+    text_at: usize,
 }
 
 /// The key under which an object has rows as a list.
 const LISTED: &[u8] = b"\"data\"";
+
+/// A key of every row, and of no object about a list of them.
+const OF_ROWS: &[u8] = b"\"startTime\"";
 
 impl Cutter {
     pub(super) fn feed(&mut self, bytes: &[u8], each: &mut dyn FnMut(Cut<'_>)) {
@@ -41,20 +67,20 @@ impl Cutter {
     }
 
     fn byte(&mut self, byte: u8, each: &mut dyn FnMut(Cut<'_>)) {
-        if self.rows_at.is_none() {
+        if self.rows.is_none() {
             match byte {
-                b'[' => self.rows_at = Some(1),
-                b'{' => self.rows_at = Some(0),
+                b'[' => self.rows = Some(Rows::At(1)),
+                b'{' => self.rows = Some(Rows::At(0)),
                 _ => return,
             }
         }
         if byte == b'[' && self.is_list_of_rows() {
-            self.rows_at = Some(2);
+            self.rows = Some(Rows::At(2));
             self.row.clear();
             self.is_too_long = false;
         }
-        let is_in = self.rows_at.is_some_and(|at| self.depth > at);
-        let begins = byte == b'{' && !self.in_text && self.rows_at == Some(self.depth);
+        let is_in = matches!(self.rows, Some(Rows::At(at)) if self.depth > at);
+        let begins = byte == b'{' && self.text == Text::Out && self.rows == Some(Rows::At(self.depth));
         if is_in || begins {
             if self.row.len() < ROW_BYTES_MAX {
                 self.row.push(byte);
@@ -63,7 +89,7 @@ impl Cutter {
             }
         }
         self.step(byte);
-        if is_in && self.rows_at == Some(self.depth) {
+        if is_in && self.rows == Some(Rows::At(self.depth)) {
             each(if self.is_too_long {
                 Cut::TooLong
             } else {
@@ -71,38 +97,46 @@ impl Cutter {
             });
             self.row.clear();
             self.is_too_long = false;
+            self.has_plain |= self.depth == 0;
+        }
+        match self.rows {
+            Some(Rows::At(2)) if self.depth < 2 => self.rows = Some(Rows::Over),
+            Some(Rows::Over) if self.depth == 0 => self.rows = None,
+            _ => {}
         }
     }
 
-    /// Whether a list that begins holds rows, and the object about it is none: it is the object's `data`.
+    /// Whether a list that begins holds rows, and the object about it is none.
     fn is_list_of_rows(&self) -> bool {
-        let is_member = self.rows_at == Some(0) && self.depth == 1 && !self.in_text;
-        let before = || {
-            self.row
-                .trim_ascii_end()
-                .strip_suffix(b":")?
-                .trim_ascii_end()
-                .strip_suffix(LISTED)
-        };
-        is_member
-            && before().is_some_and(|before| matches!(before.trim_ascii_end().last(), Some(b'{' | b',')))
+        let is_member = self.rows == Some(Rows::At(0)) && self.depth == 1 && self.text == Text::Out;
+        let is_listed = is_member && !self.has_plain && !self.is_too_long && self.is_listed.1;
+        is_listed && memchr::memmem::find(&self.row, OF_ROWS).is_none()
     }
 
     fn step(&mut self, byte: u8) {
-        if self.in_text {
-            match byte {
-                _ if self.is_escaped => self.is_escaped = false,
-                b'\\' => self.is_escaped = true,
-                b'"' => self.in_text = false,
-                _ => {}
+        match (self.text, byte) {
+            (Text::Escaped, _) => return self.text = Text::In,
+            (Text::In, b'\\') => return self.text = Text::Escaped,
+            (Text::In, b'"') => {
+                self.text = Text::Out;
+                let text = self.row.get(self.text_at..);
+                self.is_listed.0 = !self.is_too_long && text == Some(LISTED);
+                return;
             }
-            return;
+            (Text::In, _) => return,
+            (Text::Out, _) => {}
         }
         match byte {
-            b'"' => self.in_text = true,
+            b'"' => {
+                self.text = Text::In;
+                self.text_at = self.row.len().saturating_sub(1);
+            }
             b'{' | b'[' => self.depth += 1,
             b'}' | b']' => self.depth = self.depth.saturating_sub(1),
             _ => {}
+        }
+        if !byte.is_ascii_whitespace() {
+            self.is_listed = (false, byte == b':' && self.is_listed.0);
         }
     }
 }
@@ -143,6 +177,21 @@ mod tests {
             r#"{"total": 2, "page": {"data": [{"x": 1}]}, "data": [{"a":1},{"b":[{}]}], "more": false}"#,
             &[r#"{"a":1}"#, r#"{"b":[{}]}"#],
         );
+        check(
+            r#"{"data":[{"a":1}],"deleted":[{"b":1}],"meta":{"page":{"x":1},"links":[{"y":1}]}}
+               {"keys":[{"c":1}],"data":[{"a":2}]}"#,
+            &[r#"{"a":1}"#, r#"{"a":2}"#],
+        );
+        // A row may have such a list of its own.
+        check(
+            "{\"a\":1}\n{\"data\":[{\"x\":1}]}\n{\"b\":1}",
+            &[r#"{"a":1}"#, r#"{"data":[{"x":1}]}"#, r#"{"b":1}"#],
+        );
+        check(
+            r#"{"startTime":"x","data":[{"x":1}]}"#,
+            &[r#"{"startTime":"x","data":[{"x":1}]}"#],
+        );
+        check(r#"{"a":"data","b":[{}]}"#, &[r#"{"a":"data","b":[{}]}"#]);
         check("\u{feff}[{\"a\":1}]", &[r#"{"a":1}"#]);
         check("\u{feff}{\"data\":[{\"a\":1}]}", &[r#"{"a":1}"#]);
         check(r#"{"a":"\"data\":[{}]"}"#, &[r#"{"a":"\"data\":[{}]"}"#]);
@@ -156,6 +205,12 @@ mod tests {
 
     #[test]
     fn a_row_without_end_is_passed_over() {
+        // Nothing looks back over it, however many lists begin in it.
+        let spaces = " ".repeat(2 * ROW_BYTES_MAX);
+        for head in ["{\"a\":1,", "{\"a\":1,\"data\":"] {
+            let long = format!("{head}{spaces}{}0}}{{\"b\":1}}", "[],".repeat(200_000));
+            assert_eq!(rows(&[&long]), ["too long", r#"{"b":1}"#]);
+        }
         let long = format!("[{{\"a\":\"{}\"}},{{\"b\":1}}]", "x".repeat(ROW_BYTES_MAX));
         assert_eq!(rows(&[&long]), ["too long", r#"{"b":1}"#]);
         let mut cutter = Cutter::default();

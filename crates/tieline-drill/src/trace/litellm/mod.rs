@@ -7,8 +7,8 @@
 //! counted by why ([`LeftOut`]); no row is quoted, for it may hold names. Calls that failed are left out, too: what had
 //! failed already no loss can take away.
 //!
-//! Bounds: 64 bytes a call, at most [`CALLS_MAX`]; [`ROW_BYTES_MAX`] a row, [`NAMES_MAX`] names asked for; deployments by
-//! 16 bits.
+//! Bounds: 64 bytes a call and some 16 for its `request_id`, at most [`CALLS_MAX`]; [`ROW_BYTES_MAX`] a row, [`NAMES_MAX`]
+//! names asked for; deployments by 16 bits.
 
 mod cut;
 mod price;
@@ -56,7 +56,7 @@ pub enum LeftOut {
     Refused,
     /// Beyond [`CALLS_MAX`].
     TooMany,
-    /// A row of another file has the same `request_id`.
+    /// A row before it has the same `request_id`: files overlap.
     Twice,
     /// Its times or numbers cannot be read.
     Unreadable,
@@ -116,9 +116,9 @@ pub struct SpendReader {
     log: SpendLog,
     party_ix: BTreeMap<Box<str>, u32>,
     salt: Box<[u8]>,
-    /// The calls of several files, by 64 bits of the digest of their `request_id`: among ten million, two are taken for one
-    /// with a chance of 3 in a million. Empty if there is but one file, in which LiteLLM's key keeps each from being twice.
-    seen: Option<BTreeSet<u64>>,
+    /// The calls by 64 bits of the digest of their `request_id`: among ten million, two are taken for one with a chance of
+    /// 3 in a million.
+    seen: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -189,16 +189,7 @@ impl SpendReader {
             },
             party_ix: BTreeMap::new(),
             salt: salt.into(),
-            seen: None,
-        }
-    }
-
-    /// The same for several files, which may overlap: a call of which one had the `request_id` already is left out.
-    #[must_use]
-    pub fn of_several(salt: &[u8]) -> Self {
-        Self {
-            seen: Some(BTreeSet::new()),
-            ..Self::new(salt)
+            seen: BTreeSet::new(),
         }
     }
 
@@ -305,14 +296,14 @@ impl SpendReader {
         }
     }
 
-    /// Whether a call was in the files already. One without an id never was.
+    /// Whether a call was there already. One without an id never was.
     fn was_seen(&mut self, request_id: &str) -> bool {
-        let Some(seen) = self.seen.as_mut().filter(|_| !request_id.is_empty()) else {
+        if request_id.is_empty() || self.seen.len() >= CALLS_MAX {
             return false;
-        };
+        }
         let digest = tieline_note::sha256(request_id.as_bytes()).0;
         let bits = digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
-        seen.len() < CALLS_MAX && !seen.insert(bits)
+        !self.seen.insert(bits)
     }
 
     fn leave_out(&mut self, why: LeftOut) {

@@ -1,14 +1,14 @@
-//! `tieline drill board`: each loss, scenarios, years and a plan over the same calls, on one page. Each part is what its
-//! own command makes, and leaves the receipt that it leaves.
+//! `tieline drill board`: each loss, scenarios, years and a plan on one page. Each part is what its own command makes over
+//! the same calls, and leaves the receipt that it leaves.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use tieline_drill::{
-    Bars, Basis, Contingencies, NMinus1Report, PlanReport, Rehearsal, Rehearsed, ScenariosReport, YearReport,
-    board_page,
+    Bars, Basis, Contingencies, Downtimes, NMinus1Report, PlanReport, Rehearsal, Rehearsed, ScenariosReport,
+    YearReport, board_page,
 };
 
-use super::cited::Cited;
+use super::cited::{Cited, HOW, SURVIVORS};
 use super::losses::{self, Opened, watched};
 use super::page::Page;
 use super::scenario::{self, Here, Script};
@@ -50,9 +50,16 @@ pub(super) fn run(cli: &Cli, args: &BoardArgs) -> Result<u8> {
     // Bars are of the losses alone, and a plan has none.
     let mut opened = losses::open(cli, &args.losses, |_| Bars::default())?;
     opened.ground(page.as_mut());
-    let (mut report, basis, receipts) = rehearsed(cli, args, &opened, script.as_ref())?;
+    // What is wrong with a file is said before anything is played.
+    let downtimes = year::downtimes(&args.years, &opened.world)?;
     if let Some(catalogue) = &args.catalogue {
+        plan::catalogue(&opened.world, catalogue)?;
+    }
+    let (mut report, basis, receipts) = rehearsed(cli, args, &opened, script.as_ref(), &downtimes)?;
+    if let Some(catalogue) = &args.catalogue {
+        let rulings = opened.inputs.traffic.rulings();
         report.plan = Some(plan::planned(&mut opened, catalogue, false)?);
+        opened.inputs.traffic.put_back(rulings);
     }
     let html = page.as_ref().map(|page| shown(page, &opened, &report, basis));
     let is_good = report.n_1.bars_missed.is_empty() && report.plan.as_ref().is_none_or(PlanReport::is_good);
@@ -62,7 +69,12 @@ pub(super) fn run(cli: &Cli, args: &BoardArgs) -> Result<u8> {
     losses::written(page.as_ref(), html)?;
     if wants_receipts {
         let world = &opened.world;
+        let has_ledger = opened.cited.ledger.is_some();
         receipts.n_1.record(cli, losses::ONE, world, &report.n_1);
+        // That there is no ledger is said once.
+        if !has_ledger {
+            return Ok(u8::from(!is_good));
+        }
         if let Some((cited, report)) = receipts.scenarios.zip(report.scenarios.as_ref()) {
             cited.record(cli, scenario::COMMAND, world, report);
         }
@@ -80,9 +92,9 @@ fn rehearsed(
     args: &BoardArgs,
     opened: &Opened,
     script: Option<&Script>,
+    downtimes: &Downtimes,
 ) -> Result<(BoardReport, Basis, Receipts)> {
     let (inputs, world) = (&opened.inputs, &opened.world);
-    let downtimes = year::downtimes(&args.years, world)?;
     let rehearsal = Rehearsal::new(&inputs.snapshot, &inputs.traffic, inputs.known.clone());
     let contingencies = Contingencies::single(&rehearsal, inputs.assumed);
     let plays = watched(contingencies.plays(), "losses decided", &|play| {
@@ -102,6 +114,9 @@ fn rehearsed(
         let is_alone = args.losses.config.is_some() || opened.mapping.is_some();
         let here = Here::of(cli, world, is_alone)?;
         let mut cited = opened.cited.clone();
+        // A scenario says itself how what is out shows, and limits are as they stand.
+        cited.arguments.remove(HOW);
+        cited.arguments.remove(SURVIVORS);
         let steady = here.steady(&inputs.traffic, script)?;
         script.cite(&mut cited, steady.as_ref().unwrap_or(&inputs.traffic))?;
         let played = match &steady {
@@ -124,7 +139,7 @@ fn rehearsed(
         n_1,
         plan: None,
         scenarios,
-        year: year::drawn(&rehearsal, &downtimes, options)?,
+        year: year::drawn(&rehearsal, downtimes, options)?,
     };
     Ok((report, basis, receipts))
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tieline_drill::{Ground, PAGE_START, Rehearsal};
 
+use crate::check;
 use crate::cli::Paged;
 use crate::output::{self, Failure, Result};
 
@@ -103,7 +104,8 @@ fn may_write(path: &Path) -> Result<()> {
         return Err(Failure::input(message).with_hint("make the folder first, or give another name"));
     }
     beside(path).map_err(|error| {
-        let message = format!("cannot write {}: {}: {error}", path.display(), folder.display());
+        let why = check::kind(&error);
+        let message = format!("cannot write {}: {}: {why}", path.display(), folder.display());
         Failure::input(message).with_hint("give a name in a folder of yours")
     })?;
     // A link is followed by who reads it, and replaced by who writes.

@@ -38,12 +38,17 @@ pub(super) fn run(cli: &Cli, args: &Plan) -> Result<u8> {
     Ok(code)
 }
 
+/// What can be bought.
+pub(super) fn catalogue(world: &World, file: &Path) -> Result<Catalogue> {
+    check::catalogue::load(file, world.config(), &world.snapshot.record)
+        .map_err(|report| Failure::report(report.render(output::look())))
+}
+
 /// Plan with a catalogue, and say so in what a receipt cites. The traffic knows afterwards what is ruled on offers.
 pub(super) fn planned(opened: &mut Opened, catalogue: &Path, all_pairs: bool) -> Result<PlanReport> {
     let (world, inputs) = (&opened.world, &mut opened.inputs);
     let file = Some(catalogue);
-    let catalogue = check::catalogue::load(catalogue, world.config(), &world.snapshot.record)
-        .map_err(|report| Failure::report(report.render(output::look())))?;
+    let catalogue = self::catalogue(world, catalogue)?;
     opened.cited.file(receipt::CATALOGUE, file)?;
     opened.cited.say("pairs", all_pairs.to_string());
     // Also of recorded calls: about channels that none of them met.

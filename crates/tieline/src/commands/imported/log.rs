@@ -66,10 +66,7 @@ impl Log<'_> {
         }
         let salt = self.kept.and_then(|kept| kept.salt.as_deref());
         let salt = salt.map(salted).transpose()?.unwrap_or_default();
-        let mut reader = match self.files {
-            [_] => SpendReader::new(&salt),
-            _ => SpendReader::of_several(&salt),
-        };
+        let mut reader = SpendReader::new(&salt);
         let mut piece = vec![0; PIECE_BYTES];
         for path in self.files {
             let bad = |says: &str| unusable(path, says);
@@ -207,7 +204,7 @@ const fn why_left_out(why: LeftOut) -> (&'static str, &'static str) {
             "they are left out; give a shorter time",
         ),
         LeftOut::Twice => (
-            "calls that another of the files has too, by `request_id`",
+            "calls that were there already, by `request_id`",
             "they are counted once",
         ),
         LeftOut::Unreadable => (

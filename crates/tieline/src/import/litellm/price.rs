@@ -80,7 +80,10 @@ impl Costs {
                 continue;
             };
             match pico.filter(|pico| per_million(*pico).parse::<PicoPerToken>().is_ok()) {
-                Some(pico) => *rate = Some(pico),
+                Some(pico) => {
+                    *rate = Some(pico);
+                    self.unread.remove(key);
+                }
                 None => {
                     self.unread.insert(key.clone());
                 }
