@@ -314,10 +314,8 @@ impl Call {
         intake: Intake,
         seed: Seed,
         now: Tick,
-        mut buffers: Buffers,
+        buffers: Buffers,
     ) -> Self {
-        buffers.clear();
-        buffers.reserve(STEPS_USUAL);
         let (candidates, settings) = match snapshot.candidates(&intake.ask) {
             Some((candidates, settings)) => (candidates.iter().copied().collect(), *settings),
             None => (ArrayVec::new(), snapshot.settings),
@@ -352,7 +350,7 @@ impl Call {
             settings,
             snapshot,
             stage: Stage::Done,
-            steps: step::Steps::new(buffers),
+            steps: step::Steps::new(buffers, STEPS_USUAL),
             waited: Span::default(),
             waits: 0,
         };

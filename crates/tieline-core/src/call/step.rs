@@ -159,11 +159,14 @@ struct Progress {
 // === impl Steps ===
 
 impl Steps {
-    pub(crate) fn new(buffers: Buffers) -> Self {
-        Self {
+    /// None yet, in these buffers, and room for so many.
+    pub(crate) fn new(buffers: Buffers, room: usize) -> Self {
+        let mut steps = Self {
             buffers,
             progress: None,
-        }
+        };
+        steps.renew(room);
+        steps
     }
 
     /// None of them any more, and room for so many.

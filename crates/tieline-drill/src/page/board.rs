@@ -21,7 +21,7 @@ pub struct Rehearsed<'r> {
     pub plan: Option<&'r PlanReport>,
     /// With what the calls are that they are played over: calls at an even pace, where there are no others.
     pub scenarios: Option<(&'r ScenariosReport, Basis)>,
-    pub year: Option<&'r YearReport>,
+    pub year: &'r YearReport,
 }
 
 /// The page of all of them. `after` says who answers whom while something is gone.
@@ -62,19 +62,18 @@ pub fn board_page(
         notes.extend(scenarios::assumed(report));
         cited = scenarios::cited(report);
     }
-    if let Some(report) = rehearsed.year {
-        document.figures.extend(year::figures(report).into_iter().take(1));
-        document.sections.push(year::spread(report));
-        document.sections.push(Section {
-            title: "What the years are lost to".to_owned(),
-            ..year::causes(report)
-        });
-        document.sections.push(Section {
-            title: "How bad a year can be".to_owned(),
-            ..year::episodes(report)
-        });
-        add(&report.notes, &mut notes);
-    }
+    let years = rehearsed.year;
+    document.figures.extend(year::figures(years).into_iter().take(1));
+    document.sections.push(year::spread(years));
+    document.sections.push(Section {
+        title: "What the years are lost to".to_owned(),
+        ..year::causes(years)
+    });
+    document.sections.push(Section {
+        title: "How bad a year can be".to_owned(),
+        ..year::episodes(years)
+    });
+    add(&years.notes, &mut notes);
     if let Some(report) = rehearsed.plan {
         document
             .figures
@@ -87,17 +86,13 @@ pub fn board_page(
         rehearsed
             .scenarios
             .map(|(report, _)| plural(report.scenarios.len() as u64, "scenario")),
-        rehearsed
-            .year
-            .map(|report| format!("{} of outages", plural(report.runs.into(), "year"))),
+        Some(format!("{} of outages", plural(years.runs.into(), "year"))),
         rehearsed
             .plan
             .map(|report| format!("{} to buy", plural(report.offers.len() as u64, "offer"))),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if !parts.is_empty() {
-        document.lede = format!("{} With them: {}.", document.lede, parts.join(", "));
-    }
+    document.lede = format!("{} With them: {}.", document.lede, parts.join(", "));
     document.sections.push(sources(&known, &notes, &cited));
     document.html()
 }

@@ -207,7 +207,7 @@ fn board(snapshot: &Arc<Snapshot>, traffic: &Traffic, gone: &str, says: &str) ->
         losses: &losses,
         plan: Some(&bought),
         scenarios: Some((&scenarios, Basis::Steady)),
-        year: Some(&drawn(&rehearsal)),
+        year: &drawn(&rehearsal),
     };
     board_page(ground(&rehearsal), rehearsed, &|gone| today.streams(gone))
 }

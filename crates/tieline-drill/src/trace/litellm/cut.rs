@@ -30,6 +30,17 @@ enum Text {
     Out,
 }
 
+/// What the object that is looked at said last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Said {
+    /// [`LISTED`] and a colon.
+    Key,
+    /// [`LISTED`].
+    Listed,
+    #[default]
+    Other,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Cutter {
     /// Brackets that are open.
@@ -37,12 +48,11 @@ pub(super) struct Cutter {
     /// An object was a row: no later one is about a list of them.
     has_plain: bool,
     is_too_long: bool,
-    /// The last text of the object that is looked at is [`LISTED`]; then, that a colon follows it and nothing else does.
-    is_listed: (bool, bool),
     /// The row that has begun; empty between rows.
     row: Vec<u8>,
     /// Unknown before the first bracket.
     rows: Option<Rows>,
+    said: Said,
     text: Text,
     /// Where in the row the last text began.
     text_at: usize,
@@ -109,7 +119,7 @@ impl Cutter {
     /// Whether a list that begins holds rows, and the object about it is none.
     fn is_list_of_rows(&self) -> bool {
         let is_member = self.rows == Some(Rows::At(0)) && self.depth == 1 && self.text == Text::Out;
-        let is_listed = is_member && !self.has_plain && !self.is_too_long && self.is_listed.1;
+        let is_listed = is_member && !self.has_plain && !self.is_too_long && self.said == Said::Key;
         is_listed && memchr::memmem::find(&self.row, OF_ROWS).is_none()
     }
 
@@ -119,8 +129,9 @@ impl Cutter {
             (Text::In, b'\\') => return self.text = Text::Escaped,
             (Text::In, b'"') => {
                 self.text = Text::Out;
-                let text = self.row.get(self.text_at..);
-                self.is_listed.0 = !self.is_too_long && text == Some(LISTED);
+                if !self.is_too_long && self.row.get(self.text_at..) == Some(LISTED) {
+                    self.said = Said::Listed;
+                }
                 return;
             }
             (Text::In, _) => return,
@@ -135,9 +146,11 @@ impl Cutter {
             b'}' | b']' => self.depth = self.depth.saturating_sub(1),
             _ => {}
         }
-        if !byte.is_ascii_whitespace() {
-            self.is_listed = (false, byte == b':' && self.is_listed.0);
-        }
+        self.said = match (self.said, byte) {
+            (said, _) if byte.is_ascii_whitespace() => said,
+            (Said::Listed, b':') => Said::Key,
+            _ => Said::Other,
+        };
     }
 }
 

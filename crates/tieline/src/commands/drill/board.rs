@@ -8,8 +8,8 @@ use tieline_drill::{
     YearReport, board_page,
 };
 
-use super::cited::{Cited, HOW, SURVIVORS};
-use super::losses::{self, Opened, watched};
+use super::cited::Cited;
+use super::losses::{self, Opened};
 use super::page::Page;
 use super::scenario::{self, Here, Script};
 use super::{plan, year};
@@ -47,18 +47,18 @@ pub(super) fn run(cli: &Cli, args: &BoardArgs) -> Result<u8> {
     let script = (!args.scenarios.is_empty())
         .then(|| Script::open(&args.scenarios, &args.chosen))
         .transpose()?;
-    // Bars are of the losses alone, and a plan has none.
-    let mut opened = losses::open(cli, &args.losses, |_| Bars::default())?;
+    let mut opened = losses::open(cli, &args.losses, |world| world.bars.n_1)?;
     opened.ground(page.as_mut());
     // What is wrong with a file is said before anything is played.
     let downtimes = year::downtimes(&args.years, &opened.world)?;
-    if let Some(catalogue) = &args.catalogue {
-        plan::catalogue(&opened.world, catalogue)?;
-    }
+    let catalogue = match &args.catalogue {
+        Some(file) => Some((file, plan::catalogue(&opened.world, file)?)),
+        None => None,
+    };
     let (mut report, basis, receipts) = rehearsed(cli, args, &opened, script.as_ref(), &downtimes)?;
-    if let Some(catalogue) = &args.catalogue {
+    if let Some((file, catalogue)) = &catalogue {
         let rulings = opened.inputs.traffic.rulings();
-        report.plan = Some(plan::planned(&mut opened, catalogue, false)?);
+        report.plan = Some(plan::planned(&mut opened, (file, catalogue), false)?);
         opened.inputs.traffic.put_back(rulings);
     }
     let html = page.as_ref().map(|page| shown(page, &opened, &report, basis));
@@ -67,20 +67,20 @@ pub(super) fn run(cli: &Cli, args: &BoardArgs) -> Result<u8> {
     report.mapping = opened.mapping.take();
     told(cli, &report)?;
     losses::written(page.as_ref(), html)?;
+    let world = &opened.world;
     if wants_receipts {
-        let world = &opened.world;
-        let has_ledger = opened.cited.ledger.is_some();
         receipts.n_1.record(cli, losses::ONE, world, &report.n_1);
-        // That there is no ledger is said once.
-        if !has_ledger {
-            return Ok(u8::from(!is_good));
-        }
+    }
+    // That there is no ledger is said once.
+    if wants_receipts && opened.cited.ledger.is_some() {
         if let Some((cited, report)) = receipts.scenarios.zip(report.scenarios.as_ref()) {
             cited.record(cli, scenario::COMMAND, world, report);
         }
         receipts.year.record(cli, year::COMMAND, world, &report.year);
         if let Some(report) = &report.plan {
-            opened.cited.record(cli, plan::COMMAND, world, report);
+            opened
+                .cited(&Bars::default())
+                .record(cli, plan::COMMAND, world, report);
         }
     }
     Ok(u8::from(!is_good))
@@ -97,26 +97,19 @@ fn rehearsed(
     let (inputs, world) = (&opened.inputs, &opened.world);
     let rehearsal = Rehearsal::new(&inputs.snapshot, &inputs.traffic, inputs.known.clone());
     let contingencies = Contingencies::single(&rehearsal, inputs.assumed);
-    let plays = watched(contingencies.plays(), "losses decided", &|play| {
-        contingencies.play(play)
-    });
-    let bars = world.bars.n_1;
-    let n_1 = contingencies.n_minus_1(&plays, &bars);
+    let n_1 = losses::decided(&contingencies, &inputs.bars);
+    // Bars are of the losses alone, and a scenario says itself how what is out shows.
     let mut receipts = Receipts {
-        n_1: opened.cited.clone(),
+        n_1: opened.cited(&inputs.bars),
         scenarios: None,
-        year: opened.cited.clone(),
+        year: opened.cited(&Bars::default()),
     };
-    losses::cite_bars(&mut receipts.n_1, &bars);
 
     let (mut scenarios, mut basis) = (None, inputs.traffic.basis);
     if let Some(script) = script {
         let is_alone = args.losses.config.is_some() || opened.mapping.is_some();
         let here = Here::of(cli, world, is_alone)?;
         let mut cited = opened.cited.clone();
-        // A scenario says itself how what is out shows, and limits are as they stand.
-        cited.arguments.remove(HOW);
-        cited.arguments.remove(SURVIVORS);
         let steady = here.steady(&inputs.traffic, script)?;
         script.cite(&mut cited, steady.as_ref().unwrap_or(&inputs.traffic))?;
         let played = match &steady {
@@ -152,7 +145,7 @@ fn shown(page: &Page<'_>, opened: &Opened, report: &BoardReport, basis: Basis) -
         losses: &report.n_1,
         plan: report.plan.as_ref(),
         scenarios: report.scenarios.as_ref().map(|report| (report, basis)),
-        year: Some(&report.year),
+        year: &report.year,
     };
     board_page(page.ground(&rehearsal), rehearsed, &|gone| today.streams(gone))
 }

@@ -24,8 +24,7 @@ use crate::output::{self, Result};
 pub(super) const ONE: &str = "n-1";
 pub(super) const TWO: &str = "n-2";
 
-/// Names of arguments in receipts.
-/// Another gateway's configuration.
+/// Names of arguments in receipts: another gateway's configuration, and what the names of bars begin with.
 const LITELLM: &str = "litellm";
 const BARS: &str = "bars.";
 
@@ -85,14 +84,19 @@ pub(super) fn pairs(inputs: &Inputs) -> NMinus2Report {
 fn singles_shown(inputs: &Inputs, page: Option<&Page<'_>>) -> (NMinus1Report, Option<String>) {
     let rehearsal = Rehearsal::new(&inputs.snapshot, &inputs.traffic, inputs.known.clone());
     let contingencies = Contingencies::single(&rehearsal, inputs.assumed);
-    let plays = watched(contingencies.plays(), "decided", &|play| contingencies.play(play));
-    let report = contingencies.n_minus_1(&plays, &inputs.bars);
+    let report = decided(&contingencies, &inputs.bars);
     let html = page.map(|page| {
         n_minus_1_page(page.ground(&rehearsal), &report, &|gone| {
             contingencies.streams(gone)
         })
     });
     (report, html)
+}
+
+/// These losses, on all cores.
+pub(super) fn decided(contingencies: &Contingencies<'_, '_>, bars: &Bars) -> NMinus1Report {
+    let plays = watched(contingencies.plays(), "decided", &|play| contingencies.play(play));
+    contingencies.n_minus_1(&plays, bars)
 }
 
 /// Every pair, and its page if one is asked for.
@@ -154,8 +158,6 @@ pub(super) fn open(cli: &Cli, args: &Losses, bars: fn(&World) -> Bars) -> Result
         snapshot: world.snapshot.clone(),
         traffic,
     };
-    cited.assume(inputs.assumed);
-    cite_bars(&mut cited, &inputs.bars);
     Ok(Opened {
         cited,
         inputs,
@@ -175,6 +177,16 @@ impl Opened {
         }
     }
 
+    /// What a receipt of losses cites: the inputs, how they show, what survivors are worth, and these bars.
+    pub(super) fn cited(&self, bars: &Bars) -> Cited {
+        let mut cited = self.cited.clone();
+        cited.assume(self.inputs.assumed);
+        for (bar, max) in bars.stated() {
+            cited.say(&format!("{BARS}{bar}"), max.to_string());
+        }
+        cited
+    }
+
     /// Whether a receipt is left. Whoever looks at another gateway has no ledger, and need not be told so.
     pub(super) const fn wants_receipt(&self, args: &Losses) -> bool {
         !args.recorded.no_receipt && (self.mapping.is_none() || self.cited.ledger.is_some())
@@ -188,7 +200,7 @@ impl Opened {
         (schema, command): (&'static str, &'static str),
         (report, text): (R, &str),
     ) -> Result<()> {
-        let wants_receipt = self.wants_receipt(args);
+        let cited = self.wants_receipt(args).then(|| self.cited(&self.inputs.bars));
         let report = match self.mapping {
             Some(mapping) => {
                 let object = LossesImported {
@@ -208,8 +220,8 @@ impl Opened {
                 report
             }
         };
-        if wants_receipt {
-            self.cited.record(cli, command, &self.world, &report);
+        if let Some(cited) = cited {
+            cited.record(cli, command, &self.world, &report);
         }
         Ok(())
     }
@@ -232,13 +244,6 @@ pub(super) fn watched<T: Send>(
 }
 
 // === what receipts say ===
-
-/// Say in what a receipt cites which bars there are.
-pub(super) fn cite_bars(cited: &mut Cited, bars: &Bars) {
-    for (bar, max) in bars.stated() {
-        cited.say(&format!("{BARS}{bar}"), max.to_string());
-    }
-}
 
 /// What a receipt's arguments say of how losses show and which bars there are; none where it says what is not known here.
 pub(super) fn assumed_of(arguments: &BTreeMap<Arc<str>, Arc<str>>) -> Option<(Assumed, Bars)> {

@@ -27,6 +27,15 @@ impl<'p> Page<'p> {
             return Ok(None);
         };
         may_write(path)?;
+        beside(path).map_err(|error| {
+            let why = check::kind(&error);
+            let message = format!(
+                "cannot write {}: {}: {why}",
+                path.display(),
+                folder(path).display()
+            );
+            Failure::input(message).with_hint("give a name in a folder of yours")
+        })?;
         Ok(Some(Self {
             doubt: None,
             path,
@@ -87,8 +96,7 @@ fn beside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
         .tempfile_in(folder(path))
 }
 
-/// Whether a page may be written there: its folder takes a file, and what has the name, if anything has, is a page of a
-/// drill.
+/// Whether a page may be written there: its folder is there, and what has the name, if anything has, is a page of a drill.
 fn may_write(path: &Path) -> Result<()> {
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         let message = format!("cannot write {}: that is the name of a folder", path.display());
@@ -103,11 +111,6 @@ fn may_write(path: &Path) -> Result<()> {
         );
         return Err(Failure::input(message).with_hint("make the folder first, or give another name"));
     }
-    beside(path).map_err(|error| {
-        let why = check::kind(&error);
-        let message = format!("cannot write {}: {}: {why}", path.display(), folder.display());
-        Failure::input(message).with_hint("give a name in a folder of yours")
-    })?;
     // A link is followed by who reads it, and replaced by who writes.
     let Ok(found) = std::fs::symlink_metadata(path) else {
         return Ok(());

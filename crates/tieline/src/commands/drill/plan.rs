@@ -30,7 +30,8 @@ pub(super) fn run(cli: &Cli, args: &Plan) -> Result<u8> {
     let mut page = Page::of(&args.page)?;
     let mut opened = losses::open(cli, &args.losses, |_| Bars::default())?;
     opened.ground(page.as_mut());
-    let report = planned(&mut opened, &args.catalogue, args.pairs)?;
+    let catalogue = catalogue(&opened.world, &args.catalogue)?;
+    let report = planned(&mut opened, (&args.catalogue, &catalogue), args.pairs)?;
     let html = page.as_ref().map(|page| shown(page, &opened.inputs, &report));
     let (code, text) = (u8::from(!report.is_good()), report.text());
     opened.tell(cli, &args.losses, (SCHEMA_IMPORTED, COMMAND), (report, &text))?;
@@ -44,21 +45,24 @@ pub(super) fn catalogue(world: &World, file: &Path) -> Result<Catalogue> {
         .map_err(|report| Failure::report(report.render(output::look())))
 }
 
-/// Plan with a catalogue, and say so in what a receipt cites. The traffic knows afterwards what is ruled on offers.
-pub(super) fn planned(opened: &mut Opened, catalogue: &Path, all_pairs: bool) -> Result<PlanReport> {
+/// Plan with the catalogue of a file, and say so in what a receipt cites. The traffic knows afterwards what is ruled on
+/// offers.
+pub(super) fn planned(
+    opened: &mut Opened,
+    (file, catalogue): (&Path, &Catalogue),
+    all_pairs: bool,
+) -> Result<PlanReport> {
     let (world, inputs) = (&opened.world, &mut opened.inputs);
-    let file = Some(catalogue);
-    let catalogue = self::catalogue(world, catalogue)?;
-    opened.cited.file(receipt::CATALOGUE, file)?;
+    opened.cited.file(receipt::CATALOGUE, Some(file))?;
     opened.cited.say("pairs", all_pairs.to_string());
     // Also of recorded calls: about channels that none of them met.
     opened.cited.asks_policy = !world.parties.is_empty();
-    let rules = Rules::of(world, inputs.traffic.basis, &catalogue)?;
+    let rules = Rules::of(world, inputs.traffic.basis, catalogue)?;
     let lanes = catalogue.lanes();
     inputs.traffic.judge(&lanes, &|party, end_use, channel, model| {
         rules.ruling(party, end_use, channel, model)
     });
-    let search = search(inputs, &catalogue);
+    let search = search(inputs, catalogue);
     let mut report = searched(&search, all_pairs);
     let is_unfixed = report.fixes.is_empty() && !report.threats.is_empty();
     if let Some(rest) = is_unfixed.then(|| search.rest(&report.threats)).flatten() {
@@ -66,7 +70,7 @@ pub(super) fn planned(opened: &mut Opened, catalogue: &Path, all_pairs: bool) ->
     }
     if !report.threats.is_empty() && search.is_ruled() {
         inputs.traffic.judge(&lanes, &|_, _, _, _| Ruling::Allow);
-        report.price_rules(&searched(&self::search(inputs, &catalogue), false));
+        report.price_rules(&searched(&self::search(inputs, catalogue), false));
     }
     Ok(report)
 }
